@@ -1,0 +1,96 @@
+"""Parts of a model on disk: a folder with `config.json` (the config dataclass) and `model.safetensors` (the weights).
+
+This is the layout of a diffusers model folder's sub-folders. A part is an `nn.Module` built from ONE frozen config
+dataclass, kept as `module.config`: `Decoder(config)`, `UNet(config)`, ...
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from rodin.errors import UserError
+from rodin.files import atomic_path, read_json
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+
+Config = TypeVar("Config")
+Part = TypeVar("Part", bound=nn.Module)
+
+
+class Configured(Protocol):
+    """A module that remembers the dataclass it was built from."""
+
+    config: Any
+
+    def state_dict(self) -> dict[str, torch.Tensor]: ...
+
+
+def config_from_dict(config_class: type[Config], values: Any, where: str) -> Config:
+    """Build a config dataclass from parsed JSON or YAML; `where` names the source in errors.
+
+    Raises:
+        UserError: `values` is no mapping, or has missing, unknown or invalid fields.
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: expected a mapping of {config_class.__name__} fields, found {type(values).__name__}")
+    fields = {field.name: field for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(fields))
+    required = {name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
+    missing = sorted(required - set(values))
+    if unknown or missing:
+        raise UserError(f"{where}: unknown fields {unknown}, missing fields {missing}; it was written by another version")
+    try:
+        return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def save_component(module: Configured, folder: Path) -> None:
+    """Write `module.config` and its weights to `folder`, whole or not at all."""
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        text = json.dumps(dataclasses.asdict(module.config), indent=1)
+        (temporary / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
+        weights = {name: value.detach().contiguous().cpu() for name, value in module.state_dict().items()}
+        save_file(weights, temporary / WEIGHTS_NAME)
+
+
+def load_component(part_class: type[Part], config_class: type[Any], folder: Path) -> Part:
+    """Read a part written by `save_component`, in eval mode, on the CPU.
+
+    Raises:
+        UserError: the folder or a file is missing, cut off, or of another schema.
+    """
+    folder = Path(folder)
+    config = config_from_dict(config_class, read_json(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
+    module = part_class(config)
+    weights = read_tensors(folder / WEIGHTS_NAME)
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{folder / WEIGHTS_NAME}: does not fit {CONFIG_NAME} beside it ({reason}); train again") from error
+    return module.eval()
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        UserError: the file is missing, cut off, or no safetensors file.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; check the path") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error}); write it again") from error

@@ -1,0 +1,11 @@
+"""Errors that a user can mend. Everything else that is raised is a defect of this project."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """A user's file, flag or setting cannot be used.
+
+    The message is one line: the file or field, the value found, the remedy. The command line prints it without a
+    traceback and exits with code 2; in Python it is a `ValueError` like any other.
+    """

@@ -1,0 +1,182 @@
+"""Volume rendering of a tri-plane (Rodin, Sec. 3.1; Max 1995): the differentiable reference in PyTorch.
+
+A ray is cut into S equal bins between its entry into the box [-1, 1]^3 and its exit, with one sample in each:
+
+    alpha_i = 1 - exp(-sigma_i delta),   w_i = alpha_i prod_{j<i} (1 - alpha_j)
+    C = sum_i w_i c_i,   A = sum_i w_i,   D = sum_i w_i t_i
+
+Only bins that an occupancy grid marks are looked up and decoded; the others are empty by definition. Colours are sRGB
+values throughout (Sec. 2 of the conventions), C is premultiplied by A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rodin import triplane
+from rodin.camera import Camera
+from rodin.decoder import Decoder
+
+RAYS_PER_CHUNK = 8192  # bounds the memory of an image: about 8192 x 96 samples x a few hundred bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rays:
+    """R rays, clipped to the box: o + t d, t in [near, far]; near == far where the ray misses it."""
+
+    origins: Tensor  # [R, 3]
+    directions: Tensor  # [R, 3] unit
+    near: Tensor  # [R]
+    far: Tensor  # [R]
+
+    def __len__(self) -> int:
+        return len(self.near)
+
+    def __getitem__(self, index: Tensor | slice) -> Rays:
+        return Rays(self.origins[index], self.directions[index], self.near[index], self.far[index])
+
+
+class Rendering(NamedTuple):
+    """What a ray sees. `weights` and `density` are those of all S bins, zero in skipped ones."""
+
+    premultiplied: Tensor  # [R, 3]
+    alpha: Tensor  # [R]
+    depth: Tensor  # [R] expected distance along the ray times alpha, world units
+    weights: Tensor  # [R, S]
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """Which cells of the box may hold matter: grid [G, G, G] of bool, indices along x, y, z."""
+
+    grid: Tensor
+
+    @staticmethod
+    def measure(planes: Tensor, decoder: Decoder, cells: int = 64, threshold: float = 0.02) -> Occupancy:
+        """Mark cells whose matter would show: 1 - exp(-sigma cell) > threshold at a corner, or beside such a cell.
+
+        Args:
+            planes: [3, C, H, W]
+        """
+        corners = grid_points(cells + 1, planes).reshape(-1, 3)
+        with torch.no_grad():
+            pieces = [decoder.density_of(triplane.sample(planes, piece)) for piece in corners.split(2**17)]
+        opaque = 1 - torch.exp(-torch.cat(pieces) * (2 / cells)) > threshold
+        volume = opaque.reshape(1, 1, *(cells + 1,) * 3).float()
+        # The eight corners of a cell, and those of its neighbours: a 4^3 maximum.
+        return Occupancy(F.max_pool3d(F.pad(volume, (1,) * 6), kernel_size=4, stride=1)[0, 0] > 0)
+
+    def contains(self, points: Tensor) -> Tensor:
+        """Whether points [..., 3] lie in a marked cell -> [...] bool."""
+        cells = self.grid.shape[0]
+        index = ((points + 1) * (cells / 2)).long().clamp_(0, cells - 1)
+        flat = (index[..., 0] * cells + index[..., 1]) * cells + index[..., 2]
+        return self.grid.reshape(-1)[flat]
+
+
+def grid_points(count: int, like: Tensor) -> Tensor:
+    """[count, count, count, 3] points from -1 to 1 along x, y, z, corners included; dtype and device of `like`."""
+    axis = torch.linspace(-1, 1, count, dtype=like.dtype, device=like.device)
+    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
+
+
+def clip_to_box(origins: Tensor, directions: Tensor) -> Rays:
+    """Rays [R, 3], [R, 3] cut to the box [-1, 1]^3 and to what lies in front of the camera."""
+    safe = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
+    to_low, to_high = (-1 - origins) / safe, (1 - origins) / safe
+    near = torch.minimum(to_low, to_high).amax(dim=-1).clamp_min(0)
+    far = torch.maximum(to_low, to_high).amin(dim=-1)
+    return Rays(origins, directions, near, torch.maximum(near, far))
+
+
+def camera_rays(camera: Camera) -> Rays:
+    """All rays of a camera or a batch of cameras, [..., H, W] flattened to R."""
+    origins, directions = camera.rays()
+    return clip_to_box(origins.reshape(-1, 3), directions.reshape(-1, 3))
+
+
+def occupied_bins(rays: Rays, samples: int, occupancy: Occupancy | None) -> Tensor:
+    """Which of the S bins of each ray to look up, [R, S] bool: those inside the box that touch a marked cell."""
+    mask = (rays.far > rays.near)[:, None].expand(-1, samples)
+    if occupancy is None:
+        return mask.contiguous()
+    # Both ends and the middle of a bin are tested: bins are shorter than cells, so no marked cell is jumped over.
+    at = torch.arange(0, samples + 0.25, 0.5, device=rays.near.device) / samples  # [2S + 1]
+    distance = torch.lerp(rays.near[:, None], rays.far[:, None], at)
+    touched = occupancy.contains(rays.origins[:, None] + distance[..., None] * rays.directions[:, None])
+    return mask & (touched[:, :-1:2] | touched[:, 1::2] | touched[:, 2::2])
+
+
+def render_rays(
+    planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor, generator: torch.Generator | None = None
+) -> Rendering:
+    """Render rays; differentiable with respect to planes and decoder.
+
+    Args:
+        planes: [3, C, H, W]
+        bins: [R, S] bool from `occupied_bins`.
+        generator: jitters the samples inside their bins; None takes the bins' centres.
+    """
+    count, samples = bins.shape
+    ray, position = bins.nonzero(as_tuple=True)  # [N] each: the samples that count
+    offset = 0.5 if generator is None else torch.rand(len(ray), generator=generator).to(rays.near)
+    step = (rays.far - rays.near) / samples  # [R]
+    distance = rays.near[ray] + (position + offset) * step[ray]
+    directions = rays.directions[ray]
+    points = torch.addcmul(rays.origins[ray], distance[:, None], directions)
+    density, colour = decoder(triplane.sample(planes, points), directions)
+    optical = torch.zeros(count, samples, dtype=density.dtype, device=density.device)
+    optical = optical.index_put((ray, position), density * step[ray])
+    weights = alpha_weights(optical)
+    weight = weights[ray, position]
+    sums = torch.zeros(count, 5, dtype=density.dtype, device=density.device)
+    what = torch.cat([colour, torch.ones_like(weight)[:, None], distance[:, None]], dim=-1)
+    sums = sums.index_add(0, ray, weight[:, None] * what)
+    return Rendering(sums[:, :3], sums[:, 3], sums[:, 4], weights)
+
+
+def alpha_weights(optical: Tensor) -> Tensor:
+    """Compositing weights of optical depths sigma_i delta_i: [R, S] -> [R, S]."""
+    before = optical.cumsum(dim=-1) - optical
+    return torch.exp(-before) * -torch.expm1(-optical)
+
+
+@torch.no_grad()
+def render_image(
+    planes: Tensor, decoder: Decoder, camera: Camera, samples: int = 96, occupancy: Occupancy | None = None
+) -> tuple[Tensor, Tensor]:
+    """Images of one avatar from a camera or a batch of cameras, without gradients and in bounded memory.
+
+    Args:
+        planes: [3, C, H, W]
+        samples: bins a ray.
+        occupancy: skips empty space; None looks everywhere.
+
+    Returns:
+        image [..., H, W, 4], straight RGBA in [0, 1], and depth [..., H, W] (distance along the ray, 0 where empty).
+    """
+    triplane.check_planes(planes, leading=0)
+    rays = camera_rays(camera)
+    images, depths = [], []
+    for start in range(0, len(rays), RAYS_PER_CHUNK):
+        chunk = rays[start : start + RAYS_PER_CHUNK]
+        seen = render_rays(planes, decoder, chunk, occupied_bins(chunk, samples, occupancy))
+        images.append(torch.cat([straight(seen.premultiplied, seen.alpha), seen.alpha[:, None]], dim=-1))
+        depths.append(torch.where(seen.alpha > 1e-3, seen.depth / seen.alpha.clamp_min(1e-3), 0))
+    shape = (*camera.cam_to_world.shape[:-2], camera.height, camera.width)
+    return torch.cat(images).clamp(0, 1).reshape(*shape, 4), torch.cat(depths).reshape(shape)
+
+
+def straight(premultiplied: Tensor, alpha: Tensor) -> Tensor:
+    """Divide colours [..., 3] by alpha [...]; black where there is nothing."""
+    return torch.where(alpha[..., None] > 1e-4, premultiplied / alpha[..., None].clamp_min(1e-4), 0)
+
+
+def over(image: Tensor, background: float | Tensor) -> Tensor:
+    """Composite straight RGBA [..., 4] over a grey level or a colour [3] -> [..., 3]."""
+    return image[..., :3] * image[..., 3:] + (1 - image[..., 3:]) * background
