@@ -144,7 +144,8 @@ def area_resize(images: Tensor, height: int, width: int) -> Tensor:
     columns = _area_weights(images.shape[-2], width).to(images)
     alpha = images[..., 3:]
     premultiplied = torch.cat([images[..., :3] * alpha, alpha], dim=-1)
-    averaged = torch.einsum("hi,wj,...ijc->...hwc", rows, columns, premultiplied)
+    averaged = rows @ premultiplied.flatten(-2)  # [..., height, W * 4]
+    averaged = columns @ averaged.unflatten(-1, (-1, 4))  # [..., height, width, 4]
     alpha = averaged[..., 3:]
     # 1e-6 is far below one step of 16-bit alpha; smaller values are rounding, and no colour can be had from them
     colour = torch.where(alpha > 1e-6, averaged[..., :3] / alpha.clamp_min(1e-6), torch.zeros_like(alpha))
@@ -270,7 +271,7 @@ def _frames(document: dict[str, Any], path: Path) -> list[dict[str, Any]]:
         for key in _DISTORTION_KEYS:
             value = _number(frame, document, key, path, index)
             if value:
-                raise UserError(f"{path}: lens distortion {key} is {value:g}, not supported; undistort the images first")
+                raise UserError(f"{path}: lens distortion {key} = {value:g} is not supported; undistort the images")
     return [dict(frame) for frame in frames]
 
 

@@ -249,7 +249,7 @@ def _iterate_shards(folder: Path, index: Index) -> Iterator[FittedSubject]:
                 reason = _one_line(error)
                 raise UserError(f"{path}: damaged after {count} subjects ({reason}); copy it again or refit") from error
         if count != shard.count:
-            raise UserError(f"{path}: holds {count} subjects, not {shard.count} as in the index; copy it again or refit")
+            raise UserError(f"{path}: holds {count} subjects, the index has {shard.count}; copy it again or refit")
 
 
 def _from_sample(sample: dict[str, Any]) -> FittedSubject:
