@@ -5,6 +5,7 @@ Images are averaged down as premultiplied colour; every refusal is one line that
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import struct
@@ -22,7 +23,6 @@ from PIL import Image
 from rodin.camera import orbit
 from rodin.dataset import area_resize, list_subjects, load_subject, read_image, split_views
 from rodin.errors import UserError
-import itertools
 
 WIDTH, HEIGHT = 12, 8  # not square on purpose
 
