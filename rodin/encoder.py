@@ -1,0 +1,315 @@
+"""The frozen CLIP model that turns a frontal image or a caption into the latent z (Rodin, Sec. 3.3).
+
+An encoder folder is an ordinary Hugging Face CLIP folder: `config.json`, `model.safetensors`, the tokenizer, and
+`preprocessor_config.json`. Ours, trained on renders by `rodin.train.encoder`, and any published CLIP with 512 outputs
+load by the same code. Nothing is unpickled, and torchvision is not needed: images are resized by torch.
+
+Symbols: B batch, H W rows and columns, D = 512 latent numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch import Tensor, nn
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+from rodin.errors import UserError
+from rodin.files import atomic_path, read_json
+
+LATENT_DIM = 512
+PREPROCESSOR_NAME = "preprocessor_config.json"
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pixels that OpenAI's CLIP saw; ours takes them over
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+_START, _END = "<|startoftext|>", "<|endoftext|>"
+_BYTE_TOKENS = 2 * 256  # every byte inside and at the end of a word: no text is ever out of vocabulary
+_LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderConfig:
+    """Sizes of a small CLIP; the outputs are always LATENT_DIM wide.
+
+    Args:
+        image_size: side of the image that the network sees, in pixels.
+        patch_size: side of a patch in pixels; divides image_size.
+        width, layers, heads: of the image transformer.
+        text_width, text_layers, text_heads: of the text transformer.
+        vocabulary: largest number of tokens, bytes and the two special ones included.
+        context: largest number of tokens in a caption, the two special ones included.
+    """
+
+    image_size: int = 64
+    patch_size: int = 8
+    width: int = 128
+    layers: int = 4
+    heads: int = 4
+    text_width: int = 128
+    text_layers: int = 2
+    text_heads: int = 4
+    vocabulary: int = 1024
+    context: int = 64
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, part in (("image_size", "patch_size"), ("width", "heads"), ("text_width", "text_heads")):
+            if getattr(self, name) % getattr(self, part):
+                raise ValueError(f"{part} must divide {name}, got {getattr(self, part)} and {getattr(self, name)}")
+        if self.vocabulary < _BYTE_TOKENS + 2:
+            raise ValueError(f"vocabulary must be at least {_BYTE_TOKENS + 2}, got {self.vocabulary}")
+        if self.context < 3:
+            raise ValueError(f"context must be at least 3, got {self.context}")
+
+
+class Encoder(nn.Module):
+    """Images and captions to unit vectors in one space of 512 numbers. Frozen: no parameter asks for a gradient.
+
+    Args:
+        model: a CLIP with 512 outputs.
+        tokenizer: its tokenizer.
+        mean, std: of the pixels that the model wants, one number a colour channel.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        model: CLIPModel,
+        tokenizer: CLIPTokenizer,
+        mean: tuple[float, ...] = CLIP_MEAN,
+        std: tuple[float, ...] = CLIP_STD,
+    ) -> None:
+        super().__init__()
+        if model.config.projection_dim != LATENT_DIM:
+            raise ValueError(f"projection_dim must be {LATENT_DIM}, got {model.config.projection_dim}")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the square image that the network sees."""
+        return self.model.config.vision_config.image_size
+
+    @staticmethod
+    def from_pretrained(name_or_folder: str | Path) -> Encoder:
+        """Load a CLIP folder, or one from the Hugging Face hub by its name.
+
+        Args:
+            name_or_folder: a folder, or a name such as "openai/clip-vit-base-patch32" if there is no such folder.
+
+        Raises:
+            UserError: no such folder and no such name within reach; a file is missing, damaged or of another kind of
+                model; the outputs are not 512 wide.
+        """
+        folder = _local_folder(name_or_folder)
+        document = read_json(folder / "config.json")
+        kind = document.get("model_type") if isinstance(document, dict) else None
+        if kind != "clip":
+            raise UserError(f"{folder / 'config.json'}: model_type is {kind!r}; give a folder of a CLIP model")
+        if (width := document.get("projection_dim", LATENT_DIM)) != LATENT_DIM:
+            raise UserError(
+                f"{folder / 'config.json'}: projection_dim is {width}; give a CLIP with {LATENT_DIM}, such as a ViT-B"
+            )
+        mean, std = _pixel_statistics(folder / PREPROCESSOR_NAME)
+        try:
+            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+            model = _load_model(folder)
+        except _LOAD_ERRORS as error:
+            raise UserError(f"{folder}: not a whole CLIP folder ({_one_line(error)}); copy it again") from error
+        if len(tokenizer) > model.config.text_config.vocab_size:
+            tokens = f"{len(tokenizer)} tokens, the model {model.config.text_config.vocab_size}"
+            raise UserError(f"{folder}: the tokenizer has {tokens}; copy both from one model")
+        return Encoder(model, tokenizer, mean, std)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write a CLIP folder, whole or not at all."""
+        with atomic_path(Path(folder)) as temporary, _quiet():
+            self.model.save_pretrained(temporary)
+            self.tokenizer.save_pretrained(temporary)
+            side = self.image_size
+            preprocessor = {
+                "image_processor_type": "CLIPImageProcessor",
+                "do_convert_rgb": True,
+                "do_resize": True,
+                "size": {"shortest_edge": side},
+                "resample": 3,
+                "do_center_crop": True,
+                "crop_size": {"height": side, "width": side},
+                "do_rescale": True,
+                "rescale_factor": 1 / 255,
+                "do_normalize": True,
+                "image_mean": self.mean.flatten().tolist(),
+                "image_std": self.std.flatten().tolist(),
+            }
+            (temporary / PREPROCESSOR_NAME).write_text(json.dumps(preprocessor, indent=1) + "\n", encoding="utf-8")
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Latents of images; differentiable with respect to them.
+
+        Args:
+            images: [B, H, W, 3 or 4] straight sRGB in [0, 1]; laid on white, and white is added to make them square.
+
+        Returns:
+            [B, 512] of unit length.
+        """
+        if images.ndim != 4 or images.shape[-1] not in (3, 4):
+            raise ValueError(f"images must be [B, H, W, 3 or 4], got {list(images.shape)}")
+        if images.shape[-1] == 4:
+            images = images[..., :3] * images[..., 3:] + (1.0 - images[..., 3:])
+        pixels = images.permute(0, 3, 1, 2)  # [B, 3, H, W]
+        height, width = pixels.shape[-2:]
+        side = max(height, width)
+        left, top = (side - width) // 2, (side - height) // 2
+        pixels = F.pad(pixels, (left, side - width - left, top, side - height - top), value=1.0)
+        if side != self.image_size:
+            size = (self.image_size, self.image_size)
+            pixels = F.interpolate(pixels, size, mode="bicubic", align_corners=False, antialias=True)
+        pixels = (pixels.clamp(0.0, 1.0) - self.mean) / self.std
+        return F.normalize(self.model.get_image_features(pixel_values=pixels).pooler_output, dim=-1)
+
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        """Latents of captions; what is beyond the model's context length is cut off.
+
+        Returns:
+            [B, 512] of unit length.
+        """
+        if not texts:
+            return self.mean.new_zeros(0, LATENT_DIM)
+        tokens = self.tokenize(texts)
+        return F.normalize(self.model.get_text_features(**tokens).pooler_output, dim=-1)
+
+    def tokenize(self, texts: list[str]) -> dict[str, Tensor]:
+        """`input_ids` and `attention_mask` [B, T] of captions, padded to the longest."""
+        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]  # lone surrogates have no bytes
+        limit = self.model.config.text_config.max_position_embeddings
+        tokens = self.tokenizer(clean, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+        return {name: tokens[name].to(self.mean.device) for name in ("input_ids", "attention_mask")}
+
+
+def small_clip(config: EncoderConfig, captions: Iterable[str]) -> Encoder:
+    """An untrained CLIP of the given sizes, its tokenizer made for `captions`. Weights come from torch's seed."""
+    tokenizer = _train_tokenizer(captions, config)
+    clip_config = CLIPConfig(
+        projection_dim=LATENT_DIM,
+        vision_config={
+            "image_size": config.image_size,
+            "patch_size": config.patch_size,
+            "hidden_size": config.width,
+            "intermediate_size": 4 * config.width,
+            "num_hidden_layers": config.layers,
+            "num_attention_heads": config.heads,
+            "projection_dim": LATENT_DIM,
+        },
+        text_config={
+            "hidden_size": config.text_width,
+            "intermediate_size": 4 * config.text_width,
+            "num_hidden_layers": config.text_layers,
+            "num_attention_heads": config.text_heads,
+            "projection_dim": LATENT_DIM,
+            "vocab_size": len(tokenizer),
+            "max_position_embeddings": config.context,
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+    )
+    return Encoder(CLIPModel(clip_config), tokenizer)
+
+
+def _train_tokenizer(captions: Iterable[str], config: EncoderConfig) -> CLIPTokenizer:
+    """Byte-level BPE in CLIP's form: its cleaning and splitting, merges learned from the captions."""
+    template = CLIPTokenizer(vocab={_START: 0, _END: 1}, merges=[]).backend_tokenizer
+    learner = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
+    learner.normalizer, learner.pre_tokenizer = template.normalizer, template.pre_tokenizer
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocabulary - 2, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
+    )
+    learner.train_from_iterator(captions, trainer)
+    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    # The learner knows only the word ends it saw; all 256 are kept, or an unseen one would become the end-of-text token
+    tokens = alphabet + [letter + "</w>" for letter in alphabet]
+    merges = merges[: config.vocabulary - 2 - len(tokens)]
+    tokens += [first + second for first, second in merges]
+    tokens += [_START, _END]
+    return CLIPTokenizer(vocab={token: number for number, token in enumerate(dict.fromkeys(tokens))}, merges=merges)
+
+
+# ---- loading
+
+
+def _local_folder(name_or_folder: str | Path) -> Path:
+    """The folder itself, or a copy of the hub's model of that name."""
+    folder = Path(name_or_folder)
+    if folder.is_dir():
+        return folder
+    if isinstance(name_or_folder, Path) or name_or_folder.count("/") > 1 or name_or_folder[:1] in ("", ".", "/", "~"):
+        raise UserError(f"{name_or_folder}: no such folder; give the folder of a CLIP model")
+    try:
+        return Path(snapshot_download(name_or_folder, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
+    except _LOAD_ERRORS as error:
+        reason = _one_line(error)
+        raise UserError(
+            f"{name_or_folder}: no such folder, and not to be had from the Hugging Face hub ({reason}); "
+            "give a folder, or check the name and the network"
+        ) from error
+
+
+def _load_model(folder: Path) -> CLIPModel:
+    """Raises ValueError if any weight is missing, which transformers would fill with random numbers."""
+    with _quiet():
+        model, found = CLIPModel.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, dtype=torch.float32, output_loading_info=True
+        )
+    missing = sorted(map(str, (*found["missing_keys"], *found["mismatched_keys"])))
+    if missing:
+        raise ValueError(f"no usable weights for {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}")
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from printing progress bars and reports; what matters is raised."""
+    bar, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bar:
+            transformers_logging.enable_progress_bar()
+
+
+def _pixel_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    document = read_json(path)
+    values = []
+    for key in ("image_mean", "image_std"):
+        value = document.get(key) if isinstance(document, dict) else None
+        numbers = [v for v in value if isinstance(v, (int, float))] if isinstance(value, list) else []
+        if len(numbers) != 3 or (key == "image_std" and min(numbers) <= 0):
+            raise UserError(f"{path}: {key} is {value!r}; give three numbers, the standard deviations above 0")
+        values.append(tuple(map(float, numbers)))
+    return values[0], values[1]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
