@@ -1,0 +1,371 @@
+"""Gaussian diffusion of tri-planes: noise schedules, training losses, guidance, sampling (Rodin, Sec. 3.2 and 3.3).
+
+Symbols: x_0 clean planes, x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, with t from 0 (hardly noisy) to T - 1. abar_t
+is the product of alpha_s = 1 - beta_s up to t; log-SNR = log(abar_t / (1 - abar_t)). Planes are [B, 3, C, H, W]; a
+network that learns the variance gives 2C channels: C of the prediction, then C of the variance.
+
+The samplers are diffusers' schedulers over our own betas, so that a saved model folder is an ordinary one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor, nn
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+Schedule = Literal["linear", "cosine", "shifted"]
+Sampler = Literal["ancestral", "ddim", "dpm++"]
+Scheduler: TypeAlias = DDPMScheduler | DDIMScheduler | DPMSolverMultistepScheduler
+Predict = Callable[[Tensor, Tensor], Tensor]  # x_t [B, 3, C, H, W], t [B] -> [B, 3, C or 2C, H, W]
+
+MAX_BETA = 0.999  # of the cosine schedules, whose last step would otherwise be singular (Nichol & Dhariwal, Sec. 3.2)
+VLB_WEIGHT = 0.001  # lambda of L_hybrid = L_simple + lambda L_vlb (Nichol & Dhariwal, Sec. 3.1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiffusionConfig:
+    """What is noised how, and what the network predicts.
+
+    Args:
+        prediction: what the network gives: the noise, v = sqrt(abar) eps - sqrt(1 - abar) x_0, or x_0 ("sample").
+        learned_variance: the network also gives the variance of each step, trained by the variational bound.
+        schedule: how noise grows. "linear": log-SNR falls linearly, as in the paper; "cosine": Nichol & Dhariwal's;
+            "shifted": RodinHD's, whose stronger noise suits planes, since they are more redundant than images.
+        train_steps: T.
+        zero_terminal_snr: the last step is pure noise (Lin et al. 2024).
+        min_snr_gamma: a prediction's weight in x_0 terms is min(SNR, gamma) (Hang et al. 2023); 0 = plain L_simple.
+    """
+
+    prediction: Prediction = "v_prediction"
+    learned_variance: bool = False
+    schedule: Schedule = "shifted"
+    train_steps: int = 1000
+    zero_terminal_snr: bool = True
+    min_snr_gamma: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, choices in (("prediction", get_args(Prediction)), ("schedule", get_args(Schedule))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if self.train_steps < 2:
+            raise ValueError(f"train_steps must be at least 2, got {self.train_steps}")
+        if self.min_snr_gamma < 0:
+            raise ValueError(f"min_snr_gamma must be positive, or 0 for off, got {self.min_snr_gamma}")
+        if self.prediction == "epsilon" and self.zero_terminal_snr:
+            raise ValueError(
+                "prediction 'epsilon' says nothing about x_0 at zero_terminal_snr: predict 'v_prediction' or 'sample', "
+                "or set zero_terminal_snr to false"
+            )
+
+
+def noise_schedule(config: DiffusionConfig) -> Tensor:
+    """betas [T], float64.
+
+    The paper states that log-SNR falls linearly, not between which ends. We take those of DDPM's and ADM's betas (1e-4
+    to 0.02 over 1000 steps): abar from 0.9999 to 4.04e-5. "shifted" is cos^6 over the last 8/10 of the quarter wave.
+    """
+    steps = config.train_steps
+    time = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
+    if config.schedule == "linear":
+        first, last = math.log(0.9999 / 1e-4), math.log(4.04e-5)  # log-SNR; 1 - abar is 1 at the end
+        log_snr = first + (last - first) * torch.linspace(0.0, 1.0, steps, dtype=torch.float64)
+        abar = torch.cat([torch.ones(1, dtype=torch.float64), log_snr.sigmoid()])
+    elif config.schedule == "cosine":
+        abar = torch.cos((time + 0.008) / 1.008 * math.pi / 2) ** 2
+    else:
+        abar = torch.cos((0.2 + 0.8 * time) * math.pi / 2) ** 6
+    betas = (1 - abar[1:] / abar[:-1]).clamp(max=MAX_BETA)
+    if (
+        config.zero_terminal_snr
+    ):  # shift and stretch sqrt(abar): the last becomes 0, the first stays (Lin et al., Alg. 1)
+        root = (1 - betas).cumprod(0).sqrt()
+        abar = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+        betas = 1 - abar / torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
+    return betas
+
+
+class Diffusion:
+    """The constants of one schedule, and the losses that train a network on it.
+
+    Args:
+        config: the schedule and the prediction.
+        device: where the planes lie.
+    """
+
+    def __init__(self, config: DiffusionConfig, device: torch.device | str = "cpu") -> None:
+        self.config = config
+        betas = noise_schedule(config)
+        abar = (1 - betas).cumprod(0)
+        before = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])  # abar_{t-1}
+        variance = betas * (1 - before) / (1 - abar)
+        variance[0] = variance[1]  # q(x_{-1} | x_0) is a point: take the next step's (Nichol & Dhariwal)
+        self.abar = abar.float().to(device)
+        # q(x_{t-1} | x_t, x_0) = N(clean x_0 + noisy x_t, variance) (DDPM, Eq. 6 and 7)
+        self.posterior_clean = (before.sqrt() * betas / (1 - abar)).float().to(device)
+        self.posterior_noisy = ((1 - betas).sqrt() * (1 - before) / (1 - abar)).float().to(device)
+        self.posterior_log_variance = variance.log().float().to(device)
+        self.log_betas = betas.log().float().to(device)
+
+    def draw_timesteps(self, batch: int, generator: torch.Generator) -> Tensor:
+        """[B] timesteps, uniform; one draw spread evenly over the batch, for less noise in the loss (VDM, App. I.1)."""
+        start = torch.rand((), generator=generator, device=generator.device)
+        spread = torch.arange(batch, device=generator.device) / batch
+        steps = self.config.train_steps
+        return ((start + spread) % 1.0 * steps).long().clamp(max=steps - 1)
+
+    def add_noise(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """x_t [B, 3, C, H, W] of clean planes, noise of the same shape and t [B]."""
+        signal, sigma = _signal_and_noise(self.abar, t)
+        return signal * x0 + sigma * noise
+
+    def target(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """What the network should give for x_t, [B, 3, C, H, W]."""
+        signal, sigma = _signal_and_noise(self.abar, t)
+        match self.config.prediction:
+            case "epsilon":
+                return noise
+            case "v_prediction":
+                return signal * noise - sigma * x0
+            case "sample":
+                return x0
+
+    def clean(self, prediction: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """The x_0 [B, 3, C, H, W] that a prediction (without variance channels) at x_t, t [B] stands for."""
+        return _clean(self.config.prediction, prediction, x, *_signal_and_noise(self.abar, t))
+
+    def losses(
+        self,
+        network: nn.Module,
+        x0: Tensor,
+        z: Tensor | None,
+        generator: torch.Generator,
+        low_res: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """One training step's losses at random timesteps.
+
+        Args:
+            network: called as `network(x_t, t, z, low_res)`.
+            x0: [B, 3, C, H, W] clean planes.
+            z: [B, D] or None, low_res: [B, 3, C', h, w] or None: passed on.
+            generator: of timesteps and noise, on the device of `x0`.
+
+        Returns:
+            "loss", what to minimise; "simple", the squared error; "vlb", in bits a number, if the variance is learned.
+        """
+        t = self.draw_timesteps(x0.shape[0], generator)
+        noise = torch.randn(x0.shape, generator=generator, device=generator.device, dtype=x0.dtype)
+        x = self.add_noise(x0, noise, t)
+        output = network(x, t, z, low_res).float()
+        prediction = output[:, :, : x0.shape[2]]
+        error = (prediction - self.target(x0, noise, t)).square().flatten(1).mean(dim=1)  # [B]
+        simple = (self.snr_weight(t) * error).mean()
+        if not self.config.learned_variance:
+            return {"loss": simple, "simple": error.mean()}
+        bound = self.variational_bound(prediction.detach(), output[:, :, x0.shape[2] :], x0, x, t).mean()
+        # E_t times T estimates the sum over all steps, which is the bound.
+        return {"loss": simple + VLB_WEIGHT * self.config.train_steps * bound, "simple": error.mean(), "vlb": bound}
+
+    def snr_weight(self, t: Tensor) -> Tensor:
+        """[B] weights of the squared error: min(SNR, gamma) in x_0 terms, taken to the prediction's own terms."""
+        if not self.config.min_snr_gamma:
+            return torch.ones_like(t, dtype=torch.float32)
+        abar = self.abar[t]
+        snr = abar / (1 - abar)
+        weight = snr.clamp(max=self.config.min_snr_gamma)
+        match self.config.prediction:
+            case "epsilon":
+                return weight / snr
+            case "v_prediction":
+                return weight / (snr + 1)
+            case "sample":
+                return weight
+
+    def variational_bound(self, prediction: Tensor, variance: Tensor, x0: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """L_t of the variational bound, in bits a number (Nichol & Dhariwal, Eq. 4 to 6 and 15).
+
+        t > 0: the divergence from q(x_{t-1} | x_t, x_0) to the network's step. t = 0: the negative log-density of x_0;
+        planes are continuous numbers, so it is the Gaussian's own density, not images' discretised one, and can be
+        negative.
+
+        Args:
+            prediction: [B, 3, C, H, W]; detach it, so that the bound trains the variance alone.
+            variance: [B, 3, C, H, W], -1 = the posterior's variance, +1 = beta_t, between them by the logarithm.
+            x0, x: [B, 3, C, H, W] clean and noisy planes.
+            t: [B]
+
+        Returns:
+            [B]
+        """
+        true_log, top_log = _at(self.posterior_log_variance, t), _at(self.log_betas, t)
+        fraction = (variance + 1) / 2
+        log_variance = fraction * top_log + (1 - fraction) * true_log
+        clean, noisy = _at(self.posterior_clean, t), _at(self.posterior_noisy, t)
+        difference = clean * (x0 - self.clean(prediction, x, t))  # of the means; x_t's part is the same in both
+        ratio = (true_log - log_variance).exp()
+        divergence = 0.5 * (log_variance - true_log - 1 + ratio + difference.square() * (-log_variance).exp())
+        mean = clean * self.clean(prediction, x, t) + noisy * x
+        density = 0.5 * (math.log(2 * math.pi) + log_variance + (x0 - mean).square() * (-log_variance).exp())
+        per_sample = torch.where((t == 0).view(-1, 1, 1, 1, 1), density, divergence)
+        return per_sample.flatten(1).mean(dim=1) / math.log(2)
+
+
+def make_scheduler(config: DiffusionConfig, kind: Sampler) -> Scheduler:
+    """The diffusers scheduler for a trained network.
+
+    Args:
+        config: what the network was trained on.
+        kind: "ancestral" draws each step from the learned Gaussian (the paper's, 100 steps); "ddim" and "dpm++" (second
+            order) are deterministic after the first noise and need 10 to 25 steps.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    betas = noise_schedule(config).tolist()
+    common = {"num_train_timesteps": config.train_steps, "trained_betas": betas, "prediction_type": config.prediction}
+    if kind == "ancestral":
+        variance_type = "learned_range" if config.learned_variance else "fixed_small"
+        return DDPMScheduler(**common, variance_type=variance_type, clip_sample=False, timestep_spacing="trailing")
+    if kind == "ddim":
+        return DDIMScheduler(**common, clip_sample=False, timestep_spacing="trailing")
+    if kind == "dpm++":
+        # The flag keeps its log-SNR finite at zero terminal SNR; rescaling our betas again changes nothing.
+        return DPMSolverMultistepScheduler(
+            **common,
+            algorithm_type="dpmsolver++",
+            solver_order=2,
+            final_sigmas_type="zero",
+            timestep_spacing="trailing",
+            rescale_betas_zero_snr=config.zero_terminal_snr,
+        )
+    raise ValueError(f"sampler must be one of {', '.join(get_args(Sampler))}, got {kind!r}")
+
+
+def guided(network: nn.Module, z: Tensor | None, scale: float = 1.0, low_res: Tensor | None = None) -> Predict:
+    """Classifier-free guidance: eps = scale eps(y, z) + (1 - scale) eps(y) (Rodin, Sec. 3.2), for `sample`.
+
+    The prediction may be eps, v or x_0, since each is linear in the others. The variance is the conditional pass's.
+
+    Args:
+        network: called as `network(x_t, t, z, low_res)`.
+        z: [B, D] latents, or None for a network without; null (zeros) is the condition left out.
+        scale: 1 = the condition as trained, in one pass; 0 = without condition, in one pass.
+        low_res: [B, 3, C', h, w] or None, the condition that is never left out.
+    """
+    if z is None and scale != 1.0:
+        raise ValueError(f"guidance needs a latent z to leave out, got none with scale {scale}; use scale 1")
+
+    def predict(x: Tensor, t: Tensor) -> Tensor:
+        if z is None or scale == 1.0:
+            return network(x, t, z, low_res)
+        twice = None if low_res is None else torch.cat([low_res, low_res])
+        both = network(torch.cat([x, x]), torch.cat([t, t]), torch.cat([z, torch.zeros_like(z)]), twice)
+        conditional, null = both.chunk(2)
+        channels = x.shape[2]
+        prediction = scale * conditional[:, :, :channels] + (1 - scale) * null[:, :, :channels]
+        return torch.cat([prediction, conditional[:, :, channels:]], dim=2)
+
+    return predict
+
+
+@torch.no_grad()
+def sample(
+    denoise: Predict,
+    scheduler: Scheduler,
+    shape: tuple[int, ...],
+    generators: list[torch.Generator],
+    steps: int,
+    clip: float | None = None,
+    callback: Callable[[int, Tensor], None] | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Draw planes.
+
+    Args:
+        denoise: the network with its conditions, see `guided`.
+        scheduler: see `make_scheduler`.
+        shape: [3, C, H, W] of one sample.
+        generators: one a sample, so that a sample does not depend on what is drawn beside it. Generators of the CPU
+            give the same noise on every device.
+        steps: denoising steps; "ddim" wants a divisor of the training steps.
+        clip: keep every predicted x_0 within +-clip. The prediction is recomputed from it, so that noise and x_0 always
+            belong together.
+        callback: called after each step with its index and x.
+        device: where the network lies.
+
+    Returns:
+        [B, 3, C, H, W]
+
+    Raises:
+        ValueError: the number of steps does not suit the scheduler.
+    """
+    train_steps = scheduler.config.num_train_timesteps
+    deterministic = isinstance(scheduler, DDIMScheduler)
+    if not 1 <= steps <= train_steps or (deterministic and train_steps % steps):
+        wanted = f"a divisor of {train_steps}" if deterministic else f"1 to {train_steps}"
+        raise ValueError(f"steps must be {wanted} for {type(scheduler).__name__}, got {steps}")
+    scheduler.set_timesteps(steps)
+    x = randn_tensor((len(generators), *shape), generator=generators, device=torch.device(device))
+    for index, t in enumerate(scheduler.timesteps):
+        output = _clipped(scheduler, denoise(x, t.to(x.device).expand(len(x))).float(), x, t, clip)
+        x = _step(scheduler, output, x, t, generators)
+        if callback is not None:
+            callback(index, x)
+    return x
+
+
+def _clipped(scheduler: Scheduler, output: Tensor, x: Tensor, t: Tensor, clip: float | None) -> Tensor:
+    """The network's output, its prediction recomputed from x_0 clamped to +-clip; variance channels as they are."""
+    if clip is None:
+        return output
+    kind, channels = scheduler.config.prediction_type, x.shape[2]
+    signal, sigma = _signal_and_noise(scheduler.alphas_cumprod.to(x.device), t[None].to(x.device))
+    clean = _clean(kind, output[:, :, :channels], x, signal, sigma).clamp(-clip, clip)
+    if kind == "epsilon":
+        clean = (x - signal * clean) / sigma
+    elif kind == "v_prediction":
+        clean = (signal * x - clean) / sigma  # v = signal eps - sigma x_0 with eps = (x - signal x_0) / sigma
+    return torch.cat([clean, output[:, :, channels:]], dim=2)
+
+
+def _step(scheduler: Scheduler, output: Tensor, x: Tensor, t: Tensor, generators: list[torch.Generator]) -> Tensor:
+    """x_{t-1}: what each diffusers scheduler wants to know of our planes."""
+    channels = x.shape[2]
+    prediction, variance = output[:, :, :channels], output[:, :, channels:]
+    if not isinstance(scheduler, DDPMScheduler):
+        return scheduler.step(prediction, t, x).prev_sample
+    if scheduler.config.variance_type == "learned_range":
+        # It splits dimension 1, which is the planes of ours: fold planes and channels into one.
+        if t == scheduler.timesteps[-1]:
+            variance = torch.full_like(variance, -1.0)  # the last step ends on x_0: the lower bound is no noise at all
+        prediction = torch.cat([prediction.flatten(1, 2), variance.flatten(1, 2)], dim=1)
+        stepped = scheduler.step(prediction, t, x.flatten(1, 2), generator=generators)
+        return stepped.prev_sample.unflatten(1, x.shape[1:3])
+    return scheduler.step(prediction, t, x, generator=generators).prev_sample
+
+
+def _at(table: Tensor, t: Tensor) -> Tensor:
+    """Entries t [B] of a table [T], as [B, 1, 1, 1, 1]."""
+    return table[t].view(-1, 1, 1, 1, 1)
+
+
+def _signal_and_noise(abar: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """sqrt(abar_t) and sqrt(1 - abar_t), each [B, 1, 1, 1, 1]."""
+    at_t = _at(abar, t)
+    return at_t.sqrt(), (1 - at_t).sqrt()
+
+
+def _clean(kind: Prediction, prediction: Tensor, x: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+    match kind:
+        case "epsilon":
+            return (x - sigma * prediction) / signal
+        case "v_prediction":
+            return signal * x - sigma * prediction
+        case "sample":
+            return prediction

@@ -1,0 +1,127 @@
+"""Train the base diffusion model: fitted planes and their latents to `RUN/base` (Rodin, Sec. 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rodin.component import CONFIG_NAME, config_from_dict, save_component
+from rodin.diffusion import Diffusion, DiffusionConfig
+from rodin.encoder import Encoder
+from rodin.errors import UserError
+from rodin.files import read_json, write_json
+from rodin.store import load_statistics, read_shards
+from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.unet import UNet, UNetConfig
+
+DIFFUSION_NAME = "diffusion.json"
+ENCODED_AT_ONCE = 32  # frontal images
+
+
+def train_base(
+    run: Path, unet: UNetConfig, diffusion: DiffusionConfig, loop: LoopConfig, latent_dropout: float = 0.2
+) -> None:
+    """Train the base model of a run folder; a finished one is left as it is, an unfinished one goes on.
+
+    Args:
+        run: reads `planes/` and `encoder/`; writes `base/`, `diffusion.json` and, while training, `base.training/`.
+        unet: the network; its channels and size must be those of the planes.
+        diffusion: the schedule and the prediction.
+        loop: how to train.
+        latent_dropout: probability that z is zeros, which makes guidance possible.
+
+    Raises:
+        UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
+    """
+    run = Path(run)
+    output = run / "base"
+    state = process_state()
+    if not 0.0 <= latent_dropout <= 1.0:
+        raise UserError(f"latent_dropout: {latent_dropout} is no probability; choose one in 0 to 1, the paper has 0.2")
+    channels = unet.in_channels * (2 if diffusion.learned_variance else 1)
+    if unet.out_channels != channels or unet.condition_channels:
+        raise UserError(
+            f"unet: with in_channels {unet.in_channels}, learned_variance {diffusion.learned_variance} a base model "
+            f"has out_channels {channels} and condition_channels 0, got {unet.out_channels}, {unet.condition_channels}"
+        )
+    if output.exists():
+        _match(output / CONFIG_NAME, unet, run)
+        _match(run / DIFFUSION_NAME, diffusion, run)
+        if state.is_main_process:
+            print(f"base: {output} is trained already; delete it to train anew")
+        return
+
+    planes, latents = load_subjects(run, state.process_index, state.num_processes)
+    shape = (unet.in_channels, unet.size)
+    if (planes.shape[2], planes.shape[3]) != shape:
+        raise UserError(f"{run / 'planes'}: planes are {list(planes.shape[1:])}, the network is for C, H = {shape}")
+    if latents.shape[1] != unet.latent_dim:
+        raise UserError(
+            f"{run / 'encoder'}: latents have {latents.shape[1]} numbers, the network is for {unet.latent_dim}"
+        )
+    planes, latents = planes.to(state.device), latents.to(state.device)
+    noising = Diffusion(diffusion, state.device)
+
+    def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        kind = {"generator": generator, "device": state.device}
+        chosen = torch.randint(len(planes), (loop.batch_size,), **kind)  # type: ignore[call-overload]
+        kept = torch.rand(loop.batch_size, 1, **kind) >= latent_dropout  # type: ignore[arg-type]
+        return noising.losses(network, planes[chosen].float(), latents[chosen] * kept, generator)
+
+    torch.manual_seed(loop.seed)
+    settings = {"unet": asdict(unet), "diffusion": asdict(diffusion), "latent_dropout": latent_dropout}
+    average = run_loop(UNet(unet), loss, loop, run / "base.training", "base", settings)
+    if state.is_main_process:
+        write_json(run / DIFFUSION_NAME, asdict(diffusion))
+        save_component(average, output)  # type: ignore[arg-type]
+    state.wait_for_everyone()
+
+
+@torch.no_grad()
+def load_subjects(run: Path, rank: int, ranks: int) -> tuple[Tensor, Tensor]:
+    """This rank's share of the subjects: normalised planes [N, 3, C, H, W] (fp16) and latents [N, D] of unit length.
+
+    Raises:
+        UserError: the planes or the encoder are missing or damaged, or there are fewer subjects than ranks.
+    """
+    statistics = load_statistics(run / "planes")
+    encoder = Encoder.from_pretrained(run / "encoder")
+    planes: list[Tensor] = []
+    latents: list[Tensor] = []
+    frontals: list[Tensor] = []
+    for index, subject in enumerate(read_shards(run / "planes")):
+        if index % ranks != rank:
+            continue
+        planes.append(statistics.normalize(subject.planes).half())
+        frontals.append(subject.frontal)
+        if len(frontals) == ENCODED_AT_ONCE:
+            latents.append(encoder.encode_images(torch.stack(frontals)))
+            frontals.clear()
+    if frontals:
+        latents.append(encoder.encode_images(torch.stack(frontals)))
+    if not planes:
+        raise UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")
+    return torch.stack(planes), torch.cat(latents).float()
+
+
+def load_diffusion(run: Path) -> DiffusionConfig:
+    """The settings that the base model in `run` was trained with.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = Path(run) / DIFFUSION_NAME
+    return config_from_dict(DiffusionConfig, read_json(path), str(path))
+
+
+def _match(path: Path, wanted: UNetConfig | DiffusionConfig, run: Path) -> None:
+    found = config_from_dict(type(wanted), read_json(path), str(path))
+    for name, value in asdict(wanted).items():
+        if getattr(found, name) != value:
+            raise UserError(
+                f"{path}: the run was trained with {name} {getattr(found, name)}, not {value}; "
+                f"give the same, another run folder, or delete {run / 'base'}"
+            )
