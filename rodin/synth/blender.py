@@ -1,0 +1,207 @@
+"""The only file that imports Blender: parts become a scene, a scene becomes frames.
+
+Run as `python -m rodin.synth.blender` it is a worker: it reads one subject a line from standard input and answers on
+standard output, while everything that Blender prints goes to a log. Blender's z is up: a world point (x, y, z) lies at
+(x, -z, y) in Blender.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from rodin.synth.mesh import WORLD_SCALE, Array, Material, Mesh, Parts, Strands, to_world
+
+#: Rotation that takes world vectors to Blender's axes.
+WORLD_TO_BLENDER = np.array(((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)))
+SAMPLES = 16
+
+
+def start_scene(size: int, fov: float, seed: int) -> None:
+    """An empty scene with render settings, studio light and a camera of `fov` radians."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    scene.render.engine = "CYCLES"
+    cycles = scene.cycles
+    cycles.device, cycles.samples, cycles.seed = "CPU", SAMPLES, seed % (1 << 31)
+    cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.02
+    cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
+    cycles.denoising_input_passes, cycles.denoising_quality = "RGB_ALBEDO_NORMAL", "BALANCED"
+    cycles.denoising_prefilter = "FAST"
+    cycles.use_light_tree = False
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 2, 1, 1
+    cycles.transmission_bounces, cycles.transparent_max_bounces = 1, 4
+    cycles.caustics_reflective = cycles.caustics_refractive = False
+    cycles.sample_clamp_indirect = 3.0
+    scene.cycles_curves.shape = "RIBBONS"
+    render = scene.render
+    render.use_persistent_data, render.film_transparent = True, True
+    render.resolution_x = render.resolution_y = size
+    render.resolution_percentage = 100
+    render.threads_mode, render.threads = "FIXED", 1
+    scene.view_settings.view_transform, scene.view_settings.look = "Standard", "None"
+    settings = render.image_settings
+    settings.file_format, settings.color_mode, settings.color_depth = "PNG", "RGBA", "8"
+    settings.compression = 10
+    camera = bpy.data.cameras.new("camera")
+    camera.sensor_width, camera.angle = 36.0, fov
+    camera.clip_start = 0.1
+    scene.camera = _link("camera", camera)
+    _studio()
+
+
+def _link(name: str, data: object) -> bpy.types.Object:
+    """A new object of the scene that shows `data`."""
+    item = bpy.data.objects.new(name, data)
+    bpy.context.scene.collection.objects.link(item)
+    return item
+
+
+def _studio() -> None:
+    """A sky brighter above than below, a warm key light, a cool fill, and two rim lights; fixed to the avatar."""
+    from mathutils import Vector
+
+    world = bpy.data.worlds.new("studio")
+    bpy.context.scene.world = world
+    world.use_nodes = True
+    tree = world.node_tree
+    coordinate, split = tree.nodes.new("ShaderNodeTexCoord"), tree.nodes.new("ShaderNodeSeparateXYZ")
+    span, ramp = tree.nodes.new("ShaderNodeMapRange"), tree.nodes.new("ShaderNodeValToRGB")
+    span.inputs["From Min"].default_value = -1.0
+    ramp.color_ramp.elements[0].color = (0.50, 0.44, 0.41, 1.0)
+    ramp.color_ramp.elements[1].color = (0.96, 1.0, 1.06, 1.0)
+    background = tree.nodes["Background"]
+    tree.links.new(coordinate.outputs["Generated"], split.inputs[0])
+    tree.links.new(split.outputs["Z"], span.inputs["Value"])
+    tree.links.new(span.outputs["Result"], ramp.inputs[0])
+    tree.links.new(ramp.outputs[0], background.inputs["Color"])
+    background.inputs["Strength"].default_value = 0.62
+    lights = (
+        ("key", (-2.0, -3.4, 2.3), 1.9, 108.0, (1.0, 0.955, 0.90)),
+        ("fill", (3.3, -2.6, 0.6), 2.4, 40.0, (0.90, 0.95, 1.0)),
+        ("rim left", (-2.4, 3.2, 2.2), 1.4, 74.0, (1.0, 1.0, 1.0)),
+        ("rim right", (2.7, 2.8, 1.7), 1.4, 62.0, (0.95, 0.97, 1.0)),
+    )
+    for name, place, size, power, color in lights:
+        light = bpy.data.lights.new(name, "AREA")
+        light.size, light.energy, light.color = size, power, color
+        item = _link(name, light)
+        item.location = place
+        item.rotation_euler = (Vector((0.0, 0.0, 0.1)) - item.location).to_track_quat("-Z", "Y").to_euler()
+
+
+def _surface(material: Material) -> bpy.types.Material:
+    """A principled material that takes its colour from the mesh's vertices."""
+    result = bpy.data.materials.new(material.name)
+    result.use_nodes = True
+    tree = result.node_tree
+    shader = tree.nodes["Principled BSDF"]
+    values = {
+        "Roughness": material.roughness,
+        "Specular IOR Level": material.specular,
+        "Metallic": material.metallic,
+        "Coat Weight": material.coat,
+        "Sheen Weight": material.sheen,
+        "Subsurface Weight": material.subsurface,
+        "Subsurface Scale": WORLD_SCALE,
+    }
+    for name, value in values.items():
+        shader.inputs[name].default_value = value
+    shader.inputs["Subsurface Radius"].default_value = (0.10, 0.04, 0.025)
+    color = tree.nodes.new("ShaderNodeVertexColor")
+    color.layer_name = "Col"
+    tree.links.new(color.outputs["Color"], shader.inputs["Base Color"])
+    if material.bump > 0:
+        coordinate, noise = tree.nodes.new("ShaderNodeTexCoord"), tree.nodes.new("ShaderNodeTexNoise")
+        bump = tree.nodes.new("ShaderNodeBump")
+        noise.inputs["Scale"].default_value = material.bump_scale / WORLD_SCALE
+        noise.inputs["Detail"].default_value = 2.0
+        bump.inputs["Strength"].default_value = material.bump
+        bump.inputs["Distance"].default_value = 0.01 * WORLD_SCALE
+        tree.links.new(coordinate.outputs["Object"], noise.inputs["Vector"])
+        tree.links.new(noise.outputs[0], bump.inputs["Height"])
+        tree.links.new(bump.outputs["Normal"], shader.inputs["Normal"])
+    return result
+
+
+def _hair_surface(strands: Strands) -> bpy.types.Material:
+    """A principled material whose brightness varies from strand to strand."""
+    result = bpy.data.materials.new(strands.name)
+    result.use_nodes = True
+    tree = result.node_tree
+    shader = tree.nodes["Principled BSDF"]
+    info, span = tree.nodes.new("ShaderNodeHairInfo"), tree.nodes.new("ShaderNodeMapRange")
+    shade = tree.nodes.new("ShaderNodeHueSaturation")
+    span.inputs["To Min"].default_value = 1.0 - strands.variation
+    span.inputs["To Max"].default_value = 1.0 + strands.variation
+    shade.inputs["Color"].default_value = (*map(float, strands.color), 1.0)
+    tree.links.new(info.outputs["Random"], span.inputs["Value"])
+    tree.links.new(span.outputs["Result"], shade.inputs["Value"])
+    tree.links.new(shade.outputs["Color"], shader.inputs["Base Color"])
+    shader.inputs["Roughness"].default_value = strands.roughness
+    shader.inputs["Specular IOR Level"].default_value = 0.45
+    return result
+
+
+def _to_blender(points: Array) -> Array:
+    """Head units [..., 3] to Blender's axes and world units, flat, float32."""
+    return np.ascontiguousarray(to_world(points) @ WORLD_TO_BLENDER.T.astype(np.float32), np.float32).ravel()
+
+
+def _add_mesh(mesh: Mesh) -> None:
+    data = bpy.data.meshes.new(mesh.material.name)
+    triangles = np.ascontiguousarray(mesh.triangles, np.int32)
+    data.vertices.add(len(mesh.vertices))
+    data.vertices.foreach_set("co", _to_blender(mesh.vertices))
+    data.loops.add(triangles.size)
+    data.loops.foreach_set("vertex_index", triangles.ravel())
+    data.polygons.add(len(triangles))
+    data.polygons.foreach_set("loop_start", np.arange(0, triangles.size, 3, dtype=np.int32))
+    data.update(calc_edges=True)
+    data.polygons.foreach_set("use_smooth", np.ones(len(triangles), bool))
+    attribute = data.color_attributes.new("Col", "FLOAT_COLOR", "POINT")
+    colors = np.ones((len(mesh.vertices), 4), np.float32)
+    colors[:, :3] = mesh.colors
+    attribute.data.foreach_set("color", colors.ravel())
+    data.materials.append(_surface(mesh.material))
+    _link(mesh.material.name, data)
+
+
+def _add_strands(strands: Strands) -> None:
+    count, knots, _ = strands.points.shape
+    data = bpy.data.hair_curves.new(strands.name)
+    data.add_curves([knots] * count)
+    data.attributes["position"].data.foreach_set("vector", _to_blender(strands.points))
+    radius = data.attributes.get("radius") or data.attributes.new("radius", "FLOAT", "POINT")
+    taper = strands.radius * WORLD_SCALE * (1.0 - (1.0 - strands.tip) * np.linspace(0, 1, knots) ** 2)
+    radius.data.foreach_set("value", np.broadcast_to(taper, (count, knots)).astype(np.float32).ravel())
+    data.materials.append(_hair_surface(strands))
+    _link(strands.name, data)
+
+
+def add_parts(parts: Parts) -> None:
+    """Put every mesh and every lock of hair into the scene."""
+    for mesh in parts.meshes:
+        _add_mesh(mesh)
+    for strands in parts.strands:
+        _add_strands(strands)
+
+
+def render_png(cam_to_world: Array, path: Path) -> None:
+    """Render the scene from `cam_to_world` [4, 4] (world axes) to an RGBA PNG."""
+    from mathutils import Matrix
+
+    matrix = np.eye(4)
+    matrix[:3] = WORLD_TO_BLENDER @ cam_to_world[:3]
+    scene = bpy.context.scene
+    scene.camera.matrix_world = Matrix(matrix.tolist())
+    scene.render.filepath = str(path)
+    bpy.ops.render.render(write_still=True)
+
+
+def fov_of_focal(size: int, focal: float) -> float:
+    """Field of view in radians of an image of `size` pixels with a focal length in pixels."""
+    return 2.0 * math.atan(0.5 * size / focal)
