@@ -1,0 +1,141 @@
+"""Augmentation of renders and captions for contrastive training, in plain torch, every draw from one generator.
+
+The encoder meets clean renders on white, photographs, and pictures of unfinished avatars, so it must not lean on
+background, framing, exposure or sharpness. There is no mirroring: a parting on the left is not one on the right, and z
+shall tell the diffusion model which it is.
+
+Symbols: B batch, S side of the square images in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_GRADIENT_SIZE, _CLOUD_SIZE = 2, 5  # pixels of the random images that are enlarged into gradients and clouds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AugmentConfig:
+    """How strongly to change images and captions; 0 switches a change off.
+
+    Args:
+        zoom: largest factor of enlargement and of reduction, minus 1.
+        shift: largest displacement along x and y, in image sides.
+        rotation_deg: largest turn in the image plane.
+        white_probability: of a white background, which is what the finished encoder sees behind avatars; else it is a
+            plain colour, a gradient or clouds, equally often.
+        jitter: largest relative change of brightness, contrast and saturation.
+        grey_probability: of a grey image.
+        blur: largest Gaussian blur, standard deviation in image sides.
+        noise: largest standard deviation of Gaussian noise.
+        phrase_drop: probability of leaving out each comma-separated phrase of a caption; at least one stays.
+    """
+
+    zoom: float = 0.25
+    shift: float = 0.08
+    rotation_deg: float = 10.0
+    white_probability: float = 0.4
+    jitter: float = 0.25
+    grey_probability: float = 0.05
+    blur: float = 0.015
+    noise: float = 0.05
+    phrase_drop: float = 0.15
+
+    def __post_init__(self) -> None:
+        for name in ("white_probability", "grey_probability", "phrase_drop", "jitter"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        for name in ("zoom", "shift", "rotation_deg", "blur", "noise"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Change every image in its own way, and lay it on a random background.
+
+    Args:
+        images: [B, S, S, 4] straight sRGB in [0, 1].
+
+    Returns:
+        [B, 3, S, S] in [0, 1].
+    """
+    alpha = images[..., 3:]
+    layers = torch.cat([images[..., :3] * alpha, alpha], dim=-1).permute(0, 3, 1, 2)  # [B, 4, S, S], premultiplied
+    layers = _move(layers, config, generator)
+    background = _backgrounds(len(images), images.shape[1], config.white_probability, generator)
+    pixels = layers[:, :3] + (1.0 - layers[:, 3:]) * background
+    pixels = _recolour(pixels, config, generator)
+    pixels = _blur(pixels, config.blur, generator)
+    strength = config.noise * _uniform(len(pixels), 0.0, 1.0, generator)
+    noise = torch.randn(pixels.shape, generator=generator, device=pixels.device)
+    return (pixels + strength * noise).clamp(0.0, 1.0)
+
+
+def drop_phrases(captions: list[str], probability: float, generator: torch.Generator) -> list[str]:
+    """Leave out comma-separated phrases at random, never all of a caption."""
+    result = []
+    for caption in captions:
+        phrases = caption.split(", ")
+        draws = torch.rand(len(phrases), generator=generator, device=generator.device).tolist()
+        kept = [phrase for phrase, draw in zip(phrases, draws, strict=True) if draw >= probability]
+        result.append(", ".join(kept or [phrases[draws.index(max(draws))]]))
+    return result
+
+
+def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """[count, 1, 1, 1] uniform draws."""
+    return low + (high - low) * torch.rand(count, 1, 1, 1, generator=generator, device=generator.device)
+
+
+def _move(layers: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Zoom, turn and shift; what comes into view is transparent."""
+    count = len(layers)
+    reach = math.log(1.0 + config.zoom)
+    scale = _uniform(count, -reach, reach, generator).exp().flatten()
+    turn = math.radians(config.rotation_deg)
+    angle = _uniform(count, -turn, turn, generator).flatten()
+    # affine_grid wants the way back, output to input, in units of half an image
+    cosine, sine = angle.cos() * scale, angle.sin() * scale
+    shift = 2 * config.shift * (2 * torch.rand(count, 2, generator=generator, device=generator.device) - 1)
+    rows = [torch.stack([cosine, -sine, shift[:, 0]], -1), torch.stack([sine, cosine, shift[:, 1]], -1)]
+    grid = F.affine_grid(torch.stack(rows, dim=1), list(layers.shape), align_corners=False)
+    return F.grid_sample(layers, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _backgrounds(count: int, side: int, white_probability: float, generator: torch.Generator) -> Tensor:
+    """[count, 3, side, side]: white, or a plain colour, a gradient, or clouds."""
+    stacks = []
+    for size in (1, _GRADIENT_SIZE, _CLOUD_SIZE):
+        small = torch.rand(count, 3, size, size, generator=generator, device=generator.device)
+        stacks.append(F.interpolate(small, (side, side), mode="bilinear", align_corners=size > 1))
+    choice = torch.randint(0, 3, (count,), generator=generator, device=generator.device)
+    chosen = torch.stack(stacks)[choice, torch.arange(count, device=generator.device)]
+    white = _uniform(count, 0.0, 1.0, generator) < white_probability
+    return torch.where(white, torch.ones_like(chosen), chosen)
+
+
+def _recolour(pixels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Brightness, contrast, saturation, sometimes grey."""
+    count, low, high = len(pixels), 1.0 - config.jitter, 1.0 + config.jitter
+    pixels = pixels * _uniform(count, low, high, generator)
+    mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
+    pixels = mean + (pixels - mean) * _uniform(count, low, high, generator)
+    saturation = _uniform(count, low, high, generator)
+    grey = _uniform(count, 0.0, 1.0, generator) < config.grey_probability
+    saturation = torch.where(grey, torch.zeros_like(saturation), saturation)
+    luma = (pixels * pixels.new_tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)).sum(dim=1, keepdim=True)
+    return luma + (pixels - luma) * saturation
+
+
+def _blur(pixels: Tensor, largest: float, generator: torch.Generator) -> Tensor:
+    """Gaussian blur, as one matrix for the rows and the same for the columns; half of the images stay sharp."""
+    side = pixels.shape[-1]
+    sigma = _uniform(len(pixels), -largest, largest, generator).clamp_min(1e-4) * side  # [B, 1, 1, 1] in pixels
+    place = torch.arange(side, device=pixels.device, dtype=pixels.dtype)
+    weights = torch.softmax(-((place[:, None] - place) ** 2) / (2 * sigma**2), dim=-1)  # [B, 1, S, S]
+    return weights @ pixels @ weights.transpose(-1, -2)

@@ -1,0 +1,202 @@
+"""Stage "encoder": contrastive training of a small CLIP on renders and their captions (Rodin, Sec. 3.3 takes CLIP's).
+
+The latent z is what a frontal picture or a caption says of an avatar, so views are drawn from the front half,
+|azimuth| <= 60 degrees, the more often the more frontal they are (in proportion to the cosine). Two views of each
+subject are in a batch, and three losses of one form pull together: each view and the caption, and the two views. The
+last makes z tell subjects apart beyond what captions say.
+
+Symbols: B subjects in a batch, S side of the images in pixels, N subjects, M views of all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CLIPModel
+
+from rodin.camera import Camera
+from rodin.dataset import list_subjects, load_subject
+from rodin.encoder import Encoder, EncoderConfig, small_clip
+from rodin.errors import UserError
+from rodin.files import write_json
+from rodin.train.augment import AugmentConfig, augment_images, drop_phrases
+from rodin.train.loop import LoopConfig, process_state, run_loop
+
+FRONT_HALF_DEG = 60.0
+HELD_OUT_EVERY = 8  # one subject of so many is kept from training, to measure retrieval
+LARGEST_SCALE = 100.0  # of the logits, as in CLIP
+
+
+@dataclass(frozen=True)
+class Views:
+    """The front views of many subjects.
+
+    Args:
+        images: [M, S, S, 4] uint8 straight RGBA; the views of a subject lie together, its frontal view first.
+        weights: [M] chances of being drawn.
+        first: [N + 1] where each subject's views begin.
+        captions: N texts.
+    """
+
+    images: Tensor
+    weights: Tensor
+    first: list[int]
+    captions: list[str]
+
+
+class ContrastiveModel(nn.Module):
+    """A CLIP whose single call gives all that the loss needs, so that gradients meet across processes."""
+
+    def __init__(self, clip: CLIPModel) -> None:
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, pixels: Tensor, tokens: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Unit latents of images [B', 3, S, S] and captions [B, T], and the scale of the logits []."""
+        images = self.clip.get_image_features(pixel_values=pixels).pooler_output
+        texts = self.clip.get_text_features(**tokens).pooler_output
+        scale = self.clip.logit_scale.exp().clamp(max=LARGEST_SCALE)
+        return F.normalize(images.float(), dim=-1), F.normalize(texts.float(), dim=-1), scale
+
+
+def train_encoder(
+    data: Path, run: Path, encoder: EncoderConfig, loop: LoopConfig, augment: AugmentConfig | None = None
+) -> None:
+    """Train an encoder on the subjects in `data`; the result is the CLIP folder `run`/encoder.
+
+    An encoder that is already there stays; an unfinished run goes on. Retrieval among held-out subjects is printed and
+    written to `run`/encoder.training/retrieval.json.
+
+    Args:
+        data: folder of subject folders, each with a caption.
+        run: folder of the whole training run.
+        encoder: sizes of the network.
+        loop: how to train; batch_size counts subjects, each with two views.
+        augment: how to change images and captions; None = the defaults.
+
+    Raises:
+        UserError: `data` cannot be used, or the run cannot be resumed.
+    """
+    target, scratch = Path(run) / "encoder", Path(run) / "encoder.training"
+    state = process_state()
+    if (target / "config.json").is_file():
+        state.print(f"encoder: already trained, {target}")
+        return
+    changes = augment if augment is not None else AugmentConfig()
+    views = load_views(Path(data), encoder.image_size)
+    trained, held_out = split_subjects(len(views.captions))
+    torch.manual_seed(loop.seed)  # the initial weights
+    network = small_clip(encoder, [views.captions[k] for k in trained])
+    network.to(state.device)
+    images, weights = views.images.to(state.device), views.weights.to(state.device)
+    batch = min(loop.batch_size, len(trained))
+
+    def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        order = torch.randperm(len(trained), generator=generator, device=generator.device)[:batch].tolist()
+        subjects = [trained[k] for k in order]
+        pair = [_draw_two(weights[views.first[k] : views.first[k + 1]], generator) + views.first[k] for k in subjects]
+        chosen = torch.stack(pair).t().flatten()  # [2B]: all first views, then all second ones
+        pixels = augment_images(images[chosen].float() / 255.0, changes, generator)
+        captions = drop_phrases([views.captions[k] for k in subjects], changes.phrase_drop, generator)
+        z_image, z_text, scale = model((pixels - network.mean) / network.std, network.tokenize(captions))
+        one, two = z_image.chunk(2)
+        text = (contrast(one, z_text, scale) + contrast(two, z_text, scale)) / 2
+        view = contrast(one, two, scale)
+        return {"loss": text + view, "text": text, "view": view}
+
+    model = ContrastiveModel(network.model.requires_grad_(True))
+    average = run_loop(model, loss, loop, scratch, "encoder")
+    result = Encoder(average.clip, network.tokenizer)  # type: ignore[arg-type]
+    if state.is_main_process:
+        figures = measure_retrieval(result, views, held_out or trained)
+        write_json(scratch / "retrieval.json", {"held_out_subjects": len(held_out), **figures})
+        result.save_pretrained(target)
+        whose = f"{len(held_out)} held-out" if held_out else f"{len(trained)} training (too few to hold any out)"
+        print(
+            f"encoder: among {whose} subjects, image -> caption {figures['caption_top1']:.1%}, view -> frontal view "
+            f"{figures['view_top1']:.1%}, mean cosine between subjects {figures['mean_cosine']:.3f}"
+        )
+    state.wait_for_everyone()
+
+
+def contrast(one: Tensor, other: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy of B pairs of unit vectors [B, D]: each must find its own partner."""
+    logits = scale * one @ other.t()
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.t(), target)) / 2
+
+
+def load_views(data: Path, size: int) -> Views:
+    """Read the front views of all subjects.
+
+    Raises:
+        UserError: a subject cannot be read or has no caption.
+    """
+    images, weights, first, captions = [], [], [0], []
+    for folder in list_subjects(data):
+        subject = load_subject(folder, size)
+        if not subject.caption.strip():
+            raise UserError(f"{folder}: has no caption; add one to its transforms.json")
+        front = front_views(subject.camera, subject.frontal)
+        images.append((subject.images[front] * 255.0).round().to(torch.uint8))
+        weights.append(azimuths_deg(subject.camera)[front].deg2rad().cos().clamp_min(math.cos(math.radians(FRONT_HALF_DEG))))
+        first.append(first[-1] + len(front))
+        captions.append(subject.caption)
+    return Views(torch.cat(images), torch.cat(weights), first, captions)
+
+
+def azimuths_deg(camera: Camera) -> Tensor:
+    """[V] azimuths of cameras around the origin, 0 = in front of the avatar."""
+    return torch.atan2(camera.position[:, 0], camera.position[:, 2]).rad2deg()
+
+
+def front_views(camera: Camera, frontal: int) -> list[int]:
+    """The frontal view, then the other views of the front half."""
+    near = azimuths_deg(camera).abs() <= FRONT_HALF_DEG
+    return [frontal] + [view for view in range(len(camera)) if near[view] and view != frontal]
+
+
+def split_subjects(count: int) -> tuple[list[int], list[int]]:
+    """Subjects to train on and held-out ones, every eighth; none is held out of fewer than 16."""
+    held_out = list(range(HELD_OUT_EVERY - 1, count, HELD_OUT_EVERY)) if count >= 2 * HELD_OUT_EVERY else []
+    return [k for k in range(count) if k not in set(held_out)], held_out
+
+
+@torch.no_grad()
+def measure_retrieval(encoder: Encoder, views: Views, subjects: list[int]) -> dict[str, float]:
+    """How well latents find their partners among some subjects.
+
+    Returns:
+        caption_top1: share of frontal views whose nearest caption is theirs (or reads the same),
+        view_top1: share of other front views whose nearest frontal view is of the same subject,
+        mean_cosine: mean cosine between the frontal views of different subjects: near 1, z would say nothing.
+    """
+    captions = [views.captions[k] for k in subjects]
+    latents = [_encode(encoder, views.images[views.first[k] : views.first[k + 1]]) for k in subjects]
+    frontal = torch.stack([z[0] for z in latents])
+    nearest = (frontal @ encoder.encode_texts(captions).t()).argmax(dim=1).tolist()
+    right = [captions[found] == caption for found, caption in zip(nearest, captions, strict=True)]
+    others = torch.cat([z[1:] for z in latents])
+    owner = torch.repeat_interleave(torch.tensor([len(z) - 1 for z in latents]))
+    view_top1 = ((others @ frontal.t()).argmax(dim=1) == owner).float().mean() if len(owner) else torch.tensor(0.0)
+    count = len(subjects)
+    cosines = (frontal @ frontal.t()).sum() - frontal.square().sum()
+    return {
+        "caption_top1": sum(right) / count,
+        "view_top1": float(view_top1),
+        "mean_cosine": float(cosines) / max(1, count * (count - 1)),
+    }
+
+
+def _encode(encoder: Encoder, images: Tensor) -> Tensor:
+    return encoder.encode_images(images.float() / 255.0)
+
+
+def _draw_two(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """Two of a subject's views [2], different ones if it has two."""
+    return torch.multinomial(weights, 2, replacement=len(weights) < 2, generator=generator)
