@@ -1,0 +1,10 @@
+"""Synthetic avatars: a seed becomes a caption, a geometry and multi-view renders with exact cameras.
+
+This package meets the rest of the project only through the files it writes.
+"""
+
+from __future__ import annotations
+
+from rodin.synth.generate import SynthConfig, generate
+
+__all__ = ["SynthConfig", "generate"]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from rodin.synth.accessories import earrings, glasses, hat, hat_shell
 from rodin.synth.clothes import clothes
 from rodin.synth.face import eye_meshes, eyebrows, skin_mesh
 from rodin.synth.hair import beard, hair
+from rodin.synth.head import Head
 from rodin.synth.mesh import Parts
+from rodin.synth.morph_head import build_morph_head, load_morph_model
 from rodin.synth.recipe import AvatarRecipe
 from rodin.synth.sdf_head import build_sdf_head
 from rodin.synth.strands import Collider
@@ -19,10 +23,17 @@ def detail_for(size: int) -> float:
     return float(np.clip(size / 256.0, 0.35, 1.0))
 
 
-def build_avatar(recipe: AvatarRecipe, *, detail: float = 1.0) -> Parts:
+def build_head(recipe: AvatarRecipe, heads: str) -> Head:
+    """The recipe's head of the kind that `heads` names: `sdf`, or the path of a morph model."""
+    if heads == "sdf":
+        return build_sdf_head(recipe)
+    return build_morph_head(load_morph_model(Path(heads)), recipe)
+
+
+def build_avatar(recipe: AvatarRecipe, *, heads: str = "sdf", detail: float = 1.0) -> Parts:
     """Every mesh and strand of the recipe's avatar in head units."""
     rng = recipe.generator()
-    head = build_sdf_head(recipe)
+    head = build_head(recipe, heads)
     parts = Parts(meshes=[skin_mesh(head, recipe)])
     parts.add(eye_meshes(head, recipe))
     parts.add(head.extras)

@@ -7,13 +7,27 @@ standard output, while everything that Blender prints goes to a log. Blender's z
 
 from __future__ import annotations
 
-import math
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
 import numpy as np
+from PIL import Image
 
+from rodin.errors import UserError
+from rodin.synth.avatar import build_avatar, detail_for
+from rodin.synth.cameras import FOV, camera_poses
 from rodin.synth.mesh import WORLD_SCALE, Array, Material, Mesh, Parts, Strands, to_world
+from rodin.synth.recipe import make_recipe
+from rodin.synth.subject import frame_name, save_frame, subject_folder, touches_border, write_transforms
+from rodin.synth.worker import Job
+
+Answer = Callable[[dict[str, object]], None]
 
 #: Rotation that takes world vectors to Blender's axes.
 WORLD_TO_BLENDER = np.array(((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)))
@@ -202,6 +216,57 @@ def render_png(cam_to_world: Array, path: Path) -> None:
     bpy.ops.render.render(write_still=True)
 
 
-def fov_of_focal(size: int, focal: float) -> float:
-    """Field of view in radians of an image of `size` pixels with a focal length in pixels."""
-    return 2.0 * math.atan(0.5 * size / focal)
+def render_subject(job: Job, index: int, answer: Answer) -> None:
+    """Build and render one subject; frames that an earlier run finished are kept."""
+    recipe = make_recipe(job.seed, index)
+    folder = subject_folder(Path(job.out), index)
+    poses = camera_poses(job.seed, index, job.views, job.size)
+    todo = [view for view in range(job.views) if not (folder / frame_name(view)).is_file()]
+    if todo:
+        start_scene(job.size, FOV, job.seed * 100_003 + index)
+        add_parts(build_avatar(recipe, heads=job.heads, detail=detail_for(job.size)))
+    with tempfile.TemporaryDirectory(prefix="rodin-synth-") as scratch:
+        for view in range(job.views):
+            if view in todo:
+                png = Path(scratch) / "frame.png"
+                render_png(poses[view], png)
+                with Image.open(png) as image:
+                    image.load()
+                if touches_border(np.asarray(image)[..., 3]):
+                    raise RuntimeError(f"frame {view} reaches the image's border: the camera does not see all of it")
+                save_frame(image, folder / frame_name(view))
+            answer({"frame": view})
+    write_transforms(folder, recipe, poses, job.size)
+
+
+def main() -> None:
+    """Serve subjects from standard input until it ends; see worker.py for the protocol."""
+    job = Job.from_json(sys.argv[1])
+    # Blender prints to file descriptor 1 from C: keep a private copy for the answers and let the rest go to the log.
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(message: dict[str, object]) -> None:
+        channel.write(json.dumps(message) + "\n")
+        channel.flush()
+
+    answer({"ready": True})
+    for line in sys.stdin:
+        index = int(line)
+        try:
+            render_subject(job, index, answer)
+        except UserError as error:
+            answer({"error": str(error)})
+            return
+        except BrokenPipeError:
+            return
+        except Exception as error:
+            traceback.print_exc()
+            log = Path(job.out) / ".logs"
+            answer({"error": f"subject {index:05d}: {type(error).__name__}: {error}; see the logs in {log}"})
+            return
+        answer({"done": index})
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ from rodin.synth.accessories import HatShell
 from rodin.synth.head import Head, beard_region, goatee_region, moustache_region, roots, scalp
 from rodin.synth.mesh import Array, Material, Mesh, Parts, Strands, linear, normalize, smoothstep, sphere_mesh, tube_mesh
 from rodin.synth.recipe import HAIR_COLORS, AvatarRecipe
-from rodin.synth.strands import Collider, children, curl, grow, inside_envelope, refine
+from rodin.synth.strands import Collider, children, curl, grow, cut_at_envelope, refine
 
 DOWN = np.array((0.0, -1.0, 0.0))
 UP = -DOWN
@@ -194,12 +194,12 @@ def _bob(salon: Salon) -> Array:
 def _long(salon: Salon) -> Array:
     kind = salon.recipe.hair
     if kind == "long straight":
-        return children(_falling(salon, length=1.75, volume=0.09, inward=0.1), 6, 0.026, 0.030, salon.rng)
+        return children(_falling(salon, length=1.58, volume=0.09, inward=0.1), 6, 0.026, 0.030, salon.rng)
     if kind == "long wavy":
-        strands = _falling(salon, length=1.75, volume=0.14, inward=0.0)
+        strands = _falling(salon, length=1.58, volume=0.14, inward=0.0)
         waves = curl(refine(strands, 22), 0.050, salon.rng.uniform(1.7, 2.5, len(strands)), salon.rng)
         return children(waves, 6, 0.026, 0.026, salon.rng)
-    strands = _falling(salon, length=1.55, volume=0.24, inward=0.0)
+    strands = _falling(salon, length=1.45, volume=0.20, inward=0.0)
     rings = curl(refine(strands, 34), 0.062, salon.rng.uniform(3.6, 5.0, len(strands)), salon.rng)
     return children(rings, 6, 0.030, 0.026, salon.rng)
 
@@ -371,7 +371,7 @@ def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell |
     color = linear(HAIR_COLORS[recipe.hair_color])
     radius = RADIUS / np.sqrt(detail) * (0.75 if recipe.hair == "buzz cut" else 1.0)
     for group in groups:
-        kept = _clear_of_eyes(inside_envelope(group), head)
+        kept = _clear_of_eyes(cut_at_envelope(group), head)
         if shell is not None:
             kept = shell.tuck(kept)
         if len(kept):
@@ -396,7 +396,7 @@ def beard(head: Head, recipe: AvatarRecipe, collider: Collider, detail: float, r
     clearance = 0.012 + 0.03 * rng.random(len(place))
     strands = grow(place, normal * 0.5 + flow, reach, 6, lambda p, d, t: flow - 0.2 * normal, collider,
                    clearance=clearance, stiffness=0.55)  # fmt: skip
-    strands = inside_envelope(children(strands, 4, 0.016, 0.014, rng))
+    strands = cut_at_envelope(children(strands, 4, 0.016, 0.014, rng))
     color = 0.9 * linear(HAIR_COLORS[recipe.hair_color])
     parts.strands.append(
         Strands(name="beard", points=strands, radius=0.0080 / np.sqrt(detail), color=color, tip=0.3, roughness=0.5)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.spatial import cKDTree
 
-from rodin.synth.mesh import BOX_LIMIT, ENVELOPE_RADIUS, Array, from_world, normalize, to_world
+from rodin.synth.mesh import BOX_LIMIT, ENVELOPE_RADIUS, Array, normalize, to_world
 
 #: Steering: knots [N, 3], directions [N, 3] and the fraction t grown give the direction [N, 3] to turn to.
 Steer = Callable[[Array, Array, float], Array]
@@ -91,8 +91,15 @@ def refine(strands: Array, knots: int) -> Array:
     return (strands[:, low] * (1.0 - share) + strands[:, low + 1] * share).astype(np.float32)
 
 
-def inside_envelope(strands: Array, margin: float = 0.012) -> Array:
-    """Press points that leave the unit box or the envelope's sphere back onto it; `margin` leaves room for radii."""
-    world = np.clip(to_world(strands), -BOX_LIMIT + margin, BOX_LIMIT - margin)
-    radius = np.linalg.norm(world, axis=-1, keepdims=True)
-    return from_world(world * np.minimum(1.0, (ENVELOPE_RADIUS - margin) / np.maximum(radius, 1e-6)))
+def cut_at_envelope(strands: Array, margin: float = 0.014) -> Array:
+    """End strands where they leave the unit box or the envelope's sphere; `margin` leaves room for their radius.
+
+    Pressing them back instead would heap up long hair on the sphere.
+    """
+    world = to_world(strands)
+    outside = (np.abs(world) > BOX_LIMIT - margin).any(-1)
+    outside |= np.linalg.norm(world, axis=-1) > ENVELOPE_RADIUS - margin
+    gone = np.cumsum(outside, axis=1) > 0
+    last = np.maximum((~gone).sum(axis=1) - 1, 0)
+    stop = strands[np.arange(len(strands)), last][:, None]
+    return np.where(gone[..., None], stop, strands)[~gone[:, 0]].astype(np.float32)

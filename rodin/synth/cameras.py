@@ -1,0 +1,62 @@
+"""Where the cameras stand: a frontal one, and the others spread over the sphere; all at one distance.
+
+Poses are `cam_to_world` 4x4 in the world's axes (+y up, the avatar looks along +z), OpenGL style: the camera looks along
+its -z with +y up.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rodin.synth.mesh import ENVELOPE_RADIUS, Array
+
+FOV = math.radians(26.0)
+FRONTAL_ELEVATION = math.radians(2.0)
+LOWEST, HIGHEST = math.radians(-20.0), math.radians(50.0)
+#: Pixels that stay empty at each border, and the share of the image that they are in larger images. The rendered
+#: border is one pixel narrower, because the pixel filter reaches into the neighbour.
+BORDER = 2
+_MARGIN_SHARE = 3.0 / 64.0
+
+
+def focal_length(size: int) -> float:
+    """Focal length in pixels of a square image of `size` pixels."""
+    return 0.5 * size / math.tan(0.5 * FOV)
+
+
+def distance(size: int) -> float:
+    """Distance from the origin at which the envelope's sphere leaves the margin free in every view."""
+    margin = max(BORDER + 1.0, _MARGIN_SHARE * size)
+    return ENVELOPE_RADIUS * math.sqrt(1.0 + (focal_length(size) / (0.5 * size - margin)) ** 2)
+
+
+def look_at_origin(azimuth: float, elevation: float, radius: float) -> Array:
+    """`cam_to_world` [4, 4] of a camera at (azimuth, elevation) radians; azimuth 0 is in front, positive to +x."""
+    back = np.array(
+        (math.sin(azimuth) * math.cos(elevation), math.sin(elevation), math.cos(azimuth) * math.cos(elevation))
+    )
+    right = np.array((math.cos(azimuth), 0.0, -math.sin(azimuth)))
+    pose = np.eye(4)
+    pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3] = right, np.cross(back, right), back, radius * back
+    return pose
+
+
+def camera_poses(seed: int, index: int, views: int, size: int) -> Array:
+    """Poses [views, 4, 4] of subject `index`: the frontal one, then a low-discrepancy cover of the sphere's band.
+
+    The points are the R2 sequence (the two-dimensional golden ratio) from a start of the subject's own, uniform in
+    azimuth and in the sine of the elevation.
+    """
+    start = np.random.default_rng([seed, index, 3]).random(2)
+    golden = 1.32471795724474602596
+    steps = np.arange(views - 1)[:, None] * np.array((1.0 / golden, 1.0 / golden**2))
+    place = (start + steps) % 1.0
+    low, high = math.sin(LOWEST), math.sin(HIGHEST)
+    azimuth = 2.0 * math.pi * place[:, 0]
+    elevation = np.arcsin(low + (high - low) * place[:, 1])
+    radius = distance(size)
+    poses = [look_at_origin(0.0, FRONTAL_ELEVATION, radius)]
+    poses += [look_at_origin(float(a), float(e), radius) for a, e in zip(azimuth, elevation, strict=True)]
+    return np.stack(poses)

@@ -1,0 +1,81 @@
+"""One subject on disk: `NNNNN/000.webp ...` and, last of all, `NNNNN/transforms.json`.
+
+The format is NeRF-synthetic with extras (caption, attributes, frontal, aabb, seed, generator). Frames are straight
+(not premultiplied) sRGB RGBA. A folder without transforms.json is unfinished.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rodin.files import atomic_path, write_json
+from rodin.synth.cameras import BORDER, FOV, focal_length
+from rodin.synth.caption import make_caption
+from rodin.synth.mesh import Array
+from rodin.synth.recipe import VERSION, AvatarRecipe
+
+QUALITY = 90
+
+
+def subject_folder(out: Path, index: int) -> Path:
+    """The folder of subject `index` in the set `out`."""
+    return out / f"{index:05d}"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the subject in `folder` was written to its end."""
+    return (folder / "transforms.json").is_file()
+
+
+def frame_name(view: int) -> str:
+    """File name of a view's image."""
+    return f"{view:03d}.webp"
+
+
+def touches_border(alpha: Array) -> bool:
+    """Whether anything shows in the outermost `BORDER` pixels of an alpha image [H, W]."""
+    return bool(alpha[:BORDER].any() or alpha[-BORDER:].any() or alpha[:, :BORDER].any() or alpha[:, -BORDER:].any())
+
+
+def save_frame(image: Image.Image, path: Path) -> None:
+    """Write an RGBA image as WebP: colour at high quality, alpha exact, invisible colour dropped.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    pixels = np.array(image.convert("RGBA"))
+    pixels[pixels[..., 3] == 0] = 0
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary, "WEBP", quality=QUALITY, alpha_quality=100, method=6, exact=False)
+
+
+def write_transforms(folder: Path, recipe: AvatarRecipe, poses: Array, size: int) -> None:
+    """Write transforms.json, which finishes the subject."""
+    focal = focal_length(size)
+    frames = [
+        {"file_path": frame_name(view), "transform_matrix": np.round(pose, 7).tolist()}
+        for view, pose in enumerate(poses)
+    ]
+    write_json(
+        folder / "transforms.json",
+        {
+            "camera_angle_x": FOV,
+            "fl_x": focal,
+            "fl_y": focal,
+            "cx": size / 2,
+            "cy": size / 2,
+            "w": size,
+            "h": size,
+            "aabb": [[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]],
+            "frontal": 0,
+            "caption": make_caption(recipe),
+            "attributes": recipe.attributes(),
+            "seed": recipe.seed,
+            "index": recipe.index,
+            "generator": f"rodin-synth {VERSION}",
+            "frames": frames,
+        },
+    )
