@@ -255,7 +255,7 @@ def guided(network: nn.Module, z: Tensor | None, scale: float = 1.0, low_res: Te
     Args:
         network: called as `network(x_t, t, z, low_res)`.
         z: [B, D] latents, or None for a network without; null (zeros) is the condition left out.
-        scale: 1 = the condition as trained, in one pass; 0 = without condition, in one pass.
+        scale: 1 = the condition as trained, in one pass; more pushes away from what is likely without it.
         low_res: [B, 3, C', h, w] or None, the condition that is never left out.
     """
     if z is None and scale != 1.0:

@@ -144,7 +144,9 @@ def load_views(data: Path, size: int) -> Views:
             raise UserError(f"{folder}: has no caption; add one to its transforms.json")
         front = front_views(subject.camera, subject.frontal)
         images.append((subject.images[front] * 255.0).round().to(torch.uint8))
-        weights.append(azimuths_deg(subject.camera)[front].deg2rad().cos().clamp_min(math.cos(math.radians(FRONT_HALF_DEG))))
+        weights.append(
+            azimuths_deg(subject.camera)[front].deg2rad().cos().clamp_min(math.cos(math.radians(FRONT_HALF_DEG)))
+        )
         first.append(first[-1] + len(front))
         captions.append(subject.caption)
     return Views(torch.cat(images), torch.cat(weights), first, captions)

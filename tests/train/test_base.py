@@ -1,0 +1,175 @@
+"""Contract: the base stage turns a run folder's planes and frontal images into a trained network that samples them.
+
+It standardises the planes, drops the latent for guidance, shares subjects out among ranks, leaves a finished run alone
+and refuses settings that do not fit the run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rodin.train.base
+from rodin.component import load_component
+from rodin.diffusion import DiffusionConfig, guided, make_scheduler, sample
+from rodin.encoder import EncoderConfig, small_clip
+from rodin.errors import UserError
+from rodin.store import FittedSubject, load_statistics, measure_statistics, save_statistics, write_shards
+from rodin.train.base import load_diffusion, load_subjects, train_base
+from rodin.train.loop import LoopConfig
+from rodin.unet import UNet, UNetConfig
+
+UNET = UNetConfig(
+    size=8,
+    in_channels=4,
+    out_channels=4,
+    width=16,
+    multipliers=(1, 2),
+    blocks=1,
+    attention=(2,),
+    head_width=16,
+    patch=2,
+)
+DIFFUSION = DiffusionConfig()
+LOOP = LoopConfig(steps=3, batch_size=4, learning_rate=2e-3, warmup_steps=1, ema_decay=0.99)
+COUNT = 10
+
+
+def subject(index: int) -> FittedSubject:
+    """Planes of one of two kinds, far from zero, whose frontal image shows the kind by its colour."""
+    generator = torch.Generator().manual_seed(index)
+    kind = index % 2
+    wave = torch.linspace(0, math.pi, 8).sin()
+    planes = 5.0 + (1 if kind else -1) * wave[:, None] * wave + 0.05 * torch.randn(3, 4, 8, 8, generator=generator)
+    frontal = torch.ones(16, 16, 4)
+    frontal[..., :3] = torch.tensor([0.9, 0.1, 0.1] if kind else [0.1, 0.1, 0.9])
+    return FittedSubject(f"s{index}", planes, "", frontal, 30.0, 0.9)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    sizes = EncoderConfig(
+        image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2
+    )
+    small_clip(sizes, ["a head"]).save_pretrained(tmp_path / "encoder")
+    subjects = [subject(index) for index in range(COUNT)]
+    write_shards(tmp_path / "planes", subjects, decoder_hash="0" * 64, per_shard=4)
+    save_statistics(measure_statistics(subjects, clip=4.0), tmp_path / "planes")
+    return tmp_path
+
+
+def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
+    loop = dataclasses.replace(LOOP, steps=100, batch_size=16, learning_rate=4e-3, warmup_steps=10)
+    train_base(run, UNET, DIFFUSION, loop)
+    network = load_component(UNet, UNetConfig, run / "base")
+    assert network.config == UNET
+    assert load_diffusion(run) == DIFFUSION
+    statistics = load_statistics(run / "planes")
+    _, latents = load_subjects(run, 0, 1)
+
+    def draw(z: Tensor) -> Tensor:
+        seeds = [torch.Generator().manual_seed(index) for index in range(len(z))]
+        scheduler = make_scheduler(load_diffusion(run), "ddim")
+        drawn = sample(guided(network, z), scheduler, (3, 4, 8, 8), seeds, 10, clip=4.0)
+        return statistics.denormalize(drawn)
+
+    for kind in (0, 1):
+        wanted = torch.stack([subject(index).planes for index in range(kind, COUNT, 2)]).mean(dim=0)
+        other = torch.stack([subject(index).planes for index in range(1 - kind, COUNT, 2)]).mean(dim=0)
+        drawn = draw(latents[kind].expand(4, -1)).mean(dim=0)
+        assert (drawn - wanted).norm() < 0.35 * (drawn - other).norm()
+
+
+def test_a_finished_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_base(run, UNET, DIFFUSION, LOOP)
+    before = (run / "base" / "model.safetensors").stat().st_mtime_ns
+    train_base(run, UNET, DIFFUSION, LOOP)
+    assert "trained already" in capsys.readouterr().out
+    assert (run / "base" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_finished_runs_of_other_settings_are_refused(run: Path) -> None:
+    train_base(run, UNET, DIFFUSION, LOOP)
+    with pytest.raises(UserError, match="width 16, not 32"):
+        train_base(run, dataclasses.replace(UNET, width=32), DIFFUSION, LOOP)
+    with pytest.raises(UserError, match="schedule shifted, not cosine"):
+        train_base(run, UNET, dataclasses.replace(DIFFUSION, schedule="cosine"), LOOP)
+
+
+def test_unfinished_runs_of_other_settings_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rodin.train.base, "save_component", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_base(run, UNET, DIFFUSION, LOOP)
+    with pytest.raises(UserError, match=r"settings.json: .*diffusion"):
+        train_base(run, UNET, dataclasses.replace(DIFFUSION, schedule="cosine"), LOOP)
+
+
+def test_ranks_share_the_subjects(run: Path) -> None:
+    planes, latents = load_subjects(run, 0, 1)
+    assert planes.shape == (COUNT, 3, 4, 8, 8)
+    assert planes.dtype == torch.float16
+    assert planes.abs().max() <= 4.0
+    assert abs(planes.float().mean().item()) < 0.05
+    assert planes.float().std().item() == pytest.approx(1.0, abs=0.1)
+    torch.testing.assert_close(latents.norm(dim=-1), torch.ones(COUNT))
+    parts = [load_subjects(run, rank, 3) for rank in range(3)]
+    assert [len(part[0]) for part in parts] == [4, 3, 3]
+    for rank, (some, some_latents) in enumerate(parts):
+        torch.testing.assert_close(some, planes[rank::3])
+        torch.testing.assert_close(some_latents, latents[rank::3])
+    with pytest.raises(UserError, match="fewer subjects than the 20 processes"):
+        load_subjects(run, 19, 20)
+
+
+def test_latents_are_dropped_as_often_as_asked(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    forward = UNet.forward
+
+    def watched(self: nn.Module, x: Tensor, t: Tensor, z: Tensor, low_res: Tensor | None) -> Tensor:
+        seen.append(z.norm(dim=-1))
+        return forward(self, x, t, z, low_res)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(UNet, "forward", watched)
+    train_base(run, UNET, DIFFUSION, dataclasses.replace(LOOP, steps=20, batch_size=32), latent_dropout=0.3)
+    lengths = torch.cat(seen)
+    assert ((lengths == 0) | ((lengths - 1).abs() < 1e-3)).all()
+    assert (lengths == 0).float().mean().item() == pytest.approx(0.3, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"in_channels": 8, "out_channels": 8}, "planes are"),
+        ({"size": 16, "attention": (4,)}, "planes are"),
+        ({"latent_dim": 256}, "latents have 512 numbers"),
+        ({"out_channels": 8}, "out_channels 4"),
+        ({"condition_channels": 4}, "condition_channels 0"),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(run: Path, change: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        train_base(run, dataclasses.replace(UNET, **change), DIFFUSION, LOOP)
+
+
+def test_learned_variance_trains(run: Path) -> None:
+    unet, diffusion = dataclasses.replace(UNET, out_channels=8), DiffusionConfig(learned_variance=True)
+    train_base(run, unet, diffusion, LOOP)
+    assert "vlb" in (run / "base.training" / "log.csv").read_text()
+    with pytest.raises(UserError, match="out_channels 4"):
+        train_base(run, unet, DIFFUSION, LOOP)
+
+
+def test_missing_inputs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="planes"):
+        train_base(tmp_path, UNET, DIFFUSION, LOOP)
+    with pytest.raises(UserError, match="latent_dropout"):
+        train_base(tmp_path, UNET, DIFFUSION, LOOP, latent_dropout=1.5)

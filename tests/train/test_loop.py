@@ -1,0 +1,281 @@
+"""Contract: the training loop learns, and neither a kill nor a second process changes what it computes.
+
+A run that was stopped anywhere and resumed ends with the same bits as one that was not; ranks see different data and
+end with the same weights, which are those of one process on the joint batch; the average is the average; what cannot go
+on says why.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rodin.errors import UserError
+from rodin.train.loop import CHECKPOINT_NAME, LOG_NAME, LoopConfig, run_loop
+
+CONFIG = LoopConfig(steps=20, batch_size=8, learning_rate=0.05, warmup_steps=4, checkpoint_every=5, ema_decay=0.9)
+
+
+def new_model() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(4, 16), nn.SiLU(), nn.Dropout(0.1), nn.Linear(16, 2))
+
+
+def fit_halves(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    x = torch.randn(8, 4, generator=generator)
+    error = (model(x).float() - x[:, :2] + x[:, 2:]).square().mean()
+    return {"loss": error, "size": x.abs().mean()}
+
+
+def weights(model: nn.Module) -> Tensor:
+    return torch.cat([value.flatten() for value in model.state_dict().values()])
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / LOG_NAME).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_it_learns_and_logs(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, steps=400, checkpoint_every=400)
+    average = run_loop(new_model(), fit_halves, config, tmp_path, "test")
+    assert not average.training
+    log = rows(tmp_path)
+    assert list(log[0]) == ["step", "learning_rate", "loss", "size"]
+    assert float(log[-1]["loss"]) < 0.3 * float(log[0]["loss"])
+    assert [int(row["step"]) for row in log] == list(range(2, 401, 2))
+    x = torch.randn(256, 4)
+    assert (average(x) - x[:, :2] + x[:, 2:]).square().mean() < 0.2
+
+
+@pytest.mark.parametrize("stop", [3, 5, 8, 19])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, stop: int) -> None:
+    wanted = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "whole", "test")
+    calls = 0
+
+    def interrupted(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        nonlocal calls
+        calls += 1
+        if calls > stop:
+            raise KeyboardInterrupt
+        return fit_halves(model, generator)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(new_model(), interrupted, CONFIG, tmp_path / "cut", "test")
+    found = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "cut", "test")
+    assert torch.equal(weights(found), weights(wanted))
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+    again = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "cut", "test")  # finished: nothing more to do
+    assert torch.equal(weights(again), weights(wanted))
+
+
+def launch(folder: Path, body: str, *arguments: str, ranks: int = 1) -> subprocess.Popen[str]:
+    """Run a script in `ranks` processes, this module importable as `tests_loop`."""
+    script = folder / "script.py"
+    script.write_text(textwrap.dedent(body))
+    (folder / "tests_loop.py").write_text(Path(__file__).read_text())
+    command = [sys.executable, str(script), *arguments]
+    if ranks > 1:
+        command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
+    root = str(Path(__file__).parents[2])
+    paths = os.pathsep.join([root, str(folder), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+KILLED = """
+    import sys, time
+    from pathlib import Path
+    from tests_loop import CONFIG, fit_halves, new_model
+    from rodin.train.loop import run_loop
+
+    def slow(model, generator):
+        time.sleep(0.1)
+        return fit_halves(model, generator)
+
+    run_loop(new_model(), slow, CONFIG, Path(sys.argv[1]), "test")
+"""
+
+
+def test_a_killed_process_loses_nothing_but_time(tmp_path: Path) -> None:
+    wanted = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "whole", "test")
+    process = launch(tmp_path, KILLED, str(tmp_path / "cut"))
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "cut" / CHECKPOINT_NAME).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.15)  # into the steps after the checkpoint
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    found = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "cut", "test")
+    assert torch.equal(weights(found), weights(wanted))
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+
+
+PARALLEL = """
+    import sys
+    from pathlib import Path
+    import torch
+    from tests_loop import PARALLEL_CONFIG, new_linear, record
+    from rodin.train.loop import process_state, run_loop
+
+    folder = Path(sys.argv[1])
+    loss, seen = record()
+    average = run_loop(new_linear(process_state().process_index), loss, PARALLEL_CONFIG, folder / "run", "test")
+    rank = process_state().process_index
+    torch.save({"average": average.state_dict(), "seen": seen}, folder / f"rank-{rank}.pt")
+"""
+PARALLEL_CONFIG = dataclasses.replace(CONFIG, steps=3, checkpoint_every=2, warmup_steps=1, gradient_clip=0.0)
+
+
+def new_linear(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Linear(4, 2)
+
+
+def record():
+    """A loss, and the list of the batches that it has drawn."""
+    seen: list[Tensor] = []
+
+    def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        x = torch.randn(8, 4, generator=generator)
+        seen.append(x)
+        return {"loss": (model(x) - x[:, :2]).square().mean()}
+
+    return loss, seen
+
+
+def test_two_ranks_train_one_model_on_different_data(tmp_path: Path) -> None:
+    process = launch(tmp_path, PARALLEL, str(tmp_path), ranks=2)
+    try:
+        output, _ = process.communicate(timeout=120)
+    finally:
+        process.terminate()
+    assert process.returncode == 0, output
+    first, second = (torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in range(2))
+    for name, value in first["average"].items():
+        assert torch.equal(value, second["average"][name])
+    assert not any(torch.equal(a, b) for a, b in zip(first["seen"], second["seen"], strict=True))
+    assert output.count("test: step 0 of 3, 2 x cpu") == 1  # only rank 0 speaks
+
+    # one process that sees both halves of each batch takes the same steps, from rank 0's weights
+    joint = iter([torch.cat(pair) for pair in zip(first["seen"], second["seen"], strict=True)])
+
+    def both(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        x = next(joint)
+        return {"loss": (model(x) - x[:, :2]).square().mean()}
+
+    alone = run_loop(new_linear(0), both, PARALLEL_CONFIG, tmp_path / "alone", "test")
+    for name, value in alone.state_dict().items():
+        torch.testing.assert_close(first["average"][name], value, atol=1e-6, rtol=1e-5)
+    for found, wanted in zip(rows(tmp_path / "run"), rows(tmp_path / "alone"), strict=True):
+        assert float(found["loss"]) == pytest.approx(float(wanted["loss"]), rel=1e-4)
+
+
+def test_learning_rate_rises_then_falls(tmp_path: Path) -> None:
+    run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test")
+    rates = [float(row["learning_rate"]) / CONFIG.learning_rate for row in rows(tmp_path)]
+    assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0], abs=1e-3)
+    cosine = [0.01 + 0.99 * (1 + math.cos(math.pi * step / 16)) / 2 for step in range(16)]
+    assert rates[4:] == pytest.approx(cosine, abs=1e-3)
+
+
+def test_the_average_is_the_average(tmp_path: Path) -> None:
+    history: list[Tensor] = []
+
+    def watched(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        history.append(weights(model).clone())
+        return fit_halves(model, generator)
+
+    model = new_model()
+    average = run_loop(model, watched, CONFIG, tmp_path, "test")
+    wanted = history[0]
+    for step, after in enumerate([*history[1:], weights(model)]):
+        decay = min(0.9, (1 + step) / (10 + step))
+        wanted = decay * wanted + (1 - decay) * after
+    torch.testing.assert_close(weights(average), wanted)
+
+
+@pytest.mark.parametrize(("clip", "bounded"), [(0.5, True), (0.0, False)])
+def test_gradients_are_clipped(tmp_path: Path, clip: float, bounded: bool) -> None:
+    def steep(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": 1e3 * fit_halves(model, generator)["loss"]}
+
+    run_loop(new_model(), steep, dataclasses.replace(CONFIG, gradient_clip=clip), tmp_path, "test")
+    moments = torch.load(tmp_path / CHECKPOINT_NAME, weights_only=True)["optimizer"]["state"].values()
+    # Adam's second moment is a mean of squared gradients, whose sum the clip bounds
+    assert (sum(moment["exp_avg_sq"].sum() for moment in moments) <= clip**2) == bounded
+
+
+def test_bfloat16_runs_where_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds: list[torch.dtype] = []
+
+    def watched(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        kinds.append(model(torch.zeros(1, 4)).dtype)
+        return fit_halves(model, generator)
+
+    run_loop(new_model(), watched, dataclasses.replace(CONFIG, bf16=True), tmp_path, "test")
+    said = capsys.readouterr().out
+    assert ("bfloat16" in said and "no bfloat16" not in said) == (kinds[0] == torch.bfloat16)
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", 1), ("batch_size", 4), ("learning_rate", 0.1), ("steps", 30)])
+def test_another_config_does_not_go_on(tmp_path: Path, name: str, value: float) -> None:
+    run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test")
+    with pytest.raises(UserError, match=rf"settings.json: the unfinished run has {name} .*not {value}; .*delete"):
+        run_loop(new_model(), fit_halves, dataclasses.replace(CONFIG, **{name: value}), tmp_path, "test")
+
+
+def test_other_stage_settings_do_not_go_on(tmp_path: Path) -> None:
+    run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test", {"net": {"sizes": (1, 2)}})
+    run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test", {"net": {"sizes": (1, 2)}})
+    with pytest.raises(UserError, match="net"):
+        run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test", {"net": {"sizes": (1, 3)}})
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a checkpoint"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, damage: bytes) -> None:
+    run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test")
+    (tmp_path / CHECKPOINT_NAME).write_bytes(damage)
+    with pytest.raises(UserError, match=r"state\.pt: cannot be resumed"):
+        run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test")
+
+
+def test_an_infinite_loss_stops_before_it_is_saved(tmp_path: Path) -> None:
+    def broken(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": fit_halves(model, generator)["loss"] * math.inf}
+
+    with pytest.raises(UserError, match="learning_rate"):
+        run_loop(new_model(), broken, CONFIG, tmp_path, "test")
+    assert not (tmp_path / CHECKPOINT_NAME).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 0),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("warmup_steps", 21),
+        ("weight_decay", -1.0),
+        ("betas", (0.9, 1.0)),
+        ("ema_decay", 1.0),
+        ("gradient_clip", -1.0),
+        ("checkpoint_every", 0),
+    ],
+)
+def test_impossible_configs_are_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=name):
+        dataclasses.replace(CONFIG, **{name: value})
