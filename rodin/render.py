@@ -11,6 +11,7 @@ values throughout (Sec. 2 of the conventions), C is premultiplied by A.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from rodin import triplane
 from rodin.camera import Camera
 from rodin.decoder import Decoder
 
-RAYS_PER_CHUNK = 8192  # bounds the memory of an image: about 8192 x 96 samples x a few hundred bytes
+RAYS_PER_CHUNK = 2048  # bounds the memory of an image, and keeps the work inside the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +59,22 @@ class Occupancy:
 
     @staticmethod
     def measure(planes: Tensor, decoder: Decoder, cells: int = 64, threshold: float = 0.02) -> Occupancy:
-        """Mark cells whose matter would show: 1 - exp(-sigma cell) > threshold at a corner, or beside such a cell.
+        """Mark the cells whose matter would show: 1 - exp(-sigma cell) > threshold at one of their corners.
 
         Args:
             planes: [3, C, H, W]
         """
         corners = grid_points(cells + 1, planes).reshape(-1, 3)
         with torch.no_grad():
-            pieces = [decoder.density_of(triplane.sample(planes, piece)) for piece in corners.split(2**17)]
+            pieces = [decoder.density_of(triplane.sample(planes, piece)) for piece in corners.split(2**15)]
         opaque = 1 - torch.exp(-torch.cat(pieces) * (2 / cells)) > threshold
         volume = opaque.reshape(1, 1, *(cells + 1,) * 3).float()
-        # The eight corners of a cell, and those of its neighbours: a 4^3 maximum.
-        return Occupancy(F.max_pool3d(F.pad(volume, (1,) * 6), kernel_size=4, stride=1)[0, 0] > 0)
+        return Occupancy(F.max_pool3d(volume, kernel_size=2, stride=1)[0, 0] > 0)
+
+    def grown(self, cells: int) -> Occupancy:
+        """The marked cells and all within `cells` of them."""
+        marked = self.grid[None, None].float()
+        return Occupancy(F.max_pool3d(marked, 2 * cells + 1, stride=1, padding=cells)[0, 0] > 0)
 
     def contains(self, points: Tensor) -> Tensor:
         """Whether points [..., 3] lie in a marked cell -> [...] bool."""
@@ -102,14 +107,20 @@ def camera_rays(camera: Camera) -> Rays:
 
 def occupied_bins(rays: Rays, samples: int, occupancy: Occupancy | None) -> Tensor:
     """Which of the S bins of each ray to look up, [R, S] bool: those inside the box that touch a marked cell."""
-    mask = (rays.far > rays.near)[:, None].expand(-1, samples)
+    inside = rays.far > rays.near
     if occupancy is None:
-        return mask.contiguous()
-    # Both ends and the middle of a bin are tested: bins are shorter than cells, so no marked cell is jumped over.
-    at = torch.arange(0, samples + 0.25, 0.5, device=rays.near.device) / samples  # [2S + 1]
-    distance = torch.lerp(rays.near[:, None], rays.far[:, None], at)
-    touched = occupancy.contains(rays.origins[:, None] + distance[..., None] * rays.directions[:, None])
-    return mask & (touched[:, :-1:2] | touched[:, 1::2] | touched[:, 2::2])
+        return inside[:, None].repeat(1, samples)
+    # A bin touches a marked cell only if its middle lies within half a bin of it; the longest ray is the box's diagonal.
+    half_bin = 3**0.5 / samples
+    occupancy = occupancy.grown(math.ceil(half_bin * len(occupancy.grid) / 2))
+    middles = (torch.arange(samples, device=rays.near.device) + 0.5) / samples
+    bins = torch.empty(len(rays), samples, dtype=torch.bool, device=rays.near.device)
+    for start in range(0, len(rays), RAYS_PER_CHUNK):
+        chunk = rays[start : start + RAYS_PER_CHUNK]
+        distance = torch.lerp(chunk.near[:, None], chunk.far[:, None], middles)
+        points = torch.addcmul(chunk.origins[:, None], distance[..., None], chunk.directions[:, None])
+        bins[start : start + RAYS_PER_CHUNK] = occupancy.contains(points)
+    return bins & inside[:, None]
 
 
 def render_rays(

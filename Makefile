@@ -1,0 +1,42 @@
+# The two commands of the README. Each sets up what it needs: a virtual environment in .venv with the versions of
+# constraints.txt. PYTHON names another interpreter; Blender's module wants Python 3.11.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+SOURCES := pyproject.toml constraints.txt
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/.core
+	$(BIN)/rodin demo --out out/demo
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=8
+
+lint: .venv/.all
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.all
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Python 3.11 is needed (Blender's module has no other); run: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/.core: .venv/.made $(SOURCES)
+	@echo "Installing Rodin and its libraries into .venv (a few minutes the first time) ..."
+	$(PIP_INSTALL) .
+	touch $@
+
+.venv/.all: .venv/.made $(SOURCES)
+	@scripts/debian-libraries
+	@echo "Installing Rodin with Blender and the test tools into .venv (a few minutes the first time) ..."
+	$(PIP_INSTALL) '.[blender,mesh,video,dev]'
+	touch $@ .venv/.core
+
+clean:
+	rm -rf .venv out build *.egg-info

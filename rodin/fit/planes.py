@@ -1,0 +1,104 @@
+"""Tri-planes of one subject under a frozen decoder (Rodin, Sec. 3.1, second stage)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from rodin import triplane
+from rodin.decoder import Decoder
+from rodin.fit.losses import LossConfig, fitting_loss
+from rodin.fit.scene import HeldOut, Scene
+from rodin.render import Occupancy, over, render_image
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitConfig:
+    """How one subject is fitted."""
+
+    plane_size: int
+    """H = W of the fitted planes."""
+    image_size: int
+    """Views are averaged down to this many pixels square."""
+    samples: int = 64
+    """Bins a ray."""
+    steps: int = 400
+    """Steps of Adam."""
+    rays: int = 1024
+    """Rays a step."""
+    learning_rate: float = 0.03
+    """Of the planes; constant for the first half, then a cosine to a tenth."""
+    rescale: float = 0.5
+    """Probability that a step renders the planes at a random size; 0 turns random rescaling off."""
+    smallest_scale: float = 0.5
+    """The smallest random size, as a part of `plane_size`."""
+    held_out: int = 4
+    """Views kept for judging."""
+    loss: LossConfig = LossConfig()
+    """Regularizers."""
+
+    def __post_init__(self) -> None:
+        for name in ("plane_size", "image_size", "samples", "steps", "rays"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"fit.{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.rescale <= 1:
+            raise ValueError(f"fit.rescale is a probability in [0, 1], got {self.rescale}")
+        if not 0 < self.smallest_scale <= 1:
+            raise ValueError(f"fit.smallest_scale must be in (0, 1], got {self.smallest_scale}")
+
+
+def random_size(config: FitConfig, generator: torch.Generator) -> int:
+    """The size of this step's planes: `plane_size`, or smaller with probability `rescale` (Rodin, Fig. 3)."""
+    scale, chance = torch.rand(2, generator=generator).tolist()
+    if chance >= config.rescale:
+        return config.plane_size
+    smallest = config.smallest_scale * config.plane_size
+    return round(smallest + scale * (config.plane_size - smallest))
+
+
+def rescaled(planes: Tensor, size: int) -> Tensor:
+    """`planes` at `size` x `size`; the same tensor if it has that size."""
+    return planes if size == planes.shape[-1] else triplane.resize(planes, size, size)
+
+
+def learning_rate_at(progress: float) -> float:
+    """Factor of the learning rate: 1 for the first half, then a cosine to 0.1."""
+    return 1.0 if progress < 0.5 else 0.1 + 0.45 * (1 + math.cos(math.pi * (2 * progress - 1)))
+
+
+def fit_planes(scene: Scene, decoder: Decoder, start: Tensor, config: FitConfig, seed: int) -> Tensor:
+    """Fit the planes of one subject, the decoder frozen.
+
+    Args:
+        start: [3, C, H, W], usually the mean over subjects: it keeps all fits in one domain.
+
+    Returns:
+        [3, C, H, W]
+    """
+    generator = torch.Generator().manual_seed(seed)
+    planes = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([planes], lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+    for step in range(config.steps):
+        if step in (config.steps // 8, config.steps // 3, config.steps * 2 // 3):
+            scene = scene.narrowed(Occupancy.measure(planes, decoder, cells=len(scene.occupancy.grid)))
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * learning_rate_at(step / config.steps)
+        ray = torch.randint(len(scene.rays), (config.rays,), generator=generator)
+        rendered = rescaled(planes, random_size(config, generator))
+        loss = fitting_loss(planes, rendered, decoder, scene, ray, config.loss, generator)
+        (planes.grad,) = torch.autograd.grad(loss, planes)  # the decoder's gradients are not wanted
+        optimizer.step()
+    return planes.detach()
+
+
+def judge(planes: Tensor, decoder: Decoder, held_out: HeldOut) -> tuple[float, float]:
+    """PSNR in dB and SSIM over white on the held-out views, rendered WITHOUT culling: nothing may hide."""
+    image, _ = render_image(planes, decoder, held_out.camera, samples=128)
+    seen, true = over(image, 1.0), over(held_out.images, 1.0)
+    psnr = -10 * math.log10(max((seen - true).square().mean().item(), 1e-10))
+    ssim = structural_similarity_index_measure(seen.permute(0, 3, 1, 2), true.permute(0, 3, 1, 2), data_range=1.0)
+    return psnr, float(ssim)

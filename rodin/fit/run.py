@@ -1,0 +1,166 @@
+"""Fitting a folder of subjects: the shared decoder, then every subject in parallel processes, then shards.
+
+    RUN/decoder/             the shared decoder, frozen
+    RUN/start.safetensors    the planes that every fit starts from
+    RUN/fits-HASH/           one file a subject, HASH that of the decoder: an interrupted run goes on where it was
+    RUN/planes/              the finished set: shards, index, statistics
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from rodin.component import load_component, read_tensors, save_component
+from rodin.dataset import MultiView, list_subjects, load_subject
+from rodin.decoder import Decoder, DecoderConfig
+from rodin.errors import UserError
+from rodin.files import atomic_path
+from rodin.fit.planes import FitConfig, fit_planes, judge
+from rodin.fit.scene import prepare
+from rodin.fit.shared import SharedConfig, learn_decoder
+from rodin.store import FittedSubject, measure_statistics, module_hash, read_subject, save_statistics
+from rodin.store import write_shards, write_subject
+
+CLIP = 5.0  # standard deviations: residuals beyond are outliers of single texels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittingConfig:
+    """Both stages of fitting."""
+
+    decoder: DecoderConfig
+    shared: SharedConfig
+    planes: FitConfig
+    per_shard: int = 1024
+    """Subjects in one shard."""
+
+
+def fit_dataset(data: Path, run: Path, config: FittingConfig, workers: int, seed: int) -> list[FittedSubject]:
+    """Fit all subjects in `data`; what `run` already holds is not fitted again.
+
+    Args:
+        workers: processes of one thread each.
+
+    Returns:
+        the fitted subjects, in the order of their names.
+
+    Raises:
+        UserError: data or run cannot be used, or a worker process was killed.
+    """
+    folders = list_subjects(data)
+    decoder = shared_decoder(folders, run, config, seed)
+    decoder_hash = module_hash(decoder)
+    fits = run / f"fits-{decoder_hash[:12]}"
+    paths = [fits / f"{folder.name}.safetensors" for folder in folders]
+    todo = [(folder, path) for folder, path in zip(folders, paths, strict=True) if not path.exists()]
+    if todo:
+        fit_in_parallel(todo, run, config.planes, workers, seed)
+    subjects = [read_subject(path) for path in paths]
+    planes = run / "planes"
+    save_statistics(measure_statistics(subjects, clip=CLIP), planes)
+    write_shards(planes, subjects, decoder_hash=decoder_hash, per_shard=config.per_shard)
+    return subjects
+
+
+def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: int) -> Decoder:
+    """The run's decoder, learned now if the run has none; RUN/start.safetensors is written beside it."""
+    folder = run / "decoder"
+    if folder.exists():
+        decoder = load_component(Decoder, DecoderConfig, folder)
+        if decoder.config != config.decoder:
+            raise UserError(f"{folder}: holds {decoder.config}, asked for {config.decoder}; choose another --run")
+        return decoder
+    order = torch.randperm(len(folders), generator=torch.Generator().manual_seed(seed)).tolist()
+    chosen = sorted(order[: config.shared.subjects])
+    fit = config.planes
+    loading = tqdm(chosen, desc="decoder: loading views", leave=False)
+    scenes = [prepare(load_subject(folders[k], fit.image_size), fit.samples, fit.held_out)[0] for k in loading]
+    for index, scene in zip(chosen, scenes, strict=True):
+        if not len(scene.rays):
+            raise UserError(f"{folders[index]}: no view sees matter in the unit box; check the images' alpha and cameras")
+    with tqdm(total=config.shared.common_steps + config.shared.steps, desc="decoder") as bar:
+
+        def report(loss: float) -> None:
+            bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            bar.update()
+
+        decoder, start = learn_decoder(scenes, config.decoder, config.shared, fit, seed, report)
+    with atomic_path(run / "start.safetensors") as temporary:
+        save_file({"planes": start}, temporary)
+    save_component(decoder, folder)  # last: its presence says that this stage is finished
+    return decoder
+
+
+def fit_in_parallel(
+    todo: list[tuple[Path, Path]], run: Path, config: FitConfig, workers: int, seed: int
+) -> None:
+    """Fit (subject folder, result file) pairs; results that are written stay, whatever happens to the others."""
+    context = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads can hang
+    with ProcessPoolExecutor(min(workers, len(todo)), context, _start_worker, (run, config, seed)) as pool:
+        try:
+            jobs = [pool.submit(_fit_one, folder, path) for folder, path in todo]
+            with tqdm(total=len(jobs), desc="fitting", unit="subject") as bar:
+                for job in as_completed(jobs):
+                    bar.set_postfix(psnr=f"{job.result():.1f} dB", refresh=False)
+                    bar.update()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"{run}: a fitting process was killed (out of memory?); run again to go on, with fewer --workers"
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def fit_subject(
+    subject: MultiView, decoder: Decoder, start: torch.Tensor, config: FitConfig, seed: int
+) -> FittedSubject:
+    """Fit and judge one subject."""
+    scene, held_out = prepare(subject, config.samples, config.held_out)
+    if not len(scene.rays):
+        raise UserError(f"{subject.folder}: no view sees matter in the unit box; check the images' alpha and cameras")
+    planes = fit_planes(scene, decoder, start, config, seed)
+    psnr, ssim = judge(planes, decoder, held_out)
+    return FittedSubject(subject.name, planes, subject.caption, subject.images[subject.frontal], psnr, ssim)
+
+
+class _Worker:
+    """What a fitting process keeps between subjects."""
+
+    decoder: Decoder
+    start: torch.Tensor
+    config: FitConfig
+    seed: int
+
+
+def _start_worker(run: Path, config: FitConfig, seed: int) -> None:
+    torch.set_num_threads(1)  # small operations on several threads fight each other
+    _Worker.decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
+    _Worker.start = read_tensors(run / "start.safetensors")["planes"]
+    _Worker.config, _Worker.seed = config, seed
+
+
+def _fit_one(folder: Path, path: Path) -> float:
+    config = _Worker.config
+    subject = load_subject(folder, config.image_size)
+    fitted = fit_subject(subject, _Worker.decoder, _Worker.start, config, _Worker.seed)
+    write_subject(path, fitted)
+    return fitted.psnr
+
+
+def quality_table(subjects: list[FittedSubject]) -> Iterator[str]:
+    """Lines that sum up held-out quality: mean and worst."""
+    psnr = [subject.psnr for subject in subjects]
+    worst = min(subjects, key=lambda subject: subject.psnr)
+    ssim = sum(subject.ssim for subject in subjects) / len(subjects)
+    yield f"held-out views of {len(subjects)} subjects, rendered without culling:"
+    yield f"  PSNR {sum(psnr) / len(psnr):.2f} dB (worst {worst.psnr:.2f} dB: {worst.name}), SSIM {ssim:.3f}"

@@ -1,0 +1,79 @@
+"""One subject made ready for fitting: training rays with their colours, and the visual hull that bounds its matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rodin.camera import Camera
+from rodin.dataset import MultiView, split_views
+from rodin.render import Occupancy, Rays, camera_rays, occupied_bins
+
+HULL_CELLS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The training rays that can see matter, and where matter can be."""
+
+    rays: Rays  # R rays that touch the hull
+    targets: Tensor  # [R, 4] premultiplied colour and alpha
+    bins: Tensor  # [R, S] bool: bins of each ray inside `occupancy`
+    occupancy: Occupancy  # the visual hull, later narrowed by what the fit found
+
+    def narrowed(self, found: Occupancy) -> Scene:
+        """The same rays with bins only where both the hull and `found` have matter."""
+        occupancy = Occupancy(self.occupancy.grid & found.grid)
+        return Scene(self.rays, self.targets, occupied_bins(self.rays, self.bins.shape[1], occupancy), occupancy)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Views that a fit never sees."""
+
+    camera: Camera
+    images: Tensor  # [V, H, W, 4] straight
+
+
+def visual_hull(images: Tensor, camera: Camera, cells: int = HULL_CELLS) -> Occupancy:
+    """Cells of the box that every view sees as matter (Laurentini 1994).
+
+    Args:
+        images: [V, H, W, 4]; cells that fall outside an image are not judged by it.
+    """
+    axis = (torch.arange(cells) + 0.5) * (2 / cells) - 1
+    centres = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
+    kept = torch.ones(len(centres), dtype=torch.bool)
+    for index in range(len(camera)):
+        view = camera[index]
+        pixels, depth = view.project(centres)
+        # A matte pixel counts for every cell whose middle lies within half a cell's diagonal of it.
+        reach = round((view.focal.max() / depth.clamp_min(1e-3).mean() * (3**0.5 / cells)).item())
+        mask = F.max_pool2d(images[None, index, :, :, 3].gt(0).float(), 2 * reach + 1, stride=1, padding=reach)[0] > 0
+        column, row = pixels.floor().long().unbind(dim=-1)
+        inside = (depth > 0) & (column >= 0) & (column < view.width) & (row >= 0) & (row < view.height)
+        kept &= ~inside | mask[row.clamp(0, view.height - 1), column.clamp(0, view.width - 1)]
+    return Occupancy(kept.reshape(cells, cells, cells))
+
+
+def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, HeldOut]:
+    """Split a subject's views and build the training rays.
+
+    Args:
+        samples: bins a ray.
+        held_out: number of views kept for judging the fit.
+    """
+    train, test = split_views(len(subject.images), held_out, frontal=subject.frontal)
+    images, camera = subject.images[train], subject.camera[train]
+    hull = visual_hull(images, camera)
+    rays = camera_rays(camera)
+    flat = images.reshape(-1, 4)
+    bins = occupied_bins(rays, samples, hull)
+    # Rays that miss the hull render as nothing whatever the planes are: they would teach nothing.
+    useful = bins.any(dim=1).nonzero()[:, 0]
+    targets = torch.cat([flat[:, :3] * flat[:, 3:], flat[:, 3:]], dim=1)
+    scene = Scene(rays[useful], targets[useful], bins[useful], hull)
+    return scene, HeldOut(subject.camera[test], subject.images[test])

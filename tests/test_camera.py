@@ -1,0 +1,86 @@
+"""Contract: cameras are OpenGL style in a +y-up world; rays go through pixel centres; project undoes rays.
+
+The reference is a projection matrix written out in NumPy, independent of the code under test.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rodin.camera import Camera, look_at, orbit
+
+
+def project_numpy(camera: Camera, points: np.ndarray) -> np.ndarray:
+    """K [R | t] X with the flip from OpenGL's axes to image axes; float64."""
+    world_to_cam = np.linalg.inv(camera.cam_to_world.numpy().astype(np.float64))
+    flip = np.diag([1.0, -1.0, -1.0, 1.0])
+    (fx, fy), (cx, cy) = camera.focal.tolist(), camera.centre.tolist()
+    intrinsics = np.array([[fx, 0, cx, 0], [0, fy, cy, 0], [0, 0, 1, 0]])
+    homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+    image = homogeneous @ (intrinsics @ flip @ world_to_cam).T
+    return image[:, :2] / image[:, 2:]
+
+
+def make_camera(azimuth: float, elevation: float, width: int, height: int) -> Camera:
+    square = orbit([azimuth], [elevation], size=16)
+    return Camera(
+        square.cam_to_world[0], torch.tensor([30.0, 25.0]), torch.tensor([width / 2 + 1.5, height / 2 - 0.5]), width, height
+    )
+
+
+@given(azimuth=st.floats(-180, 180), elevation=st.floats(-85, 85), width=st.integers(1, 9), height=st.integers(1, 9))
+@settings(max_examples=30, deadline=None)
+def test_rays_and_projection_agree_with_a_projection_matrix(
+    azimuth: float, elevation: float, width: int, height: int
+) -> None:
+    camera = make_camera(azimuth, elevation, width, height)
+    origins, directions = camera.rays()
+    assert origins.shape == directions.shape == (height, width, 3)
+    torch.testing.assert_close(directions.norm(dim=-1), torch.ones(height, width))
+    points = (origins + 3.7 * directions).reshape(-1, 3)
+    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    centres = np.stack([columns, rows], axis=-1).reshape(-1, 2)
+    np.testing.assert_allclose(project_numpy(camera, points.numpy().astype(np.float64)), centres, atol=1e-3)
+    pixels, depth = camera.project(points)
+    np.testing.assert_allclose(pixels.numpy(), centres, atol=1e-3)
+    assert (depth > 0).all()
+
+
+def test_azimuth_zero_looks_into_the_face_and_positive_azimuth_is_the_avatars_left() -> None:
+    camera = orbit([0.0, 90.0], [0.0, 30.0], size=8, radius=2.0)
+    torch.testing.assert_close(camera.position[0], torch.tensor([0.0, 0.0, 2.0]))
+    expected = torch.tensor([2 * math.cos(math.pi / 6), 1.0, 0.0])
+    torch.testing.assert_close(camera.position[1], expected, atol=1e-6, rtol=0)
+    # Seen from the front, the avatar's left (+x) is on the right of the image, and up is at the top.
+    pixels, _ = camera[0].project(torch.tensor([[0.3, 0.0, 0.0], [0.0, 0.3, 0.0]]))
+    assert pixels[0, 0] > 4
+    assert pixels[1, 1] < 4
+
+
+def test_look_at_is_rigid_even_straight_down() -> None:
+    position = torch.tensor([[0.0, 3.0, 0.0], [1.0, 2.0, 3.0]])
+    matrix = look_at(position, torch.zeros(2, 3))
+    rotation = matrix[:, :3, :3]
+    torch.testing.assert_close(rotation @ rotation.mT, torch.eye(3).expand(2, 3, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(torch.linalg.det(rotation), torch.ones(2))
+    torch.testing.assert_close(-rotation[..., 2], -position / position.norm(dim=-1, keepdim=True))
+
+
+def test_resizing_keeps_the_rays_of_the_image_corners() -> None:
+    camera = make_camera(20.0, 10.0, 8, 6)
+    corner = torch.tensor([[0.4, 0.3, 0.2]])
+    small, large = camera.project(corner)[0], camera.resized(16, 18).project(corner)[0]
+    torch.testing.assert_close(large, small * torch.tensor([2.0, 3.0]))
+
+
+def test_wrong_shapes_are_named() -> None:
+    with pytest.raises(ValueError, match=r"cam_to_world must be \[..., 4, 4\], got \[3, 4\]"):
+        Camera(torch.eye(4)[:3], torch.ones(2), torch.ones(2), 4, 4)
+    with pytest.raises(ValueError, match="one azimuth and one elevation"):
+        orbit([0.0, 1.0], [0.0], size=4)
