@@ -10,16 +10,18 @@ Symbols: B batch, H W rows and columns, D = 512 latent numbers.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
@@ -32,6 +34,7 @@ PREPROCESSOR_NAME = "preprocessor_config.json"
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pixels that OpenAI's CLIP saw; ours takes them over
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
+_TOKENIZER_NAMES = ("tokenizer.json", "vocab.json")
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _BYTE_TOKENS = 2 * 256  # every byte inside and at the end of a word: no text is ever out of vocabulary
 _LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
@@ -129,6 +132,8 @@ class Encoder(nn.Module):
                 f"{folder / 'config.json'}: projection_dim is {width}; give a CLIP with {LATENT_DIM}, such as a ViT-B"
             )
         mean, std = _pixel_statistics(folder / PREPROCESSOR_NAME)
+        if not any((folder / name).is_file() for name in _TOKENIZER_NAMES):  # transformers would make up an empty one
+            raise UserError(f"{folder}: has no {_TOKENIZER_NAMES[0]}; copy the tokenizer's files too")
         try:
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
             model = _load_model(folder)
@@ -237,20 +242,46 @@ def small_clip(config: EncoderConfig, captions: Iterable[str]) -> Encoder:
 def _train_tokenizer(captions: Iterable[str], config: EncoderConfig) -> CLIPTokenizer:
     """Byte-level BPE in CLIP's form: its cleaning and splitting, merges learned from the captions."""
     template = CLIPTokenizer(vocab={_START: 0, _END: 1}, merges=[]).backend_tokenizer
-    learner = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
-    learner.normalizer, learner.pre_tokenizer = template.normalizer, template.pre_tokenizer
+    words: Counter[tuple[str, ...]] = Counter()
+    for caption in captions:
+        for word, _ in template.pre_tokenizer.pre_tokenize_str(template.normalizer.normalize_str(caption)):
+            words[(*word[:-1], word[-1] + "</w>")] += 1
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocabulary - 2, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
-    )
-    learner.train_from_iterator(captions, trainer)
-    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
-    # The learner knows only the word ends it saw; all 256 are kept, or an unseen one would become the end-of-text token
+    # All 256 word ends are kept, seen or not: an unseen one would become the end-of-text token
     tokens = alphabet + [letter + "</w>" for letter in alphabet]
-    merges = merges[: config.vocabulary - 2 - len(tokens)]
-    tokens += [first + second for first, second in merges]
-    tokens += [_START, _END]
-    return CLIPTokenizer(vocab={token: number for number, token in enumerate(dict.fromkeys(tokens))}, merges=merges)
+    merges = _learn_merges(words, config.vocabulary - 2 - len(tokens))
+    tokens += [*dict.fromkeys(first + second for first, second in merges), _START, _END]
+    return CLIPTokenizer(vocab={token: number for number, token in enumerate(tokens)}, merges=merges)
+
+
+def _learn_merges(words: Counter[tuple[str, ...]], limit: int) -> list[tuple[str, str]]:
+    """The `limit` merges of byte-pair encoding: again and again the most frequent pair of neighbours becomes one.
+
+    Ties go by the alphabet. The learner of the tokenizers library leaves them to chance, and two processes of one
+    training, or two runs of one seed, would number the tokens differently.
+    """
+    merges: list[tuple[str, str]] = []
+    while len(merges) < limit:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, count in words.items():
+            for pair in pairwise(word):
+                pairs[pair] += count
+        if not pairs:
+            break
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        words = Counter({_merged(word, best): count for word, count in words.items()})
+    return merges
+
+
+def _merged(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    result: list[str] = []
+    position = 0
+    while position < len(word):
+        length = 2 if word[position : position + 2] == pair else 1
+        result.append("".join(word[position : position + length]))
+        position += length
+    return tuple(result)
 
 
 # ---- loading

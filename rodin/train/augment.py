@@ -36,14 +36,14 @@ class AugmentConfig:
         phrase_drop: probability of leaving out each comma-separated phrase of a caption; at least one stays.
     """
 
-    zoom: float = 0.25
-    shift: float = 0.08
-    rotation_deg: float = 10.0
-    white_probability: float = 0.4
-    jitter: float = 0.25
-    grey_probability: float = 0.05
-    blur: float = 0.015
-    noise: float = 0.05
+    zoom: float = 0.15
+    shift: float = 0.05
+    rotation_deg: float = 6.0
+    white_probability: float = 0.5
+    jitter: float = 0.15
+    grey_probability: float = 0.02
+    blur: float = 0.01
+    noise: float = 0.03
     phrase_drop: float = 0.15
 
     def __post_init__(self) -> None:

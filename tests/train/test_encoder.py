@@ -1,0 +1,200 @@
+"""Contract of the encoder's training stage: what it draws, how it changes images, and that z tells subjects apart.
+
+The subjects are drawn here: discs whose colours the caption names. The whole stage runs once, in a few seconds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rodin.camera import orbit
+from rodin.encoder import Encoder, EncoderConfig
+from rodin.errors import UserError
+from rodin.train.augment import AugmentConfig, augment_images, drop_phrases
+from rodin.train.encoder import contrast, front_views, load_views, split_subjects, train_encoder
+from rodin.train.loop import LoopConfig
+
+AZIMUTHS = [30.0, 0.0, -45.0, 90.0, 180.0, -61.0, 59.0]
+FRONTAL = 1
+COLOURS = {"red": (220, 30, 30), "green": (30, 180, 60), "blue": (40, 60, 220), "yellow": (230, 220, 40)}
+UNCHANGED = AugmentConfig(
+    zoom=0, shift=0, rotation_deg=0, white_probability=1, jitter=0, grey_probability=0, blur=0, noise=0, phrase_drop=0
+)
+
+
+def _write_subjects(data: Path, size: int = 16) -> None:
+    """16 discs with a face and a hat, each of one of four colours; the right half darkens as the view turns away."""
+    camera = orbit(AZIMUTHS, [0.0] * len(AZIMUTHS), size=size)
+    rows, columns = np.mgrid[:size, :size] + 0.5 - size / 2
+    disc = rows**2 + columns**2 < (0.4 * size) ** 2
+    for (hat, hat_rgb), (face, face_rgb) in itertools.product(COLOURS.items(), repeat=2):
+        folder = data / f"{hat}-{face}"
+        folder.mkdir(parents=True)
+        frames = []
+        for view, matrix in enumerate(camera.cam_to_world.tolist()):
+            image = np.zeros((size, size, 4))
+            image[disc] = (*face_rgb, 255)
+            image[disc & (rows < 0)] = (*hat_rgb, 255)
+            image[columns > 0, :3] *= 1 - 0.003 * abs(AZIMUTHS[view])
+            Image.fromarray(image.astype(np.uint8)).save(folder / f"{view}.png")
+            frames.append({"file_path": f"{view}.png", "transform_matrix": matrix})
+        caption = f"a {face} face, a {hat} hat"
+        document = {"camera_angle_x": 0.45, "frontal": FRONTAL, "caption": caption, "frames": frames}
+        (folder / "transforms.json").write_text(json.dumps(document))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("subjects")
+    _write_subjects(folder)
+    return folder
+
+
+TINY = EncoderConfig(
+    image_size=16,
+    patch_size=4,
+    width=32,
+    layers=1,
+    heads=2,
+    text_width=32,
+    text_layers=1,
+    text_heads=2,
+    vocabulary=600,
+    context=16,
+)
+LOOP = LoopConfig(
+    steps=250, batch_size=14, learning_rate=2e-3, warmup_steps=10, ema_decay=0.95, checkpoint_every=1000, seed=1
+)
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    train_encoder(data, folder, TINY, LOOP)
+    return folder
+
+
+def test_latents_tell_subjects_apart(data: Path, run: Path) -> None:
+    """All 16 subjects by image and by caption, chance 1/16; and latents of different subjects are no bundle."""
+    encoder = Encoder.from_pretrained(run / "encoder")
+    views = load_views(data, 16)
+    frontal = torch.stack([views.images[k] for k in views.first[:-1]]).float() / 255
+    oblique = torch.stack([views.images[k + 2] for k in views.first[:-1]]).float() / 255
+    z, other, text = (
+        encoder.encode_images(frontal),
+        encoder.encode_images(oblique),
+        encoder.encode_texts(views.captions),
+    )
+    own = torch.arange(16)
+    assert float(((z @ text.t()).argmax(1) == own).float().mean()) > 0.6
+    assert float(((other @ z.t()).argmax(1) == own).float().mean()) > 0.8
+    assert float((z @ z.t()).fill_diagonal_(0).sum() / 240) < 0.6
+
+
+def test_retrieval_of_held_out_subjects_is_recorded(run: Path) -> None:
+    figures = json.loads((run / "encoder.training" / "retrieval.json").read_text())
+    assert figures["held_out_subjects"] == 2
+    assert set(figures) == {"held_out_subjects", "caption_top1", "view_top1", "mean_cosine"}
+
+
+def test_a_finished_stage_returns_at_once(data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run / "encoder" / "model.safetensors").stat().st_mtime_ns
+    train_encoder(data / "nowhere", run, TINY, LOOP)
+    assert "already trained" in capsys.readouterr().out
+    assert (run / "encoder" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_only_the_front_half_is_used_frontal_first(data: Path) -> None:
+    camera = orbit(AZIMUTHS, [10.0] * len(AZIMUTHS), size=8)
+    assert front_views(camera, FRONTAL) == [1, 0, 2, 6]
+    assert front_views(camera, 4) == [4, 0, 1, 2, 6]
+    views = load_views(data, 16)
+    assert views.images.shape == (16 * 4, 16, 16, 4)
+    assert views.first == list(range(0, 65, 4))
+    expected = torch.tensor([0.0, 30.0, -45.0, 59.0]).deg2rad().cos()
+    torch.testing.assert_close(views.weights[:4], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_subject_without_a_caption_is_refused(tmp_path: Path) -> None:
+    _write_subjects(tmp_path)
+    path = tmp_path / "red-blue" / "transforms.json"
+    path.write_text(path.read_text().replace("a blue face, a red hat", " "))
+    with pytest.raises(UserError, match="red-blue: has no caption"):
+        load_views(tmp_path, 16)
+
+
+def test_split_subjects() -> None:
+    assert split_subjects(15) == (list(range(15)), [])
+    train, held_out = split_subjects(48)
+    assert held_out == [7, 15, 23, 31, 39, 47]
+    assert sorted(train + held_out) == list(range(48))
+
+
+def test_contrast_is_the_mean_cross_entropy_of_both_directions() -> None:
+    one = torch.nn.functional.normalize(torch.randn(4, 8), dim=-1)
+    other = torch.nn.functional.normalize(torch.randn(4, 8), dim=-1)
+    logits = 5.0 * one @ other.t()
+    expected = -(logits.log_softmax(0).diagonal().mean() + logits.log_softmax(1).diagonal().mean()) / 2
+    torch.testing.assert_close(contrast(one, other, torch.tensor(5.0)), expected)
+
+
+def _generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_no_change_lays_the_image_on_white() -> None:
+    images = torch.rand(2, 12, 12, 4)
+    expected = images[..., :3] * images[..., 3:] + 1 - images[..., 3:]
+    result = augment_images(images, UNCHANGED, _generator())
+    torch.testing.assert_close(result, expected.permute(0, 3, 1, 2), atol=1e-4, rtol=1e-4)
+
+
+def test_augmentation_is_drawn_from_the_generator_and_stays_in_range() -> None:
+    images = torch.rand(5, 20, 20, 4)
+    one, same = (augment_images(images, AugmentConfig(), _generator(3)) for _ in range(2))
+    other = augment_images(images, AugmentConfig(), _generator(4))
+    assert one.shape == (5, 3, 20, 20)
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert float(one.min()) >= 0
+    assert float(one.max()) <= 1
+
+
+def test_every_image_gets_its_own_change() -> None:
+    images = torch.rand(1, 16, 16, 4).expand(6, -1, -1, -1)
+    result = augment_images(images, AugmentConfig(), _generator())
+    assert float(torch.pdist(result.flatten(1)).min()) > 0.1
+
+
+def test_blur_keeps_the_mean_and_lowers_the_contrast() -> None:
+    config = AugmentConfig(**{**{f: getattr(UNCHANGED, f) for f in UNCHANGED.__slots__}, "blur": 0.2})
+    images = torch.ones(8, 24, 24, 4)
+    images[:, 8:16, 8:16, :3] = 0.0
+    result = augment_images(images, config, _generator(1))
+    spread = result.std(dim=(1, 2, 3))
+    torch.testing.assert_close(result.mean(dim=(1, 2, 3)), torch.full((8,), 8 / 9), atol=0.03, rtol=0)
+    assert float(spread.max()) > 1.5 * float(spread.min())
+
+
+def test_dropping_phrases() -> None:
+    caption = "a man, brown hair, glasses, a hat"
+    assert drop_phrases([caption], 0.0, _generator()) == [caption]
+    phrases = caption.split(", ")
+    for result in drop_phrases([caption] * 50, 0.5, _generator()):
+        kept = result.split(", ")
+        assert kept
+        assert [phrase for phrase in phrases if phrase in kept] == kept
+    assert all(result in phrases for result in drop_phrases([caption] * 20, 1.0, _generator()))
+
+
+@pytest.mark.parametrize("change", [{"noise": -0.1}, {"phrase_drop": 1.5}, {"zoom": -1.0}])
+def test_bad_augmentation(change: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(change))):
+        AugmentConfig(**change)
