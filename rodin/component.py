@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -35,7 +35,7 @@ class Configured(Protocol):
 
 
 def config_from_dict(config_class: type[Config], values: Any, where: str) -> Config:
-    """Build a config dataclass from parsed JSON or YAML; `where` names the source in errors.
+    """Build a config dataclass, nested ones included, from parsed JSON or YAML; `where` names the source in errors.
 
     Raises:
         UserError: `values` is no mapping, or has missing, unknown or invalid fields.
@@ -48,8 +48,15 @@ def config_from_dict(config_class: type[Config], values: Any, where: str) -> Con
     missing = sorted(required - set(values))
     if unknown or missing:
         raise UserError(f"{where}: unknown fields {unknown}, missing fields {missing}; it was written by another version")
+    kinds = get_type_hints(config_class)
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(kinds[name]) and isinstance(kinds[name], type):
+            given[name] = value if dataclasses.is_dataclass(value) else config_from_dict(kinds[name], value, where)
+        else:
+            given[name] = tuple(value) if isinstance(value, list) else value
     try:
-        return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return config_class(**given)
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from error
 

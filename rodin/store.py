@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from rodin.component import Configured, config_from_dict, load_component, save_component
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
-from rodin.triplane import PLANES, check_planes
+from rodin.triplane import PLANES, check_planes, resize
 
 SCHEMA = 1
 INDEX_NAME = "index.json"
@@ -336,6 +336,15 @@ class PlaneStatistics(nn.Module):
         """The inverse of `normalize` within the clip, [..., 3, C, H, W]."""
         self._check(normalized)
         return normalized * self.std[:, None, None] + self.mean_planes
+
+    def resized(self, size: int) -> PlaneStatistics:
+        """The same for planes of size x size: the mean plane is resampled, the deviations stay, so that planes of all
+        sizes share one domain."""
+        config = dataclasses.replace(self.config, height=size, width=size)
+        statistics = PlaneStatistics(config)
+        statistics.mean_planes.copy_(resize(self.mean_planes, size, size))
+        statistics.std.copy_(self.std)
+        return statistics
 
     def _check(self, planes: Tensor) -> None:
         if planes.shape[-4:] != self.mean_planes.shape:

@@ -13,7 +13,7 @@ from rodin import triplane
 from rodin.decoder import Decoder
 from rodin.fit.losses import LossConfig, fitting_loss
 from rodin.fit.scene import HeldOut, Scene
-from rodin.render import Occupancy, over, render_image
+from rodin.render import over, render_image
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +84,7 @@ def fit_planes(scene: Scene, decoder: Decoder, start: Tensor, config: FitConfig,
     optimizer = torch.optim.Adam([planes], lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
     for step in range(config.steps):
         if step in (config.steps // 8, config.steps // 3, config.steps * 2 // 3):
-            scene = scene.narrowed(Occupancy.measure(planes, decoder, cells=len(scene.occupancy.grid)))
+            scene = scene.narrowed(planes, decoder)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * learning_rate_at(step / config.steps)
         ray = torch.randint(len(scene.rays), (config.rays,), generator=generator)

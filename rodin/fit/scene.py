@@ -10,9 +10,12 @@ from torch import Tensor
 
 from rodin.camera import Camera
 from rodin.dataset import MultiView, split_views
-from rodin.render import Occupancy, Rays, camera_rays, occupied_bins
+from rodin.decoder import Decoder
+from rodin.render import RAYS_PER_CHUNK, Occupancy, Rays, camera_rays, occupied_bins, render_rays
 
 HULL_CELLS = 64
+OPAQUE = 0.995  # accumulated alpha behind which nothing is seen
+HIDDEN_MARGIN = 4  # bins that a surface may still sink before it is missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,22 @@ class Scene:
     bins: Tensor  # [R, S] bool: bins of each ray inside `occupancy`
     occupancy: Occupancy  # the visual hull, later narrowed by what the fit found
 
-    def narrowed(self, found: Occupancy) -> Scene:
-        """The same rays with bins only where both the hull and `found` have matter."""
+    @torch.no_grad()
+    def narrowed(self, planes: Tensor, decoder: Decoder) -> Scene:
+        """The same rays with only the bins that still matter under these planes [3, C, H, W].
+
+        Bins where the planes have no matter go, and so do those that lie HIDDEN_MARGIN bins or more behind the point
+        where the ray has become opaque: most of a head is its inside, which no ray sees.
+        """
+        found = Occupancy.measure(planes, decoder, cells=len(self.occupancy.grid))
         occupancy = Occupancy(self.occupancy.grid & found.grid)
-        return Scene(self.rays, self.targets, occupied_bins(self.rays, self.bins.shape[1], occupancy), occupancy)
+        bins = occupied_bins(self.rays, self.bins.shape[1], occupancy)
+        for start in range(0, len(bins), RAYS_PER_CHUNK):
+            part = slice(start, start + RAYS_PER_CHUNK)
+            weights = render_rays(planes, decoder, self.rays[part], bins[part]).weights
+            hidden = weights.cumsum(dim=1) > OPAQUE
+            bins[part, HIDDEN_MARGIN:] &= ~hidden[:, :-HIDDEN_MARGIN]
+        return Scene(self.rays, self.targets, bins, occupancy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +57,11 @@ def visual_hull(images: Tensor, camera: Camera, cells: int = HULL_CELLS) -> Occu
     """Cells of the box that every view sees as matter (Laurentini 1994).
 
     Args:
-        images: [V, H, W, 4]; cells that fall outside an image are not judged by it.
+        images: [V, H, W, 4]; a cell outside an image is not judged by it, a cell outside all of them is empty.
     """
     axis = (torch.arange(cells) + 0.5) * (2 / cells) - 1
     centres = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
-    kept = torch.ones(len(centres), dtype=torch.bool)
+    kept, seen = torch.ones(len(centres), dtype=torch.bool), torch.zeros(len(centres), dtype=torch.bool)
     for index in range(len(camera)):
         view = camera[index]
         pixels, depth = view.project(centres)
@@ -55,8 +70,9 @@ def visual_hull(images: Tensor, camera: Camera, cells: int = HULL_CELLS) -> Occu
         mask = F.max_pool2d(images[None, index, :, :, 3].gt(0).float(), 2 * reach + 1, stride=1, padding=reach)[0] > 0
         column, row = pixels.floor().long().unbind(dim=-1)
         inside = (depth > 0) & (column >= 0) & (column < view.width) & (row >= 0) & (row < view.height)
+        seen |= inside
         kept &= ~inside | mask[row.clamp(0, view.height - 1), column.clamp(0, view.width - 1)]
-    return Occupancy(kept.reshape(cells, cells, cells))
+    return Occupancy((kept & seen).reshape(cells, cells, cells))
 
 
 def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, HeldOut]:

@@ -15,6 +15,7 @@ from rodin.errors import UserError
 from rodin.files import read_json, write_json
 from rodin.store import load_statistics, read_shards
 from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.triplane import resize
 from rodin.unet import UNet, UNetConfig
 
 DIFFUSION_NAME = "diffusion.json"
@@ -28,7 +29,7 @@ def train_base(
 
     Args:
         run: reads `planes/` and `encoder/`; writes `base/`, `diffusion.json` and, while training, `base.training/`.
-        unet: the network; its channels and size must be those of the planes.
+        unet: the network; its channels must be those of the planes, which are resampled to its size.
         diffusion: the schedule and the prediction.
         loop: how to train.
         latent_dropout: probability that z is zeros, which makes guidance possible.
@@ -54,10 +55,10 @@ def train_base(
             print(f"base: {output} is trained already; delete it to train anew")
         return
 
-    planes, latents = load_subjects(run, state.process_index, state.num_processes)
-    shape = (unet.in_channels, unet.size)
-    if (planes.shape[2], planes.shape[3]) != shape:
-        raise UserError(f"{run / 'planes'}: planes are {list(planes.shape[1:])}, the network is for C, H = {shape}")
+    planes, latents = load_subjects(run, unet.size, state.process_index, state.num_processes)
+    if planes.shape[2] != unet.in_channels:
+        found = f"{planes.shape[2]} channels, the network is for {unet.in_channels}"
+        raise UserError(f"{run / 'planes'}: planes have {found}; fit and train with one preset")
     if latents.shape[1] != unet.latent_dim:
         raise UserError(
             f"{run / 'encoder'}: latents have {latents.shape[1]} numbers, the network is for {unet.latent_dim}"
@@ -81,13 +82,15 @@ def train_base(
 
 
 @torch.no_grad()
-def load_subjects(run: Path, rank: int, ranks: int) -> tuple[Tensor, Tensor]:
-    """This rank's share of the subjects: normalised planes [N, 3, C, H, W] (fp16) and latents [N, D] of unit length.
+def load_subjects(run: Path, size: int, rank: int, ranks: int) -> tuple[Tensor, Tensor]:
+    """This rank's share of the subjects: normalised planes [N, 3, C, size, size] (fp16), latents [N, D] of unit length.
+
+    The planes were fitted at the upsampler's size; the base model learns them resampled to its own.
 
     Raises:
         UserError: the planes or the encoder are missing or damaged, or there are fewer subjects than ranks.
     """
-    statistics = load_statistics(run / "planes")
+    statistics = load_statistics(run / "planes").resized(size)
     encoder = Encoder.from_pretrained(run / "encoder")
     planes: list[Tensor] = []
     latents: list[Tensor] = []
@@ -95,7 +98,7 @@ def load_subjects(run: Path, rank: int, ranks: int) -> tuple[Tensor, Tensor]:
     for index, subject in enumerate(read_shards(run / "planes")):
         if index % ranks != rank:
             continue
-        planes.append(statistics.normalize(subject.planes).half())
+        planes.append(statistics.normalize(resize(subject.planes, size, size)).half())
         frontals.append(subject.frontal)
         if len(frontals) == ENCODED_AT_ONCE:
             latents.append(encoder.encode_images(torch.stack(frontals)))

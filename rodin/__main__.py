@@ -1,0 +1,8 @@
+"""`python -m rodin`: what torchrun starts."""
+
+from __future__ import annotations
+
+from rodin.cli import main
+
+if __name__ == "__main__":
+    main()

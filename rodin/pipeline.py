@@ -1,0 +1,253 @@
+"""From nothing or a portrait to avatars: latent, base diffusion, planes (Rodin, Fig. 2).
+
+A model folder has diffusers' layout, one sub-folder a part, each read by explicit code; nothing is unpickled:
+
+    model_index.json            schema, diffusion settings, the hash of all weights
+    encoder/                    frozen CLIP, portrait -> z
+    base/                       U-Net that denoises planes under z
+    statistics/                 maps its unit-variance residuals to planes
+    decoder/                    planes -> density and colour
+    scheduler/                  diffusers' scheduler config
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from diffusers import DiffusionPipeline
+from PIL import Image
+from torch import Tensor
+
+from rodin.avatar import Avatar
+from rodin.component import config_from_dict, load_component, save_component
+from rodin.dataset import read_image
+from rodin.decoder import Decoder, DecoderConfig
+from rodin.diffusion import DiffusionConfig, Scheduler, guided, make_scheduler, sample
+from rodin.encoder import LATENT_DIM, Encoder
+from rodin.errors import UserError
+from rodin.files import atomic_path, read_json, write_json
+from rodin.store import PlaneStatistics, PlaneStatisticsConfig, load_statistics, module_hash
+from rodin.train.base import load_diffusion
+from rodin.unet import UNet, UNetConfig
+
+SCHEMA = "rodin-model-1"
+INDEX_NAME = "model_index.json"
+BATCH = 8  # avatars denoised together: bounds memory, never changes a result
+
+
+class RodinPipeline(DiffusionPipeline):
+    """Draws avatars.
+
+        pipe = RodinPipeline.from_pretrained("out/run/model")
+        avatar = pipe(seed=3)[0]                      # from nothing
+        avatar = pipe(image="portrait.png")[0]        # from a portrait
+
+    `pipe.scheduler` may be replaced: `pipe.scheduler = make_scheduler(pipe.diffusion, "ddim")`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        base: UNet,
+        statistics: PlaneStatistics,
+        decoder: Decoder,
+        scheduler: Scheduler,
+        diffusion: DiffusionConfig,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            encoder=encoder, base=base, statistics=statistics, decoder=decoder, scheduler=scheduler
+        )
+        self.diffusion = diffusion
+        self.model_hash = combined_hash(base, statistics, decoder)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Tensor | Image.Image | str | Path | None = None,
+        *,
+        count: int = 1,
+        seed: int = 0,
+        generator: list[torch.Generator] | None = None,
+        guidance_scale: float = 1.5,
+        num_inference_steps: int = 20,
+        callback_on_step_end: Callable[[int, Tensor], None] | None = None,
+    ) -> list[Avatar]:
+        """Draw avatars.
+
+        Args:
+            image: a portrait as [H, W, 3 or 4] in [0, 1], a PIL image or a file. What its alpha hides is left out, and
+                it is cropped square. None draws from the base model without a condition.
+            count: how many avatars.
+            seed: avatar k is drawn with seed + k, whatever is drawn beside it.
+            generator: one generator an avatar instead of `seed`.
+            guidance_scale: lambda of the guidance, > 0; 1 follows the portrait as trained, more exaggerates it.
+            num_inference_steps: denoising steps.
+            callback_on_step_end: called as callback(step, x) with the noisy planes [B, 3, C, H, W].
+
+        Raises:
+            UserError: an argument is out of range, or the image cannot be read.
+        """
+        if count < 1:
+            raise UserError(f"count: {count} avatars; choose 1 or more")
+        if not (math.isfinite(guidance_scale) and guidance_scale > 0):
+            raise UserError(f"guidance_scale: {guidance_scale}; choose a number above 0 (1 = no guidance)")
+        if generator is not None and len(generator) != count:
+            raise UserError(f"generator: {len(generator)} of them for {count} avatars; give one each")
+        if seed < 0:
+            raise UserError(f"seed: {seed}; choose 0 or more")
+        generators = generator or [torch.Generator().manual_seed(seed + k) for k in range(count)]
+        seeds = [g.initial_seed() for g in generators]
+        latent = torch.zeros(LATENT_DIM) if image is None else self.encode_portrait(image)
+        scale = 1.0 if image is None else guidance_scale  # without a condition there is nothing to be guided by
+        avatars: list[Avatar] = []
+        for start in range(0, count, BATCH):
+            part = generators[start : start + BATCH]
+            planes = self.draw_planes(latent, part, scale, num_inference_steps, callback_on_step_end)
+            for offset, one in enumerate(planes):
+                avatars.append(Avatar(one, self.decoder, latent, seeds[start + offset], self.model_hash))
+        return avatars
+
+    def draw_planes(
+        self,
+        latent: Tensor,
+        generators: list[torch.Generator],
+        guidance_scale: float,
+        num_inference_steps: int,
+        callback: Callable[[int, Tensor], None] | None,
+    ) -> Tensor:
+        """Planes [B, 3, C, H, W] for one latent [512] and B generators."""
+        config = self.base.config
+        z = latent.to(self.device).expand(len(generators), -1)
+        try:
+            residual = sample(
+                guided(self.base, z, guidance_scale),
+                self.scheduler,
+                (3, config.in_channels, config.size, config.size),
+                generators,
+                num_inference_steps,
+                clip=self.statistics.config.clip,
+                callback=callback,
+                device=self.device,
+            )
+        except ValueError as error:
+            raise UserError(f"num_inference_steps: {error}") from error
+        return self.statistics.denormalize(residual).cpu()
+
+    def encode_portrait(self, image: Tensor | Image.Image | str | Path) -> Tensor:
+        """The latent [512] of a portrait, unit length."""
+        return self.encoder.encode_images(square_portrait(image)[None].to(self.device))[0].cpu()
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> RodinPipeline:  # type: ignore[override]
+        """Read a model folder.
+
+        Raises:
+            UserError: it is missing, of another schema, or a part of it is missing or damaged.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such model folder; train one with: rodin train all DATA --run RUN")
+        path = folder / INDEX_NAME
+        index = read_json(path)
+        found = index.get("schema") if isinstance(index, dict) else None
+        if found != SCHEMA:
+            raise UserError(f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; train again or get a newer model")
+        diffusion = config_from_dict(DiffusionConfig, index.get("diffusion"), str(path))
+        return cls(
+            Encoder.from_pretrained(folder / "encoder"),
+            load_component(UNet, UNetConfig, folder / "base"),
+            load_component(PlaneStatistics, PlaneStatisticsConfig, folder / "statistics"),
+            load_component(Decoder, DecoderConfig, folder / "decoder").requires_grad_(False),
+            load_scheduler(folder / "scheduler", index),
+            diffusion,
+        )
+
+    def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
+        """Write a model folder, whole or not at all."""
+        with atomic_path(Path(folder)) as temporary:
+            temporary.mkdir()
+            self.encoder.save_pretrained(temporary / "encoder")
+            for name in ("base", "statistics", "decoder"):
+                save_component(getattr(self, name), temporary / name)
+            self.scheduler.save_pretrained(temporary / "scheduler")
+            index: dict[str, Any] = {
+                "_class_name": type(self).__name__,
+                "schema": SCHEMA,
+                "model_hash": self.model_hash,
+                "diffusion": asdict(self.diffusion),
+                "encoder": ["rodin.encoder", "Encoder"],
+                "base": ["rodin.unet", "UNet"],
+                "statistics": ["rodin.store", "PlaneStatistics"],
+                "decoder": ["rodin.decoder", "Decoder"],
+                "scheduler": ["diffusers", type(self.scheduler).__name__],
+            }
+            write_json(temporary / INDEX_NAME, index)
+
+
+def load_scheduler(folder: Path, index: dict[str, Any]) -> Scheduler:
+    """The diffusers scheduler that the index names."""
+    known = {kind.__name__: kind for kind in (diffusers.DDPMScheduler, diffusers.DDIMScheduler)}
+    known["DPMSolverMultistepScheduler"] = diffusers.DPMSolverMultistepScheduler
+    name = (index.get("scheduler") or [None, None])[1]
+    if name not in known:
+        raise UserError(f"{folder}: scheduler {name!r} is not known; choose one of {', '.join(known)}")
+    config = read_json(folder / "scheduler_config.json")
+    try:
+        return known[name].from_config(config)
+    except (TypeError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: not a scheduler's config ({' '.join(str(error).split())[:200]})") from error
+
+
+def combined_hash(base: UNet, statistics: PlaneStatistics, decoder: Decoder) -> str:
+    """One hash of all that turns noise and z into an avatar: same hash and seed, same avatar."""
+    return hashlib.sha256("".join(module_hash(part) for part in (base, statistics, decoder)).encode()).hexdigest()
+
+
+def square_portrait(image: Tensor | Image.Image | str | Path) -> Tensor:
+    """A portrait as the encoder wants it: [S, S, 4] straight RGBA in [0, 1].
+
+    Cropped to a square: the middle of a wide picture, the upper part of a tall one, where a portrait has its face.
+
+    Raises:
+        UserError: the file cannot be read as an image, or a tensor is no image.
+    """
+    if isinstance(image, (str, Path)):
+        image = read_image(Path(image))
+    elif isinstance(image, Image.Image):
+        rgba = image.convert("RGBA")
+        values = torch.frombuffer(bytearray(rgba.tobytes()), dtype=torch.uint8)
+        image = values.reshape(rgba.height, rgba.width, 4).float() / 255
+    if image.ndim != 3 or image.shape[-1] not in (3, 4) or not image.is_floating_point():
+        raise UserError(f"image: expected [H, W, 3 or 4] floats in [0, 1], got {list(image.shape)} {image.dtype}")
+    if image.shape[-1] == 3:
+        image = torch.cat([image, torch.ones_like(image[..., :1])], dim=-1)
+    height, width = image.shape[:2]
+    side = min(height, width)
+    left = (width - side) // 2
+    return image[:side, left : left + side].clamp(0, 1)
+
+
+def assemble(run: Path) -> RodinPipeline:
+    """The pipeline of a finished run folder; write it with `save_pretrained`.
+
+    Raises:
+        UserError: a stage of the run is missing or damaged.
+    """
+    diffusion = load_diffusion(run)
+    base = load_component(UNet, UNetConfig, run / "base")
+    return RodinPipeline(
+        Encoder.from_pretrained(run / "encoder"),
+        base,
+        load_statistics(run / "planes").resized(base.config.size),
+        load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False),
+        make_scheduler(diffusion, "dpm++"),
+        diffusion,
+    )

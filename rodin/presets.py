@@ -1,0 +1,128 @@
+"""The three sizes of the system, as plain functions; each stage's config lives beside its stage.
+
+`rodin preset NAME` prints one as YAML; `--preset FILE.yaml` takes it back, changed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rodin.component import config_from_dict
+from rodin.decoder import DecoderConfig
+from rodin.diffusion import DiffusionConfig
+from rodin.encoder import EncoderConfig
+from rodin.errors import UserError
+from rodin.fit.planes import FitConfig
+from rodin.fit.run import FittingConfig
+from rodin.fit.shared import SharedConfig
+from rodin.train.loop import LoopConfig
+from rodin.unet import UNetConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset:
+    """Everything that training reads."""
+
+    encoder: EncoderConfig
+    encoder_loop: LoopConfig
+    fitting: FittingConfig
+    base: UNetConfig
+    diffusion: DiffusionConfig
+    base_loop: LoopConfig
+
+
+def smoke() -> Preset:
+    """The whole chain in under 3 minutes on 2 cores: for tests and the demo."""
+    return Preset(
+        encoder=EncoderConfig(image_size=32, patch_size=8, width=96, layers=3, heads=4, text_width=96, text_heads=4),
+        encoder_loop=LoopConfig(steps=200, batch_size=48, learning_rate=2e-3, warmup_steps=20, ema_decay=0.98),
+        fitting=FittingConfig(
+            decoder=DecoderConfig(channels=8, hidden=32),
+            shared=SharedConfig(subjects=8, common_steps=60, steps=200),
+            planes=FitConfig(plane_size=32, image_size=32, samples=40, steps=120, rays=768, learning_rate=0.15),
+        ),
+        base=UNetConfig(
+            size=16, in_channels=8, out_channels=8, width=32, multipliers=(1, 2), blocks=1, attention=(8,), head_width=16
+        ),
+        diffusion=DiffusionConfig(),
+        base_loop=LoopConfig(steps=1500, batch_size=16, learning_rate=2e-3, warmup_steps=50, ema_decay=0.995, bf16=True),
+    )
+
+
+def mini() -> Preset:
+    """The size that trains in hours on 2 cores, in minutes on a GPU."""
+    return Preset(
+        encoder=EncoderConfig(),
+        encoder_loop=LoopConfig(steps=3000, batch_size=96, learning_rate=1e-3, ema_decay=0.998, bf16=True),
+        fitting=FittingConfig(
+            decoder=DecoderConfig(channels=16, hidden=32),
+            shared=SharedConfig(subjects=24, common_steps=100, steps=1500),
+            planes=FitConfig(plane_size=128, image_size=128, samples=96, steps=400, rays=2048, learning_rate=0.15),
+        ),
+        base=UNetConfig(
+            size=32, in_channels=16, out_channels=16, width=64, multipliers=(1, 2), blocks=2, attention=(8,), patch=2
+        ),
+        diffusion=DiffusionConfig(),
+        base_loop=LoopConfig(steps=20_000, batch_size=16, learning_rate=8e-4, ema_decay=0.9995, bf16=True),
+    )
+
+
+def paper() -> Preset:
+    """The paper's sizes (Sec. 4; ADM at 64): for a cluster. Its linear schedule, epsilon-prediction, learned variance."""
+    return Preset(
+        encoder=EncoderConfig(image_size=224, patch_size=16, width=768, layers=12, heads=12, text_width=512, text_heads=8),
+        encoder_loop=LoopConfig(steps=100_000, batch_size=256, learning_rate=5e-4, warmup_steps=2000, bf16=True),
+        fitting=FittingConfig(
+            decoder=DecoderConfig(channels=32, hidden=128, colour_layers=2, frequencies=2),
+            shared=SharedConfig(subjects=512, common_steps=1000, steps=500_000, learning_rate=2e-3),
+            planes=FitConfig(
+                plane_size=256, image_size=256, samples=192, steps=10_000, rays=8192, learning_rate=0.02,
+                smallest_scale=0.25, held_out=8,
+            ),
+        ),
+        base=UNetConfig(size=64, in_channels=32, out_channels=64, width=192, dropout=0.1),
+        diffusion=DiffusionConfig(
+            prediction="epsilon", learned_variance=True, schedule="linear", zero_terminal_snr=False
+        ),
+        base_loop=LoopConfig(steps=1_000_000, batch_size=48, learning_rate=5e-5, weight_decay=0.0, bf16=True),
+    )
+
+
+PRESETS: dict[str, Callable[[], Preset]] = {"smoke": smoke, "mini": mini, "paper": paper}
+
+
+def load_preset(name_or_file: str) -> Preset:
+    """A preset by name, or one written by `preset_yaml` and perhaps changed.
+
+    Raises:
+        UserError: no such name or file, or the file does not describe a preset.
+    """
+    if name_or_file in PRESETS:
+        return PRESETS[name_or_file]()
+    path = Path(name_or_file)
+    if path.suffix not in (".yaml", ".yml"):
+        raise UserError(f"--preset: {name_or_file!r} is no preset; choose {', '.join(PRESETS)} or a .yaml file")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; write one with: rodin preset smoke > {path}") from error
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
+    return config_from_dict(Preset, values, str(path))
+
+
+def preset_yaml(preset: Preset) -> str:
+    """The preset as YAML, every field written out."""
+    return yaml.safe_dump(_plain(dataclasses.asdict(preset)), sort_keys=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,148 @@
+"""What the commands do: each stage of training by a preset, and what becomes of a model's avatars.
+
+    RUN/preset.yaml   the settings of the run
+    RUN/encoder/  RUN/decoder/  RUN/planes/  RUN/base/   what the stages leave
+    RUN/model/        the finished model folder
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from rodin.avatar import SUFFIX, Avatar
+from rodin.camera import orbit
+from rodin.diffusion import Sampler, make_scheduler
+from rodin.encoder import Encoder
+from rodin.errors import UserError
+from rodin.files import atomic_path, write_text
+from rodin.fit.run import fit_dataset, quality_table
+from rodin.mesh import write_mesh
+from rodin.pipeline import RodinPipeline, assemble
+from rodin.presets import Preset, preset_yaml
+from rodin.train import base as base_stage
+from rodin.train.encoder import train_encoder
+from rodin.video import write_video
+
+PICTURE_SIZE = 256
+TURNTABLE_SIZE = 192
+TURNTABLE_FRAMES = 36
+FRAMES_PER_SECOND = 18
+
+
+def encoder(data: Path, run: Path, preset: Preset) -> None:
+    """RUN/encoder, trained on the subjects in `data`."""
+    train_encoder(data, run, preset.encoder, preset.encoder_loop)
+
+
+def adopt_clip(clip: str, run: Path) -> None:
+    """RUN/encoder, copied from a CLIP folder or the hub.
+
+    Raises:
+        UserError: the run has another encoder, or the CLIP cannot be used.
+    """
+    target = run / "encoder"
+    if target.exists():
+        print(f"encoder: {target} is there already; delete it to take another")
+        return
+    Encoder.from_pretrained(clip).save_pretrained(target)
+
+
+def fit(data: Path, run: Path, preset: Preset, workers: int, seed: int) -> None:
+    """RUN/decoder and RUN/planes, and how well held-out views are met."""
+    if workers < 1:
+        raise UserError(f"--workers: {workers}; choose 1 or more")
+    subjects = fit_dataset(data, run, preset.fitting, workers, seed)
+    print("\n".join(quality_table(subjects)))
+
+
+def base(run: Path, preset: Preset) -> None:
+    """RUN/base."""
+    base_stage.train_base(run, preset.base, preset.diffusion, preset.base_loop)
+
+
+def model(run: Path, preset: Preset) -> None:
+    """RUN/model, from the stages' results, and RUN/preset.yaml."""
+    write_text(run / "preset.yaml", preset_yaml(preset))
+    assemble(run).save_pretrained(run / "model")
+    print(f"model: {run / 'model'}")
+
+
+def generate(
+    model_folder: Path,
+    out: Path,
+    image: Path | None,
+    seed: int,
+    count: int,
+    guidance_scale: float,
+    steps: int,
+    sampler: Sampler,
+) -> None:
+    """Draw avatars and write each as file, picture, mesh and turntable."""
+    pipe = RodinPipeline.from_pretrained(model_folder)
+    pipe.scheduler = make_scheduler(pipe.diffusion, sampler)
+    with tqdm(desc="sampling", unit="step") as bar:
+        avatars = pipe(
+            image,
+            count=count,
+            seed=seed,
+            guidance_scale=guidance_scale,
+            num_inference_steps=steps,
+            callback_on_step_end=lambda _step, _x: bar.update(),
+        )
+    portraits = []
+    for index, avatar in enumerate(tqdm(avatars, desc="writing", unit="avatar")):
+        name = f"avatar-{index:03d}"
+        avatar.save(out / f"{name}{SUFFIX}")
+        portraits.append(avatar.portrait(PICTURE_SIZE))
+        write_picture(out / f"{name}.png", portraits[-1])
+        write_mesh(out / f"{name}.glb", avatar.mesh())
+        turntable = avatar.turntable(TURNTABLE_FRAMES, TURNTABLE_SIZE)
+        write_video(out / f"{name}-turntable.gif", turntable, FRAMES_PER_SECOND)
+    print(f"{len(avatars)} avatars in {out}")
+
+
+def render(avatar: Path, out: Path, size: int, azimuth: float, elevation: float, turntable: int) -> None:
+    """A picture, or with `turntable` views all around a video."""
+    if size < 1 or turntable < 0:
+        raise UserError(f"--size {size}, --turntable {turntable}: choose a size of 1 or more and 0 or more views")
+    loaded = Avatar.load(avatar)
+    if turntable:
+        write_video(out, loaded.turntable(turntable, size, elevation), FRAMES_PER_SECOND)
+    else:
+        write_picture(out, loaded.render(orbit([azimuth], [elevation], size=size)[0]))
+    print(out)
+
+
+def export(
+    avatar: Path, kind: Literal["glb", "obj", "ply"], out: Path | None, resolution: int, threshold: float
+) -> None:
+    """The avatar's mesh in a file."""
+    if not 8 <= resolution <= 1024:
+        raise UserError(f"--resolution: {resolution}; choose 8 to 1024")
+    if not threshold > 0:
+        raise UserError(f"--threshold: {threshold}; choose a density above 0")
+    loaded = Avatar.load(avatar)
+    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + f".{kind}")
+    if out.suffix != f".{kind}":
+        raise UserError(f"--out: {out} does not end in .{kind}; change it or --format")
+    write_mesh(out, loaded.mesh(resolution, threshold))
+    print(out)
+
+
+def write_picture(path: Path, image: Tensor) -> None:
+    """Write [H, W, 4] straight RGBA in [0, 1] as a transparent picture.
+
+    Raises:
+        UserError: the suffix is no picture format with alpha.
+    """
+    if path.suffix.lower() not in (".png", ".webp"):
+        raise UserError(f"{path}: pictures are .png or .webp; change the suffix")
+    pixels = (image * 255).round().to(torch.uint8).numpy()
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary)

@@ -1,0 +1,119 @@
+"""Contract: the hull bounds matter; a fit meets views it never saw, un-culled; random rescaling keeps halved planes
+good; a run resumes per subject, whatever the number of workers, and survives a killed one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from rodin import triplane
+from rodin.dataset import load_subject
+from rodin.decoder import DecoderConfig
+from rodin.errors import UserError
+from rodin.fit.planes import FitConfig, fit_planes, judge, learning_rate_at, random_size
+from rodin.fit.run import FittingConfig, fit_dataset, quality_table
+from rodin.fit.scene import prepare, visual_hull
+from rodin.fit.shared import SharedConfig, learn_decoder
+from rodin.render import grid_points
+from rodin.store import load_statistics, read_shards
+
+PLANES = FitConfig(plane_size=16, image_size=24, samples=32, steps=150, rays=384, learning_rate=0.15, held_out=3)
+CONFIG = FittingConfig(
+    decoder=DecoderConfig(channels=4, hidden=16),
+    shared=SharedConfig(subjects=3, common_steps=40, steps=80),
+    planes=PLANES,
+    per_shard=2,
+)
+
+
+def test_the_hull_holds_the_ball_and_little_more(balls: Path) -> None:
+    subject = load_subject(balls / "ball0")
+    hull = visual_hull(subject.images, subject.camera, cells=32)
+    radius = float(subject.caption.split()[4].rstrip(","))
+    points = grid_points(65, subject.images).reshape(-1, 3)
+    # The ball's middle, from the views: the mean of the hull itself.
+    centre = ((hull.grid.nonzero() + 0.5) * (2 / 32) - 1).mean(dim=0)
+    distance = (points - centre).norm(dim=-1)
+    inside = hull.contains(points)
+    assert inside[distance < radius - 0.05].all()
+    assert not inside[distance > radius + 0.30].any()
+
+
+def test_random_sizes_cover_their_range_and_no_other() -> None:
+    generator = torch.Generator().manual_seed(0)
+    config = FitConfig(plane_size=32, image_size=32, rescale=0.5)
+    sizes = [random_size(config, generator) for _ in range(2000)]
+    assert min(sizes) == 16
+    assert max(sizes) == 32
+    assert 0.45 < sum(size == 32 for size in sizes) / 2000 < 0.58
+    assert all(random_size(dataclasses.replace(config, rescale=0.0), generator) == 32 for _ in range(50))
+
+
+def test_learning_rate_falls_to_a_tenth() -> None:
+    assert learning_rate_at(0.0) == learning_rate_at(0.49) == 1.0
+    assert learning_rate_at(1.0) == pytest.approx(0.1)
+
+
+def test_a_fit_meets_unseen_views_and_survives_halving(balls: Path) -> None:
+    prepared = [prepare(load_subject(balls / f"ball{k}"), 32, 3) for k in range(4)]
+    scenes = [scene for scene, _ in prepared]
+    losses: list[float] = []
+    decoder, start = learn_decoder(scenes[:3], CONFIG.decoder, CONFIG.shared, PLANES, 0, losses.append)
+    assert len(losses) == 120
+    assert sum(losses[-20:]) < sum(losses[:20]) / 3
+    assert not any(p.requires_grad for p in decoder.parameters())
+    planes = fit_planes(scenes[3], decoder, start, PLANES, 0)
+    before, _ = judge(start, decoder, prepared[3][1])
+    psnr, ssim = judge(planes, decoder, prepared[3][1])
+    assert psnr > max(23, before + 3), f"{psnr:.1f} dB, start {before:.1f} dB"
+    assert ssim > 0.8
+    halved, _ = judge(triplane.resize(planes, 8, 8), decoder, prepared[3][1])
+    assert halved > psnr - 4
+    again = fit_planes(scenes[3], decoder, start, PLANES, 0)
+    assert torch.equal(planes, again), "same seed, same planes"
+
+
+def test_a_run_resumes_and_does_not_depend_on_workers(balls: Path, tmp_path: Path) -> None:
+    one = fit_dataset(balls, tmp_path / "one", CONFIG, workers=1, seed=0)
+    fits = next((tmp_path / "one").glob("fits-*"))
+    stamps = {path.name: path.stat().st_mtime_ns for path in fits.iterdir()}
+    assert len(stamps) == 4
+    lost = fits / "ball2.safetensors"
+    lost.unlink()
+    again = fit_dataset(balls, tmp_path / "one", CONFIG, workers=2, seed=0)
+    for path in fits.iterdir():
+        assert (path.stat().st_mtime_ns == stamps[path.name]) == (path != lost), "only the lost subject is fitted again"
+    for first, second in zip(one, again, strict=True):
+        assert torch.equal(first.planes, second.planes)
+    stored = list(read_shards(tmp_path / "one" / "planes"))
+    assert [subject.name for subject in stored] == ["ball0", "ball1", "ball2", "ball3"]
+    statistics = load_statistics(tmp_path / "one" / "planes")
+    residual = torch.stack([(subject.planes - statistics.mean_planes) / statistics.std[:, None, None] for subject in stored])
+    torch.testing.assert_close(residual.mean(dim=0), torch.zeros_like(residual[0]), atol=1e-2, rtol=0)
+    torch.testing.assert_close(residual.std(dim=(0, 1, 3, 4), correction=0), torch.ones(4), atol=1e-2, rtol=0)
+    assert "4 subjects" in next(quality_table(stored))
+
+
+def test_another_decoder_is_refused(balls: Path, tmp_path: Path) -> None:
+    quick = dataclasses.replace(
+        CONFIG,
+        shared=SharedConfig(subjects=1, common_steps=1, steps=1),
+        planes=dataclasses.replace(PLANES, steps=1),
+    )
+    fit_dataset(balls, tmp_path, quick, workers=1, seed=0)
+    other = dataclasses.replace(quick, decoder=DecoderConfig(channels=6))
+    with pytest.raises(UserError, match=r"decoder: holds .*channels=4.* asked for .*channels=6.* another --run"):
+        fit_dataset(balls, tmp_path, other, workers=1, seed=0)
+
+
+def test_a_subject_without_matter_is_named(ball_maker, tmp_path: Path) -> None:
+    from PIL import Image
+
+    data = ball_maker(1, views=8)
+    for path in (data / "ball0").glob("*.png"):
+        Image.new("RGBA", (24, 24)).save(path)
+    with pytest.raises(UserError, match="ball0: no view sees matter"):
+        fit_dataset(data, tmp_path, CONFIG, workers=1, seed=0)

@@ -1,0 +1,74 @@
+"""Contract: the regularizers are what they are named after, against direct O(S^2) or hand-computed references."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rodin.fit.losses import LossConfig, distortion, opacity_outside, total_variation
+from rodin.render import Occupancy
+
+
+def distortion_by_definition(weights: torch.Tensor) -> torch.Tensor:
+    """mip-NeRF 360, Eq. 15, as it is printed: a double sum over all pairs of bins."""
+    rays, count = weights.shape
+    edges = torch.linspace(0, 1, count + 1, dtype=weights.dtype)
+    middles = (edges[1:] + edges[:-1]) / 2
+    total = torch.zeros(rays, dtype=weights.dtype)
+    for i in range(count):
+        for j in range(count):
+            total += weights[:, i] * weights[:, j] * (middles[i] - middles[j]).abs()
+        total += weights[:, i] ** 2 * (edges[i + 1] - edges[i]) / 3
+    return total.mean()
+
+
+@given(rays=st.integers(1, 4), bins=st.integers(1, 12), seed=st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_distortion_equals_its_definition_in_value_and_gradient(rays: int, bins: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.rand(rays, bins, generator=generator, dtype=torch.float64, requires_grad=True)
+    fast, slow = distortion(weights), distortion_by_definition(weights)
+    torch.testing.assert_close(fast, slow, atol=1e-10, rtol=0)
+    for one, other in zip(torch.autograd.grad(fast, weights), torch.autograd.grad(slow, weights), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=0)
+
+
+def test_distortion_prefers_a_thin_surface_to_fog() -> None:
+    thin, fog = torch.zeros(1, 20), torch.full((1, 20), 1 / 20)
+    thin[0, 7] = 1.0
+    assert distortion(thin) < distortion(fog) / 10
+
+
+def test_total_variation_by_hand_on_a_non_square_plane() -> None:
+    planes = torch.tensor([[1.0, 3.0, 3.0], [2.0, 3.0, 0.0]])[None, None]
+    rows = (1 + 0 + 9) / 3
+    columns = (4 + 0 + 1 + 9) / 4
+    torch.testing.assert_close(total_variation(planes), torch.tensor(rows + columns))
+
+
+class Fog:
+    """A decoder whose density is 2 wherever the feature is positive."""
+
+    def density_of(self, features: torch.Tensor) -> torch.Tensor:
+        return 2.0 * (features[:, 0] > 0)
+
+
+def test_opacity_outside_sees_only_cells_that_are_not_occupied() -> None:
+    planes = torch.zeros(3, 1, 8, 8)
+    planes[0, :, 4:] = 1.0  # u = x > 0
+    left = torch.zeros(4, 4, 4, dtype=torch.bool)
+    left[:2] = True  # x < 0 is occupied, so only x > 0, the fog, is judged
+    generator = torch.Generator().manual_seed(0)
+    expected = 1 - math.exp(-2.0 * 0.1)
+    value = opacity_outside(planes, Fog(), Occupancy(left), 3000, 0.1, generator)  # type: ignore[arg-type]
+    assert value == pytest.approx(expected, rel=0.01)
+    assert opacity_outside(planes, Fog(), Occupancy(torch.ones_like(left)), 10, 0.1, generator) == 0  # type: ignore[arg-type]
+
+
+def test_negative_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"fit.loss.smooth must not be negative, got -1"):
+        LossConfig(smooth=-1)
