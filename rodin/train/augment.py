@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_GRADIENT_SIZE, _CLOUD_SIZE = 2, 5  # pixels of the random images that are enlarged into gradients and clouds
+_CLOUD_SIZE = 5  # pixels of the random images that are enlarged into backgrounds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,12 +109,12 @@ def _move(layers: Tensor, config: AugmentConfig, generator: torch.Generator) -> 
 
 def _backgrounds(count: int, side: int, white_probability: float, generator: torch.Generator) -> Tensor:
     """[count, 3, side, side]: white, or a plain colour, a gradient, or clouds."""
-    stacks = []
-    for size in (1, _GRADIENT_SIZE, _CLOUD_SIZE):
-        small = torch.rand(count, 3, size, size, generator=generator, device=generator.device)
-        stacks.append(F.interpolate(small, (side, side), mode="bilinear", align_corners=size > 1))
+    clouds = torch.rand(count, 3, _CLOUD_SIZE, _CLOUD_SIZE, generator=generator, device=generator.device)
+    gradient = F.interpolate(clouds[..., :2, :2], clouds.shape[-2:], mode="bilinear", align_corners=True)
+    plain = clouds[..., :1, :1].expand_as(clouds)
     choice = torch.randint(0, 3, (count,), generator=generator, device=generator.device)
-    chosen = torch.stack(stacks)[choice, torch.arange(count, device=generator.device)]
+    small = torch.stack([plain, gradient, clouds])[choice, torch.arange(count, device=generator.device)]
+    chosen = F.interpolate(small, (side, side), mode="bilinear", align_corners=True)
     white = _uniform(count, 0.0, 1.0, generator) < white_probability
     return torch.where(white, torch.ones_like(chosen), chosen)
 
