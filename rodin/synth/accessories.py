@@ -1,7 +1,7 @@
 """Hats, glasses and earrings.
 
-A hat is built around a `HatShell`: the convex part of an ellipsoid above a tilted plane. Hair that would leave the shell
-above the plane is pressed into it (`tuck`), so it never shows through.
+A hat is built around a `HatShell`: the convex part of an ellipsoid above a tilted plane. Hair that would leave the
+shell above the plane is pressed into it (`tuck`), so it never shows through.
 """
 
 from __future__ import annotations
@@ -12,7 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from rodin.synth.head import Head
-from rodin.synth.mesh import Array, Index, Material, Mesh, Parts, linear, signed_volume, smoothstep, sphere_mesh, tube_mesh
+from rodin.synth.mesh import (
+    BOX_LIMIT,
+    WORLD_SCALE,
+    Array,
+    Index,
+    Material,
+    Mesh,
+    Parts,
+    linear,
+    signed_volume,
+    smoothstep,
+    sphere_mesh,
+    tube_mesh,
+)
 from rodin.synth.recipe import CLOTH_COLORS, FRAME_COLORS, AvatarRecipe
 
 KNIT = Material(name="knit", roughness=0.9, specular=0.15, sheen=0.3, bump=0.45, bump_scale=45.0)
@@ -64,14 +77,17 @@ def hat_shell(head: Head, recipe: AvatarRecipe) -> HatShell | None:
     """The shell of the recipe's hat, wide enough for the head with a little hair; None without a hat."""
     if recipe.hat == "none":
         return None
-    height, tilt = {"beanie": (0.36, 0.20), "baseball cap": (0.40, 0.17), "fedora": (0.42, 0.13),
+    height, tilt = {"beanie": (0.36, 0.20), "baseball cap": (0.37, 0.15), "fedora": (0.42, 0.13),
                     "sun hat": (0.40, 0.16)}[recipe.hat]  # fmt: skip
-    center, radii = np.array((0.0, 0.34, -0.08), np.float32), np.array((0.80, 0.86, 0.93), np.float32)
-    shell = HatShell(center=center, radii=radii, height=height, tilt=tilt)
-    covered = head.vertices[shell.above(head.vertices) > -0.03]
+    plane = HatShell(center=np.zeros(3), radii=np.ones(3), height=height, tilt=tilt)
+    covered = head.vertices[(plane.above(head.vertices) > -0.03) & (head.ears < 0.2)]
+    low, high = covered.min(axis=0), covered.max(axis=0)
+    center = np.array((0.0, 0.34, 0.5 * (low[2] + high[2])), np.float32)
+    radii = np.array((high[0], high[1] - 0.34, 0.5 * (high[2] - low[2])), np.float32)
+    snug = HatShell(center=center, radii=radii, height=height, tilt=tilt)
     thick = 0.03 if recipe.hair in ("bald", "buzz cut") else 0.06
-    fit = float(shell.level(covered).max()) + thick
-    return HatShell(center=center, radii=radii * fit, height=height, tilt=tilt)
+    fit = float(snug.level(covered).max()) + thick
+    return HatShell(center=center, radii=(radii * fit).astype(np.float32), height=height, tilt=tilt)
 
 
 def _close(vertices: Array, rows: int, columns: int) -> Index:
@@ -103,7 +119,8 @@ def _sweep(shell: HatShell, section: Callable[[Array], Array], count: int = 96) 
     rim, outward = _band(shell, azimuth)
     offset = section(azimuth)
     vertices = rim[:, None] + outward[:, None] * offset[..., :1] + np.array((0, 1, 0)) * offset[..., 1:]
-    flat = vertices.reshape(-1, 3).astype(np.float32)
+    # A brim may not leave the box, however deep the head.
+    flat = np.clip(vertices.reshape(-1, 3), -BOX_LIMIT / WORLD_SCALE, BOX_LIMIT / WORLD_SCALE).astype(np.float32)
     return flat, _close(flat, count, offset.shape[1])
 
 
@@ -172,8 +189,12 @@ def hat(shell: HatShell, recipe: AvatarRecipe) -> Parts:
         add(_sweep(shell, _ellipse_section(0.055, 0.15, 0.10)), 0.85 * base, KNIT)
     elif recipe.hat == "baseball cap":
         add(_dome(shell, lambda p: p), base, FELT)
-        front = lambda a: smoothstep(0.35, 0.95, np.cos(a))  # noqa: E731
-        add(_sweep(shell, _brim_section(lambda a: 0.04 + 0.56 * np.sqrt(front(a)), lambda a: 0.10 * front(a))), trim, FELT)
+        front = lambda a: smoothstep(0.45, 0.9, np.cos(a))  # noqa: E731
+        add(
+            _sweep(shell, _brim_section(lambda a: 0.03 + 0.50 * np.sqrt(front(a)), lambda a: 0.12 * front(a))),
+            trim,
+            FELT,
+        )
         top = shell.center + (shell.radii + 0.05) * np.array((0, 1, 0))
         add(sphere_mesh(top, np.array((0.05, 0.03, 0.05)), 10, 20), trim, FELT)
     elif recipe.hat == "fedora":

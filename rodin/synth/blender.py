@@ -116,6 +116,7 @@ def _surface(material: Material) -> bpy.types.Material:
     values = {
         "Roughness": material.roughness,
         "Specular IOR Level": material.specular,
+        "Alpha": material.opacity,
         "Metallic": material.metallic,
         "Coat Weight": material.coat,
         "Sheen Weight": material.sheen,

@@ -1,7 +1,7 @@
 """Where the cameras stand: a frontal one, and the others spread over the sphere; all at one distance.
 
-Poses are `cam_to_world` 4x4 in the world's axes (+y up, the avatar looks along +z), OpenGL style: the camera looks along
-its -z with +y up.
+Poses are `cam_to_world` 4x4 in the world's axes (+y up, the avatar looks along +z), OpenGL style: the camera looks
+along its -z with +y up.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ def look_at_origin(azimuth: float, elevation: float, radius: float) -> Array:
 def camera_poses(seed: int, index: int, views: int, size: int) -> Array:
     """Poses [views, 4, 4] of subject `index`: the frontal one, then a low-discrepancy cover of the sphere's band.
 
-    The points are the R2 sequence (the two-dimensional golden ratio) from a start of the subject's own, uniform in
-    azimuth and in the sine of the elevation.
+    Azimuths step by the golden ratio, elevations (uniform in their sine) by the bit-reversed count: each prefix of the
+    sequence covers the band evenly, from a start of the subject's own.
     """
     start = np.random.default_rng([seed, index, 3]).random(2)
-    golden = 1.32471795724474602596
-    steps = np.arange(views - 1)[:, None] * np.array((1.0 / golden, 1.0 / golden**2))
+    golden = 0.5 * (math.sqrt(5.0) - 1.0)
+    reversed_bits = [int(f"{i:016b}"[::-1], 2) / 65536.0 for i in range(views - 1)]
+    steps = np.stack([golden * np.arange(views - 1), np.array(reversed_bits)], axis=1)
     place = (start + steps) % 1.0
     low, high = math.sin(LOWEST), math.sin(HIGHEST)
     azimuth = 2.0 * math.pi * place[:, 0]

@@ -65,7 +65,9 @@ def trait_phrases(traits: Traits, *, hidden: frozenset[str] = frozenset()) -> li
 
 def hair_phrase(recipe: AvatarRecipe) -> str:
     """The hair in words, with its fringe."""
-    color = f"{recipe.hair_color}-dyed" if recipe.hair_color in ("pink", "blue", "green", "purple") else recipe.hair_color
+    color = (
+        f"{recipe.hair_color}-dyed" if recipe.hair_color in ("pink", "blue", "green", "purple") else recipe.hair_color
+    )
     phrase = _HAIR_PHRASES[recipe.hair].format(color=color, article=article(color))
     phrase = phrase.replace("a auburn", "an auburn")
     return phrase + (" with a fringe" if recipe.fringe else "")

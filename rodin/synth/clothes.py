@@ -18,12 +18,12 @@ COTTON = Material(name="cotton", roughness=0.85, specular=0.2, sheen=0.15, bump=
 
 #: Thickness over the skin, height of the neckline in front and its rise to the back.
 CUTS = {
-    "crew-neck sweater": (0.075, -1.335, 0.13),
-    "T-shirt": (0.050, -1.40, 0.17),
-    "V-neck sweater": (0.065, -1.30, 0.10),
-    "turtleneck": (0.080, -1.10, 0.10),
-    "hoodie": (0.090, -1.36, 0.13),
-    "collared shirt": (0.055, -1.33, 0.13),
+    "crew-neck sweater": (0.075, -1.285, 0.15),
+    "T-shirt": (0.050, -1.37, 0.22),
+    "V-neck sweater": (0.065, -1.21, 0.12),
+    "turtleneck": (0.080, -1.03, 0.10),
+    "hoodie": (0.090, -1.26, 0.13),
+    "collared shirt": (0.055, -1.22, 0.13),
 }
 
 
@@ -51,18 +51,18 @@ def _collar(kind: str, d: Array, p: Array, edge: Array, thick: float) -> Array:
     """Distance [...] to what a top has around its neckline: rib, roll, hood or collar."""
     x, y, z = p[..., 0], p[..., 1], p[..., 2]
     if kind == "turtleneck":
-        band = np.maximum(d - 0.125, np.abs(y - edge + 0.13) - 0.13)
+        band = intersect(d - 0.125, np.abs(y - edge + 0.12) - 0.12, 0.06)
         return intersect(band, -d - 0.2, 0.02)
     if kind == "hoodie":
         around = np.hypot(x, 1.05 * (z + 0.20))
-        height = -1.40 + 0.20 * smoothstep(0.45, -0.6, z)
+        height = -1.29 + 0.20 * smoothstep(0.45, -0.6, z)
         roll = np.hypot((around - 0.56) * 0.9, (y - height) * 0.8) - 0.155 - 0.05 * smoothstep(0.0, -0.6, z)
-        opening = np.maximum(x - 0.13 - 0.5 * (y + 1.5), 0.1 - z)
+        opening = np.maximum(x - 0.13 - 0.5 * (y + 1.39), 0.1 - z)
         return subtract(roll, opening, 0.06)
     if kind == "collared shirt":
         stand = np.maximum(np.abs(d - 0.085) - 0.028, np.abs(y - edge - 0.01) - 0.085)
         stand = np.maximum(stand, 0.13 - x - np.where(z > 0.0, 0.0, 9.0))
-        flap = _triangle(x, y, ((0.06, -1.36), (0.24, -1.66), (0.47, -1.27)))
+        flap = _triangle(x, y, ((0.06, -1.25), (0.24, -1.54), (0.47, -1.16)))
         flap = np.maximum(np.maximum(flap, np.abs(d - 0.10) - 0.028), 0.05 - z)
         return union(stand, flap, 0.02)
     rib = {"crew-neck sweater": 0.050, "T-shirt": 0.028, "V-neck sweater": 0.042}[kind]
@@ -88,10 +88,10 @@ def clothes(head: Head, recipe: AvatarRecipe, step: float = 0.03) -> Parts:
         body, collar, _ = parts_of(points)
         solid = union(body, collar, 0.03)
         rounded = bust_field(points) - 0.055
-        return intersect(intersect(solid, rounded, 0.06), -1.785 - points[..., 1], 0.02)
+        return intersect(intersect(solid, rounded, 0.06), -1.625 - points[..., 1], 0.02)
 
-    vertices, triangles = polygonize(field, (0.0, -1.86, -1.2), (BUST_RADIUS, -0.9, 1.0), step)
-    body, collar, d = parts_of(vertices)
+    vertices, triangles = polygonize(field, (0.0, -1.70, -1.2), (BUST_RADIUS, -0.8, 1.0), step)
+    _, collar, _ = parts_of(vertices)
     base = linear(CLOTH_COLORS[recipe.top_color])
     trim = 0.72 * base if base.max() > 0.03 else base + 0.03
     share = smoothstep(0.02, -0.01, collar)[:, None]
@@ -116,9 +116,9 @@ def _drawstrings(mesh: Mesh, base: Array) -> Parts:
     """Two cords that hang from the hood."""
     parts = Parts()
     cord = linear("#e9e5da") if base.max() < 0.55 else linear("#4a4a4c")
-    y = np.linspace(-1.44, -1.70, 12)
+    y = np.linspace(-1.33, -1.56, 12)
     for side in (1.0, -1.0):
-        x = side * (0.17 + 0.03 * np.sin(3 * (y + 1.44)))
+        x = side * (0.17 + 0.03 * np.sin(3 * (y + 1.33)))
         path = np.stack([x, y, _front_depth(mesh, x, y) + 0.012], axis=1)
         path[:, 2] = np.convolve(np.pad(path[:, 2], 2, mode="edge"), np.ones(5) / 5, "valid")
         vertices, triangles = tube_mesh(path, np.where(np.arange(12) > 9, 0.026, 0.018), closed=False)
@@ -131,7 +131,7 @@ def _buttons(mesh: Mesh, base: Array) -> Parts:
     """Shirt buttons down the middle."""
     parts = Parts()
     tone = linear("#f0ede4") if base.max() < 0.55 else linear("#55504a")
-    y = np.array((-1.55, -1.70))
+    y = np.array((-1.42, -1.55))
     for height, depth in zip(y, _front_depth(mesh, 0.0 * y, y), strict=True):
         vertices, triangles = sphere_mesh(np.array((0.0, height, depth)), np.array((0.028, 0.028, 0.014)), 8, 16)
         colors = np.tile(tone, (len(vertices), 1)).astype(np.float32)

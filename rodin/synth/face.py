@@ -9,7 +9,7 @@ from rodin.synth.mesh import Array, Material, Mesh, Parts, Strands, linear, norm
 from rodin.synth.recipe import EYE_COLORS, HAIR_COLORS, AvatarRecipe
 
 SKIN = Material(name="skin", roughness=0.50, specular=0.32, subsurface=0.22, bump=0.05, bump_scale=70.0)
-EYE = Material(name="eye", roughness=0.12, specular=0.5, coat=0.8)
+EYE = Material(name="eye", roughness=0.15, specular=0.25, coat=0.15)
 
 
 def skin_mesh(head: Head, recipe: AvatarRecipe) -> Mesh:
@@ -83,7 +83,7 @@ def eye_meshes(head: Head, recipe: AvatarRecipe) -> Parts:
         around = np.arctan2(vertices[:, 1], vertices[:, 0])
         colors = np.tile(linear("#efeae4"), (len(vertices), 1))
         colors *= 1.0 - 0.25 * smoothstep(0.75, 1.2, angle)[:, None] * np.array((0.4, 1.0, 1.0))
-        edge, pupil = 0.55, 0.25
+        edge, pupil = eye.iris, 0.45 * eye.iris
         streak = 1.0 + 0.18 * np.sin(around * 23) * np.sin(around * 9 + 1)
         bright = (0.75 + 1.1 * smoothstep(0.15, edge - 0.1, angle) * (0.75 - 0.5 * np.sin(around))) * streak
         ring = 1.0 - 0.75 * smoothstep(edge - 0.10, edge, angle)
@@ -95,7 +95,9 @@ def eye_meshes(head: Head, recipe: AvatarRecipe) -> Parts:
             colors += strength * smoothstep(size + 0.03, size - 0.03, gap)[:, None] * (0.95 - colors)
         placed = (vertices @ turn.T) * eye.radii + eye.center
         parts.meshes.append(
-            Mesh(vertices=placed.astype(np.float32), triangles=triangles, colors=colors.astype(np.float32), material=EYE)
+            Mesh(
+                vertices=placed.astype(np.float32), triangles=triangles, colors=colors.astype(np.float32), material=EYE
+            )
         )
     return parts
 

@@ -1,4 +1,4 @@
-"""Make a set of synthetic subjects: share the work among Blender processes, resume what is unfinished, show the result."""
+"""Make a set of synthetic subjects: share the work among Blender processes, resume what is unfinished, show it."""
 
 from __future__ import annotations
 
@@ -124,17 +124,14 @@ def _render(config: SynthConfig, missing: list[int]) -> None:
                 return
             worker.render(index, progress.update)
 
-    try:
-        with tqdm(total=len(missing) * config.views, unit="frame", desc="synth") as progress:
-            with ThreadPoolExecutor(count) as pool:
-                futures = [pool.submit(serve, worker) for worker in workers]
-                try:
-                    for future in futures:
-                        future.result()
-                finally:
-                    # On a failure or an interrupt nothing must wait for the subjects that are still queued.
-                    for worker in workers:
-                        worker.stop()
-    finally:
-        for worker in workers:
-            worker.stop()
+    with (
+        tqdm(total=len(missing) * config.views, unit="frame", desc="synth") as progress,
+        ThreadPoolExecutor(count) as pool,
+    ):
+        try:
+            for future in [pool.submit(serve, worker) for worker in workers]:
+                future.result()
+        finally:
+            # On a failure or an interrupt nothing must wait for the subjects that are still queued.
+            for worker in workers:
+                worker.stop()

@@ -1,7 +1,8 @@
 """Hair styles and beards: where strands start, where they are combed, and how long they are.
 
-Every style is a function that returns grown strands; `hair` then tucks them under the hat, clears the face and keeps them
-inside the envelope. `detail` scales the number of strands; their radius makes up for it, so that the cover stays the same.
+Every style is a function that returns grown strands; `hair` then tucks them under the hat, clears the face and keeps
+them inside the envelope. `detail` scales the number of strands; their radius makes up for it, so that the cover stays
+the same.
 """
 
 from __future__ import annotations
@@ -12,9 +13,20 @@ import numpy as np
 
 from rodin.synth.accessories import HatShell
 from rodin.synth.head import Head, beard_region, goatee_region, moustache_region, roots, scalp
-from rodin.synth.mesh import Array, Material, Mesh, Parts, Strands, linear, normalize, smoothstep, sphere_mesh, tube_mesh
+from rodin.synth.mesh import (
+    Array,
+    Material,
+    Mesh,
+    Parts,
+    Strands,
+    linear,
+    normalize,
+    smoothstep,
+    sphere_mesh,
+    tube_mesh,
+)
 from rodin.synth.recipe import HAIR_COLORS, AvatarRecipe
-from rodin.synth.strands import Collider, children, curl, grow, cut_at_envelope, refine
+from rodin.synth.strands import Collider, children, curl, cut_at_envelope, grow, refine
 
 DOWN = np.array((0.0, -1.0, 0.0))
 UP = -DOWN
@@ -152,7 +164,7 @@ def _afro(salon: Salon) -> Array:
 def _mohawk(salon: Salon) -> Array:
     """A fan of stiff hair along the middle; the sides are shaved."""
     weight = scalp(salon.head) * (np.abs(salon.head.neutral[:, 0]) < 0.15)
-    place, normal = salon.seeds(1500, weight)
+    place, _ = salon.seeds(1500, weight)
     outward = normalize((place - SKULL) * (0.12, 1.0, 1.0))
     reach = (0.34 + 0.10 * smoothstep(-0.6, 0.4, place[:, 2])) * salon.vary(len(place), 0.15)
     strands = grow(place, outward, reach, 7, lambda p, d, t: outward + 0.3 * t * BACK, salon.collider, clearance=0.0,
@@ -282,8 +294,10 @@ def _braids(salon: Salon) -> tuple[Array, list[Mesh]]:
     locks, rings = [_sleek(salon, ties)], []
     knots = 44
     t = np.linspace(0, 1, knots)
-    for side, tie in zip((1.0, -1.0), ties, strict=True):
-        path = np.stack([side * (0.70 + 0.06 * np.sin(np.pi * t)), -0.52 - 1.06 * t, -0.32 + 0.62 * smoothstep(0, 0.75, t)], 1)
+    for side in (1.0, -1.0):
+        path = np.stack(
+            [side * (0.70 + 0.06 * np.sin(np.pi * t)), -0.52 - 0.94 * t, -0.32 + 0.62 * smoothstep(0, 0.75, t)], 1
+        )
         path = salon.collider.push_out(path, 0.12)
         tangent = normalize(np.gradient(path, axis=0))
         across = normalize(np.cross(tangent, np.array((0.0, 0.1, 1.0))))
@@ -326,7 +340,9 @@ def _clear_of_eyes(strands: Array, head: Head) -> Array:
     points = strands
     brow = float(head.eyes[0].center[1]) + 0.25
     width = 0.56 * (1 - 0.25 * smoothstep(-0.4, -1.0, points[..., 1]))
-    over = (np.abs(points[..., 0]) < width) & (points[..., 1] < brow) & (points[..., 1] > -1.0) & (points[..., 2] > 0.42)
+    over = (
+        (np.abs(points[..., 0]) < width) & (points[..., 1] < brow) & (points[..., 1] > -1.0) & (points[..., 2] > 0.42)
+    )
     return strands[~over.any(axis=1)]
 
 

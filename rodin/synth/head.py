@@ -45,10 +45,11 @@ class Landmarks:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Eye:
-    """One eyeball: centre [3] and radii [3] in head units."""
+    """One eyeball: centre [3] and radii [3] in head units, and the iris's half-angle in radians."""
 
     center: Array
     radii: Array
+    iris: float = 0.55
 
 
 @dataclass(kw_only=True)
@@ -173,9 +174,7 @@ def goatee_region(head: Head) -> Array:
     return np.where(chin | corner, beard_region(head), 0.0) + moustache_region(head)
 
 
-def roots(
-    head: Head, weight: Array, count: int, rng: np.random.Generator
-) -> tuple[Array, Array, Array]:
+def roots(head: Head, weight: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """Random hair roots where `weight` [V] says so.
 
     Returns:

@@ -10,16 +10,18 @@ Symbols: V vertices, T triangles, N strands, K points along a strand. Colours ar
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Index = NDArray[np.int32]
+#: Numbers, float32 where they are stored; and vertex indices, int32.
+Array = NDArray[Any]
+Index = NDArray[Any]
 
 #: World units per head unit, and the point in head units that becomes the world's origin.
-WORLD_SCALE = 0.57
-WORLD_CENTER = np.array((0.0, -0.07, 0.0), np.float32)
+WORLD_SCALE = 0.60
+WORLD_CENTER = np.array((0.0, 0.0, 0.0), np.float32)
 #: Everything lies in the unit box and in this sphere around the origin (world units): one camera distance fits all.
 ENVELOPE_RADIUS = 1.10
 BOX_LIMIT = 0.985
@@ -63,6 +65,7 @@ class Material:
     coat: float = 0.0
     sheen: float = 0.0
     metallic: float = 0.0
+    opacity: float = 1.0
     bump: float = 0.0
     bump_scale: float = 60.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,18 @@ def _view_near(frames: list[dict[str, Any]], azimuth: float) -> dict[str, Any]:
     return min(frames, key=miss)
 
 
+def _wrapped(text: str, font: Any, room: float) -> list[str]:
+    """Lines of `text` no wider than `room` pixels."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def _card(folder: Path) -> Image.Image:
     """Three views of one subject and its caption."""
     record = read_json(folder / "transforms.json")
@@ -51,8 +62,8 @@ def _card(folder: Path) -> Image.Image:
             tile = image.convert("RGBA").convert("RGBa").resize((TILE, TILE), Image.Resampling.LANCZOS).convert("RGBA")
         card.paste(tile, (_PAD + column * TILE, _PAD), tile)
     font = ImageFont.load_default(size=14)
-    lines = textwrap.wrap(record["caption"], 76)[:_LINES]
-    for row, line in enumerate(lines):
+    room = width - 2 * _PAD - 12
+    for row, line in enumerate(_wrapped(record["caption"], font, room)[:_LINES]):
         draw.text((_PAD + 6, _PAD + TILE + 2 + row * _LEADING), line, fill=INK, font=font)
     return card
 
@@ -64,9 +75,7 @@ def write_overview(folders: list[Path], path: Path) -> None:
     columns = min(COLUMNS, len(cards))
     rows = -(-len(cards) // columns)
     width, height = cards[0].size
-    sheet = Image.new(
-        "RGB", (columns * (width + _GAP) + _GAP, rows * (height + _GAP) + _GAP), BACKGROUND
-    )
+    sheet = Image.new("RGB", (columns * (width + _GAP) + _GAP, rows * (height + _GAP) + _GAP), BACKGROUND)
     for number, card in enumerate(cards):
         row, column = divmod(number, columns)
         sheet.paste(card, (_GAP + column * (width + _GAP), _GAP + row * (height + _GAP)))

@@ -20,8 +20,8 @@ SKIN_TONES = {
     "olive": "#cf9c6c",
     "tan": "#bd8355",
     "brown": "#94603c",
-    "dark brown": "#6d4329",
-    "deep brown": "#4d2e1f",
+    "dark brown": "#754a2f",
+    "deep brown": "#583626",
 }
 HAIR_COLORS = {
     "black": "#17130f",
@@ -113,6 +113,8 @@ FEMALE_HAIR = {
 }
 #: Styles that stand too high or too far back for any hat.
 NO_HAT = ("quiff", "mohawk", "bun", "ponytail", "afro")
+#: Styles under which the ears, and so earrings, show.
+SHOWS_EARS = ("bald", "buzz cut", "pixie cut", "ponytail", "bun", "braids")
 FRINGE_STYLES = ("bob", "long straight", "long wavy", "ponytail")
 
 
@@ -215,7 +217,7 @@ def _hair_color(rng: np.random.Generator, age: str, skin: str) -> str:
     if draw < grey:
         return _pick(rng, {"grey": 0.55, "white": 0.45})
     if draw < grey + dyed:
-        return _pick(rng, {name: 1.0 for name in DYED})
+        return _pick(rng, dict.fromkeys(DYED, 1.0))
     return _pick(rng, natural)
 
 
@@ -247,7 +249,8 @@ def make_recipe(seed: int, index: int) -> AvatarRecipe:
     expression = _pick(rng, {"neutral": 0.26, "smiling": 0.3, "grinning": 0.16, "frowning": 0.1, "sad": 0.07,
                              "surprised": 0.11})  # fmt: skip
     freckles = bool(rng.random() < 0.12) and skin in ("pale", "fair", "light")
-    earrings = bool(rng.random() < 0.25) and sex == "woman"
+    earrings = bool(rng.random() < 0.4) and sex == "woman"
+    earrings = earrings and hair in SHOWS_EARS
     if hair in NO_HAT:
         hat = "none"
     if sex == "woman":

@@ -17,7 +17,7 @@ from rodin.synth.recipe import AvatarRecipe
 from rodin.synth.sdf import Vector, capsule, ellipsoid, intersect, polygonize, sphere, subtract, union
 
 #: The skin ends here; clothes cover everything below their neckline, which is always higher.
-FLOOR = -1.74
+FLOOR = -1.58
 
 #: Widening of the face by name: cranium, cheekbones, jaw, chin (each a factor - 1), and how far the chin moves down.
 FACE_WARPS = {
@@ -25,7 +25,7 @@ FACE_WARPS = {
     "round": (0.04, 0.12, 0.12, 0.10, -0.10),
     "square": (0.0, 0.02, 0.19, 0.30, 0.0),
     "heart-shaped": (0.05, 0.06, -0.12, -0.20, 0.03),
-    "long": (-0.05, -0.07, -0.06, 0.0, 0.17),
+    "long": (-0.07, -0.10, -0.09, -0.03, 0.12),
     "diamond-shaped": (-0.06, 0.09, -0.09, -0.10, 0.06),
 }
 
@@ -61,7 +61,7 @@ EXPRESSION_SHAPES = {
     "grinning": (1.0, 0.42, 0.88),
     "frowning": (-0.55, 0.0, 0.86),
     "sad": (-0.75, 0.0, 0.88),
-    "surprised": (0.0, 0.95, 1.22),
+    "surprised": (0.0, 1.15, 1.22),
 }
 
 
@@ -140,7 +140,7 @@ def _lips(bent: Array, f: Features) -> Array:
 
 def _skull(x: Array, f: Features) -> Array:
     """Cranium, face, cheeks, jaw and chin without features."""
-    drop = 0.13 * f.open * (1.0 if f.smile < 0.5 else 0.45)
+    drop = 0.10 * f.open * (1.0 if f.smile < 0.5 else 0.45)
     d = ellipsoid(x, (0.0, 0.34, -0.10), (0.78, 0.83, 0.91))
     d = union(d, ellipsoid(x, (0.0, -0.36 - 0.4 * drop, 0.20), (0.60 + 0.5 * f.jaw, 0.62 + 0.3 * drop, 0.66)), 0.25)
     cheek_y = -0.26 + 0.05 * max(f.smile, 0.0)
@@ -177,9 +177,9 @@ EAR: Vector = (0.79, -0.04, -0.10)
 
 def _torso(x: Array, f: Features) -> Array:
     """Neck, shoulders and the upper chest."""
-    d = capsule(x, (0.0, -0.45, -0.22), (0.0, -1.75, -0.28), 0.38 + f.neck, 0.42 + f.neck)
-    shoulders = capsule(x, (0.0, -1.58, -0.26), (0.88 + f.shoulder, -1.80, -0.26), 0.30, 0.28)
-    chest = ellipsoid(x, (0.0, -2.0, -0.13), (0.98 + f.shoulder, 0.62, 0.62))
+    d = capsule(x, (0.0, -0.45, -0.22), (0.0, -1.62, -0.28), 0.38 + f.neck, 0.42 + f.neck)
+    shoulders = capsule(x, (0.0, -1.45, -0.26), (0.88 + f.shoulder, -1.67, -0.26), 0.30, 0.28)
+    chest = ellipsoid(x, (0.0, -1.87, -0.13), (0.98 + f.shoulder, 0.62, 0.62))
     return union(d, union(shoulders, chest, 0.22), 0.30)
 
 
@@ -297,7 +297,7 @@ def _lash_lines(recipe: AvatarRecipe, f: Features) -> Parts:
         [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], axis=-1
     )
     path = np.asarray(f.eye_center) + np.asarray(reach)[:, None] * direction
-    thickness = (0.017 if woman else 0.010) * (0.45 + 0.55 * smoothstep(-1.0, -0.2, across)) 
+    thickness = (0.017 if woman else 0.010) * (0.45 + 0.55 * smoothstep(-1.0, -0.2, across))
     thickness = thickness * (1.0 - 0.7 * smoothstep(0.85, 1.02, across))
     parts = Parts()
     for side in (1.0, -1.0):

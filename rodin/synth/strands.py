@@ -1,7 +1,7 @@
 """Growing and shaping polylines of hair. Strands are [N, K, 3] from root to tip, in head units.
 
-A strand grows knot by knot: it keeps some of its direction, turns toward where its style steers it, and is pushed out of
-whatever it would enter. Few grown strands carry many children, which makes locks and costs almost nothing.
+A strand grows knot by knot: it keeps some of its direction, turns toward where its style steers it, and is pushed out
+of whatever it would enter. Few grown strands carry many children, which makes locks and costs almost nothing.
 """
 
 from __future__ import annotations

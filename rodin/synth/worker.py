@@ -1,7 +1,7 @@
 """The line protocol between `generate` and its Blender processes, and the parent's side of it.
 
-A worker gets the set's `Job` as one JSON argument, one subject's index a line on standard input, and answers JSON lines:
-`{"ready": true}` once, `{"frame": view}` for each image, `{"done": index}`, or `{"error": message}`.
+A worker gets the set's `Job` as one JSON argument, one subject's index a line on standard input, and answers JSON
+lines: `{"ready": true}` once, `{"frame": view}` for each image, `{"done": index}`, or `{"error": message}`.
 """
 
 from __future__ import annotations
