@@ -78,12 +78,14 @@ def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Gener
 
 def drop_phrases(captions: list[str], probability: float, generator: torch.Generator) -> list[str]:
     """Leave out comma-separated phrases at random, never all of a caption."""
+    split = [caption.split(", ") for caption in captions]
+    most = max(map(len, split))
+    table = torch.rand(len(split), most, generator=generator, device=generator.device).tolist()
     result = []
-    for caption in captions:
-        phrases = caption.split(", ")
-        draws = torch.rand(len(phrases), generator=generator, device=generator.device).tolist()
-        kept = [phrase for phrase, draw in zip(phrases, draws, strict=True) if draw >= probability]
-        result.append(", ".join(kept or [phrases[draws.index(max(draws))]]))
+    for phrases, draws in zip(split, table, strict=True):
+        kept = [phrase for phrase, draw in zip(phrases, draws, strict=False) if draw >= probability]
+        last = phrases[max(range(len(phrases)), key=draws.__getitem__)]
+        result.append(", ".join(kept or [last]))
     return result
 
 

@@ -38,15 +38,20 @@ class Views:
 
     Args:
         images: [M, S, S, 4] uint8 straight RGBA; the views of a subject lie together, its frontal view first.
-        weights: [M] chances of being drawn.
-        first: [N + 1] where each subject's views begin.
+        first: [N] where each subject's views begin.
+        chances: [N, most views of a subject, at least 2] of being drawn; 0 where a subject has fewer views.
         captions: N texts.
     """
 
     images: Tensor
-    weights: Tensor
-    first: list[int]
+    first: Tensor
+    chances: Tensor
     captions: list[str]
+
+    def of(self, subject: int) -> Tensor:
+        """[V, S, S, 4] uint8 views of one subject, the frontal one first."""
+        begin = int(self.first[subject])
+        return self.images[begin : begin + int((self.chances[subject] > 0).sum())]
 
 
 class ContrastiveModel(nn.Module):
@@ -93,16 +98,16 @@ def train_encoder(
     torch.manual_seed(loop.seed)  # the initial weights
     network = small_clip(encoder, [views.captions[k] for k in trained])
     network.to(state.device)
-    images, weights = views.images.to(state.device), views.weights.to(state.device)
+    images, chances, first = views.images.to(state.device), views.chances.to(state.device), views.first.to(state.device)
+    subjects = torch.tensor(trained, device=state.device)
     batch = min(loop.batch_size, len(trained))
 
     def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        order = torch.randperm(len(trained), generator=generator, device=generator.device)[:batch].tolist()
-        subjects = [trained[k] for k in order]
-        pair = [_draw_two(weights[views.first[k] : views.first[k + 1]], generator) + views.first[k] for k in subjects]
-        chosen = torch.stack(pair).t().flatten()  # [2B]: all first views, then all second ones
+        drawn = subjects[torch.randperm(len(subjects), generator=generator, device=generator.device)[:batch]]
+        pairs = first[drawn, None] + draw_two(chances[drawn], generator)
+        chosen = pairs.t().flatten()  # [2B]: all first views, then all second ones
         pixels = augment_images(images[chosen].float() / 255.0, changes, generator)
-        captions = drop_phrases([views.captions[k] for k in subjects], changes.phrase_drop, generator)
+        captions = drop_phrases([views.captions[k] for k in drawn.tolist()], changes.phrase_drop, generator)
         z_image, z_text, scale = model((pixels - network.mean) / network.std, network.tokenize(captions))
         one, two = z_image.chunk(2)
         text = (contrast(one, z_text, scale) + contrast(two, z_text, scale)) / 2
@@ -137,19 +142,20 @@ def load_views(data: Path, size: int) -> Views:
     Raises:
         UserError: a subject cannot be read or has no caption.
     """
-    images, weights, first, captions = [], [], [0], []
+    images, chances, captions = [], [], []
     for folder in list_subjects(data):
         subject = load_subject(folder, size)
         if not subject.caption.strip():
             raise UserError(f"{folder}: has no caption; add one to its transforms.json")
         front = front_views(subject.camera, subject.frontal)
         images.append((subject.images[front] * 255.0).round().to(torch.uint8))
-        weights.append(
-            azimuths_deg(subject.camera)[front].deg2rad().cos().clamp_min(math.cos(math.radians(FRONT_HALF_DEG)))
-        )
-        first.append(first[-1] + len(front))
+        cosine = azimuths_deg(subject.camera)[front].deg2rad().cos()
+        chances.append(cosine.clamp_min(math.cos(math.radians(FRONT_HALF_DEG))))  # the frontal one may lie elsewhere
         captions.append(subject.caption)
-    return Views(torch.cat(images), torch.cat(weights), first, captions)
+    counts = torch.tensor([len(one) for one in images])
+    most = max(2, int(counts.max()))
+    table = torch.stack([F.pad(one, (0, most - len(one))) for one in chances])
+    return Views(torch.cat(images), counts.cumsum(0) - counts, table, captions)
 
 
 def azimuths_deg(camera: Camera) -> Tensor:
@@ -179,7 +185,7 @@ def measure_retrieval(encoder: Encoder, views: Views, subjects: list[int]) -> di
         mean_cosine: mean cosine between the frontal views of different subjects: near 1, z would say nothing.
     """
     captions = [views.captions[k] for k in subjects]
-    latents = [_encode(encoder, views.images[views.first[k] : views.first[k + 1]]) for k in subjects]
+    latents = [encoder.encode_images(views.of(k).float() / 255.0) for k in subjects]
     frontal = torch.stack([z[0] for z in latents])
     nearest = (frontal @ encoder.encode_texts(captions).t()).argmax(dim=1).tolist()
     right = [captions[found] == caption for found, caption in zip(nearest, captions, strict=True)]
@@ -195,10 +201,13 @@ def measure_retrieval(encoder: Encoder, views: Views, subjects: list[int]) -> di
     }
 
 
-def _encode(encoder: Encoder, images: Tensor) -> Tensor:
-    return encoder.encode_images(images.float() / 255.0)
+def draw_two(chances: Tensor, generator: torch.Generator) -> Tensor:
+    """Two columns of each row [B, 2] by their chances [B, V], different ones unless a row has only one above 0.
 
-
-def _draw_two(weights: Tensor, generator: torch.Generator) -> Tensor:
-    """Two of a subject's views [2], different ones if it has two."""
-    return torch.multinomial(weights, 2, replacement=len(weights) < 2, generator=generator)
+    The two largest of log(chance) + Gumbel noise are a weighted draw without replacement.
+    """
+    uniform = torch.rand(chances.shape, generator=generator, device=chances.device).clamp(1e-7, 1 - 1e-7)
+    keys = chances.log() - (-uniform.log()).log()
+    best, index = keys.topk(2, dim=1)
+    index[:, 1] = torch.where(best[:, 1].isinf(), index[:, 0], index[:, 1])
+    return index

@@ -18,7 +18,7 @@ from rodin.camera import orbit
 from rodin.encoder import Encoder, EncoderConfig
 from rodin.errors import UserError
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases
-from rodin.train.encoder import contrast, front_views, load_views, split_subjects, train_encoder
+from rodin.train.encoder import contrast, draw_two, front_views, load_views, split_subjects, train_encoder
 from rodin.train.loop import LoopConfig
 
 AZIMUTHS = [30.0, 0.0, -45.0, 90.0, 180.0, -61.0, 59.0]
@@ -85,8 +85,8 @@ def test_latents_tell_subjects_apart(data: Path, run: Path) -> None:
     """All 16 subjects by image and by caption, chance 1/16; and latents of different subjects are no bundle."""
     encoder = Encoder.from_pretrained(run / "encoder")
     views = load_views(data, 16)
-    frontal = torch.stack([views.images[k] for k in views.first[:-1]]).float() / 255
-    oblique = torch.stack([views.images[k + 2] for k in views.first[:-1]]).float() / 255
+    frontal = torch.stack([views.of(k)[0] for k in range(16)]).float() / 255
+    oblique = torch.stack([views.of(k)[2] for k in range(16)]).float() / 255
     z, other, text = (
         encoder.encode_images(frontal),
         encoder.encode_images(oblique),
@@ -117,9 +117,10 @@ def test_only_the_front_half_is_used_frontal_first(data: Path) -> None:
     assert front_views(camera, 4) == [4, 0, 1, 2, 6]
     views = load_views(data, 16)
     assert views.images.shape == (16 * 4, 16, 16, 4)
-    assert views.first == list(range(0, 65, 4))
+    assert views.first.tolist() == list(range(0, 64, 4))
+    assert views.of(3).shape == (4, 16, 16, 4)
     expected = torch.tensor([0.0, 30.0, -45.0, 59.0]).deg2rad().cos()
-    torch.testing.assert_close(views.weights[:4], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(views.chances[0], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_subject_without_a_caption_is_refused(tmp_path: Path) -> None:
@@ -135,6 +136,16 @@ def test_split_subjects() -> None:
     train, held_out = split_subjects(48)
     assert held_out == [7, 15, 23, 31, 39, 47]
     assert sorted(train + held_out) == list(range(48))
+
+
+def test_two_views_are_drawn_by_their_chances() -> None:
+    """Against the closed form of drawing without replacement; a lone view is drawn twice."""
+    chances = torch.tensor([0.5, 0.3, 0.2, 0.0])
+    pairs = draw_two(chances.expand(40000, 4), _generator())
+    for first, second in itertools.permutations(range(3), 2):
+        share = float(((pairs[:, 0] == first) & (pairs[:, 1] == second)).float().mean())
+        assert share == pytest.approx(float(chances[first] * chances[second] / (1 - chances[first])), abs=0.01)
+    assert draw_two(torch.tensor([[0.0, 0.7]]), _generator()).tolist() == [[1, 1]]
 
 
 def test_contrast_is_the_mean_cross_entropy_of_both_directions() -> None:
