@@ -30,6 +30,7 @@ TRANSFORMS_NAMES = ("transforms.json", "transforms_train.json")  # the second is
 IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG", ".tif", ".tiff", ".bmp")
 MAX_PIXELS = 2**26  # 8192 x 8192: a larger header is a mistake or an attack, and is refused before it is decoded
 RIGID_TOLERANCE = 1e-3
+LARGEST_NUMBER = 1e12  # anything beyond is a mistake, and would not survive float32
 
 _DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 _PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "OPENCV", "RADIAL", "SIMPLE_RADIAL")
@@ -243,7 +244,7 @@ def _load_images(
 def _image_path(frame: dict[str, Any], folder: Path, where: str) -> Path:
     name = frame.get("file_path")
     if not isinstance(name, str) or not name or "\0" in name:
-        raise UserError(f"{where}: file_path is {name!r}; name an image file relative to the folder")
+        raise UserError(f"{where}: file_path is {_shown(name)}; name an image file relative to the folder")
     path = folder / name
     if path.is_file():
         return path
@@ -266,7 +267,7 @@ def _frames(document: dict[str, Any], path: Path) -> list[dict[str, Any]]:
             raise UserError(f"{path}: frame {index} is no JSON object; give file_path and transform_matrix")
     model = document.get("camera_model", "PINHOLE")
     if model not in _PINHOLE_MODELS or document.get("is_fisheye"):
-        raise UserError(f"{path}: camera_model {model!r} is not supported; convert the images to pinhole cameras")
+        raise UserError(f"{path}: camera_model {_shown(model)} is not supported; convert the images to pinhole cameras")
     for index, frame in enumerate(frames):
         for key in _DISTORTION_KEYS:
             value = _number(frame, document, key, path, index)
@@ -319,8 +320,8 @@ def _number(frame: dict[str, Any], document: dict[str, Any], key: str, path: Pat
     value = frame.get(key, document.get(key))
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise UserError(f"{path}: {key} of frame {index} is {value!r}; give a number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST_NUMBER:
+        raise UserError(f"{path}: {key} of frame {index} is {_shown(value)}; give a number")
     return value
 
 
@@ -330,7 +331,7 @@ def _matrix(value: Any, shape: tuple[int, int]) -> np.ndarray | None:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         return None
-    return array if array.shape == shape and np.isfinite(array).all() else None
+    return array if array.shape == shape and (np.abs(array) < LARGEST_NUMBER).all() else None
 
 
 def _rigid(value: Any, where: str) -> np.ndarray:
@@ -352,8 +353,10 @@ def _unit_box(document: dict[str, Any], path: Path) -> tuple[np.ndarray, float]:
     if document.get("aabb") is None:
         return np.zeros(3), 1.0
     box = _matrix(document["aabb"], (2, 3))
-    if box is None or (box[1] <= box[0]).any():
-        raise UserError(f"{path}: aabb is {document['aabb']!r}; give [[min x, y, z], [max x, y, z]] with min < max")
+    if box is None or (box[1] - box[0] < 1 / LARGEST_NUMBER).any():
+        raise UserError(
+            f"{path}: aabb is {_shown(document['aabb'])}; give [[min x, y, z], [max x, y, z]] with min < max"
+        )
     return (box[0] + box[1]) / 2, 2.0 / float((box[1] - box[0]).max())
 
 
@@ -366,22 +369,28 @@ def _frontal(document: dict[str, Any], camera: Camera, path: Path) -> int:
     if value is None:
         return int(torch.nn.functional.normalize(camera.position, dim=-1)[:, 2].argmax())
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(camera):
-        raise UserError(f"{path}: frontal is {value!r}; give the index of a frame, 0 to {len(camera) - 1}")
+        raise UserError(f"{path}: frontal is {_shown(value)}; give the index of a frame, 0 to {len(camera) - 1}")
     return value
 
 
 def _text(document: dict[str, Any], key: str, path: Path) -> str:
-    value = document.get(key, "")
+    value = "" if document.get(key) is None else document[key]
     if not isinstance(value, str):
-        raise UserError(f"{path}: {key} is {value!r}; give text")
+        raise UserError(f"{path}: {key} is {_shown(value)}; give text")
     return value
 
 
 def _attributes(document: dict[str, Any], path: Path) -> dict[str, Any]:
-    value = document.get("attributes", {})
+    value = {} if document.get("attributes") is None else document["attributes"]
     if not isinstance(value, dict):
         raise UserError(f"{path}: attributes is {type(value).__name__}; give a JSON object")
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value as an error names it: on one line, and not all of a long one."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _one_line(error: BaseException) -> str:

@@ -235,6 +235,53 @@ def test_bad_documents(tmp_path: Path, changes: dict[str, Any], words: str) -> N
     assert words in _refusal(tmp_path)
 
 
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([10**400, 1e300]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+_KEYS = [
+    "frames",
+    "camera_angle_x",
+    "fl_x",
+    "fl_y",
+    "cx",
+    "cy",
+    "w",
+    "h",
+    "k1",
+    "p1",
+    "camera_model",
+    "is_fisheye",
+    "frontal",
+    "caption",
+    "attributes",
+    "aabb",
+]
+
+
+@given(st.sampled_from([*_KEYS, "frame"]), st.sampled_from(["file_path", "transform_matrix", *_KEYS]), _VALUES)
+@settings(max_examples=300, deadline=None)
+def test_any_value_loads_or_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, key: str, frame_key: str, value: Any
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "any_value"
+    document = _write(folder) if not folder.is_dir() else json.loads((folder / "whole.json").read_text())
+    (folder / "whole.json").write_text(json.dumps(document))
+    if key == "frame":
+        document["frames"][1][frame_key] = value
+    else:
+        document[key] = value
+    (folder / "transforms.json").write_text(json.dumps(document))
+    try:
+        subject = load_subject(folder)
+    except UserError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - either outcome is right
+    else:
+        assert bool(subject.camera.focal.isfinite().all())
+        assert bool(subject.camera.cam_to_world.isfinite().all())
+
+
 def _scaled(matrix: np.ndarray) -> Any:
     return (matrix * 2).tolist()
 
