@@ -88,9 +88,14 @@ def load_subjects(run: Path, size: int, rank: int, ranks: int) -> tuple[Tensor, 
     The planes were fitted at the upsampler's size; the base model learns them resampled to its own.
 
     Raises:
-        UserError: the planes or the encoder are missing or damaged, or there are fewer subjects than ranks.
+        UserError: the planes or the encoder are missing or damaged, the planes are smaller than `size`, or there are
+            fewer subjects than ranks.
     """
-    statistics = load_statistics(run / "planes").resized(size)
+    fitted = load_statistics(run / "planes")
+    if size > min(fitted.config.height, fitted.config.width):
+        found = f"{fitted.config.height} x {fitted.config.width}"
+        raise UserError(f"{run / 'planes'}: planes are {found}, the network is for {size}; fit larger ones")
+    statistics = fitted.resized(size)
     encoder = Encoder.from_pretrained(run / "encoder")
     planes: list[Tensor] = []
     latents: list[Tensor] = []

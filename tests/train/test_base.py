@@ -71,7 +71,7 @@ def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
     assert network.config == UNET
     assert load_diffusion(run) == DIFFUSION
     statistics = load_statistics(run / "planes")
-    _, latents = load_subjects(run, 0, 1)
+    _, latents = load_subjects(run, 8, 0, 1)
 
     def draw(z: Tensor) -> Tensor:
         seeds = [torch.Generator().manual_seed(index) for index in range(len(z))]
@@ -114,20 +114,28 @@ def test_unfinished_runs_of_other_settings_are_refused(run: Path, monkeypatch: p
 
 
 def test_ranks_share_the_subjects(run: Path) -> None:
-    planes, latents = load_subjects(run, 0, 1)
+    planes, latents = load_subjects(run, 8, 0, 1)
     assert planes.shape == (COUNT, 3, 4, 8, 8)
     assert planes.dtype == torch.float16
     assert planes.abs().max() <= 4.0
     assert abs(planes.float().mean().item()) < 0.05
     assert planes.float().std().item() == pytest.approx(1.0, abs=0.1)
     torch.testing.assert_close(latents.norm(dim=-1), torch.ones(COUNT))
-    parts = [load_subjects(run, rank, 3) for rank in range(3)]
+    parts = [load_subjects(run, 8, rank, 3) for rank in range(3)]
     assert [len(part[0]) for part in parts] == [4, 3, 3]
     for rank, (some, some_latents) in enumerate(parts):
         torch.testing.assert_close(some, planes[rank::3])
         torch.testing.assert_close(some_latents, latents[rank::3])
     with pytest.raises(UserError, match="fewer subjects than the 20 processes"):
-        load_subjects(run, 19, 20)
+        load_subjects(run, 8, 19, 20)
+
+
+def test_larger_planes_are_resampled(run: Path) -> None:
+    planes, _ = load_subjects(run, 4, 0, 1)
+    whole, _ = load_subjects(run, 8, 0, 1)
+    # away from the borders, halving with anti-aliasing is near the mean of 2 x 2 texels; the domain stays the same
+    wanted = whole.float().flatten(0, 2).unfold(1, 2, 2).unfold(2, 2, 2).mean(dim=(-1, -2)).view(planes.shape)
+    torch.testing.assert_close(planes.float()[..., 1:-1, 1:-1], wanted[..., 1:-1, 1:-1], atol=0.35, rtol=0)
 
 
 def test_latents_are_dropped_as_often_as_asked(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,8 +156,8 @@ def test_latents_are_dropped_as_often_as_asked(run: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"in_channels": 8, "out_channels": 8}, "planes are"),
-        ({"size": 16, "attention": (4,)}, "planes are"),
+        ({"in_channels": 8, "out_channels": 8}, "planes have 4 channels, the network is for 8"),
+        ({"size": 16, "attention": (4,)}, "planes are 8 x 8, the network is for 16"),
         ({"latent_dim": 256}, "latents have 512 numbers"),
         ({"out_channels": 8}, "out_channels 4"),
         ({"condition_channels": 4}, "condition_channels 0"),
