@@ -13,8 +13,6 @@ import numpy as np
 
 from rodin.synth.head import Head
 from rodin.synth.mesh import (
-    BOX_LIMIT,
-    WORLD_SCALE,
     Array,
     Index,
     Material,
@@ -25,6 +23,7 @@ from rodin.synth.mesh import (
     smoothstep,
     sphere_mesh,
     tube_mesh,
+    within_envelope,
 )
 from rodin.synth.recipe import CLOTH_COLORS, FRAME_COLORS, AvatarRecipe
 
@@ -119,8 +118,8 @@ def _sweep(shell: HatShell, section: Callable[[Array], Array], count: int = 96) 
     rim, outward = _band(shell, azimuth)
     offset = section(azimuth)
     vertices = rim[:, None] + outward[:, None] * offset[..., :1] + np.array((0, 1, 0)) * offset[..., 1:]
-    # A brim may not leave the box, however deep the head.
-    flat = np.clip(vertices.reshape(-1, 3), -BOX_LIMIT / WORLD_SCALE, BOX_LIMIT / WORLD_SCALE).astype(np.float32)
+    # However deep the head, a brim may not leave the envelope.
+    flat = within_envelope(vertices.reshape(-1, 3))
     return flat, _close(flat, count, offset.shape[1])
 
 
@@ -129,7 +128,7 @@ def _dome(shell: HatShell, shape: Callable[[Array], Array], wall: float = 0.045)
     azimuth = np.linspace(-np.pi, np.pi, 96, endpoint=False)
     rim, _ = _band(shell, azimuth)
     start = np.arcsin(np.clip((rim[:, 1] - shell.center[1]) / shell.radii[1], -1, 1))
-    t = np.linspace(0.0, 0.995, 28)
+    t = np.linspace(0.0, 0.9995, 28)
     rise = start[:, None] + (np.pi / 2 - start[:, None]) * t
     unit = np.stack(
         [np.cos(rise) * np.sin(azimuth)[:, None], np.sin(rise), np.cos(rise) * np.cos(azimuth)[:, None]], axis=-1
@@ -137,7 +136,7 @@ def _dome(shell: HatShell, shape: Callable[[Array], Array], wall: float = 0.045)
     inner = shell.center + unit * shell.radii
     outer = shape(shell.center + unit * (shell.radii + wall))
     profile = np.concatenate([outer, inner[:, ::-1]], axis=1)
-    flat = profile.reshape(-1, 3).astype(np.float32)
+    flat = within_envelope(profile.reshape(-1, 3))
     return flat, _close(flat, len(azimuth), profile.shape[1])
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from rodin.synth.accessories import earrings, glasses, hat, hat_shell
+from rodin.synth.beard import beard
 from rodin.synth.clothes import clothes
 from rodin.synth.face import eye_meshes, eyebrows, skin_mesh
-from rodin.synth.hair import beard, hair
+from rodin.synth.hair import hair
 from rodin.synth.head import Head
 from rodin.synth.mesh import Parts
 from rodin.synth.morph_head import build_morph_head, load_morph_model

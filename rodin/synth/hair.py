@@ -1,4 +1,4 @@
-"""Hair styles and beards: where strands start, where they are combed, and how long they are.
+"""Hair styles: where strands start, where they are combed, and how long they are.
 
 Every style is a function that returns grown strands; `hair` then tucks them under the hat, clears the face and keeps
 them inside the envelope. `detail` scales the number of strands; their radius makes up for it, so that the cover stays
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rodin.synth.accessories import HatShell
-from rodin.synth.head import Head, beard_region, goatee_region, moustache_region, roots, scalp
+from rodin.synth.head import Head, roots, scalp
 from rodin.synth.mesh import (
     Array,
     Material,
@@ -26,9 +26,8 @@ from rodin.synth.mesh import (
     tube_mesh,
 )
 from rodin.synth.recipe import HAIR_COLORS, AvatarRecipe
-from rodin.synth.strands import Collider, children, curl, cut_at_envelope, grow, refine
+from rodin.synth.strands import DOWN, Collider, children, curl, cut_at_envelope, grow, refine
 
-DOWN = np.array((0.0, -1.0, 0.0))
 UP = -DOWN
 BACK = np.array((0.0, 0.0, -1.0))
 #: The crown, from which short hair runs in all directions, and the middle of the skull.
@@ -39,13 +38,22 @@ RADIUS = 0.0088
 
 @dataclass(kw_only=True, slots=True)
 class Salon:
-    """What every style works with: the head, what hair collides with, the recipe, and the roots' budget."""
+    """What every style works with.
+
+    Args:
+        collider: head and clothes, which hair stays in front of.
+        detail: share of the full number of strands.
+        side: +1 or -1, the side that asymmetric styles fall to.
+        part: x of the parting of long hair.
+    """
 
     head: Head
     collider: Collider
     recipe: AvatarRecipe
     detail: float
     rng: np.random.Generator
+    side: float
+    part: float
 
     def seeds(self, count: float, weight: Array | None = None) -> tuple[Array, Array]:
         """Roots [N, 3] and normals [N, 3] on the scalp, or where `weight` [V] says so."""
@@ -79,7 +87,7 @@ def _short(salon: Salon, *, length: float = 0.30, lift: float = 0.55) -> Array:
     """Combed away from the crown, short at the sides; the front falls forward and to one side."""
     place, normal = salon.seeds(3800)
     top = smoothstep(0.45, 0.95, place[:, 1])
-    side = salon.rng.choice([-1.0, 1.0])
+    side = salon.side
     flow = _from_crown(place) + np.outer(top * smoothstep(0.0, 0.6, place[:, 2]), (0.75 * side, 0.0, 0.1))
     flow = _along_skin(flow + (1 - top)[:, None] * 0.8 * DOWN, normal)
     reach = length * (0.50 + 0.55 * top) * salon.vary(len(place), 0.2)
@@ -95,7 +103,7 @@ def _short(salon: Salon, *, length: float = 0.30, lift: float = 0.55) -> Array:
 def _side_parted(salon: Salon) -> Array:
     """Combed over from a parting on one side, with volume along it."""
     place, normal = salon.seeds(3800)
-    side = salon.rng.choice([-1.0, 1.0])
+    side = salon.side
     top = smoothstep(0.40, 0.85, place[:, 1])
     away = np.sign(place[:, 0] - 0.34 * side)
     flow = np.stack([away * 1.0, 0.1 * np.ones_like(away), -0.35 + 0.25 * (away * side < 0)], axis=1)
@@ -175,9 +183,8 @@ def _mohawk(salon: Salon) -> Array:
 def _falling(salon: Salon, *, length: float, volume: float, inward: float) -> Array:
     """Long hair that falls from a parting, lies on the skull and hangs in front of and behind the shoulders."""
     place, normal = salon.seeds(3200)
-    part = salon.rng.choice([-0.22, 0.0, 0.22])
     count = len(place)
-    side = np.sign(place[:, 0] - part + salon.rng.normal(0, 0.012, count))
+    side = np.sign(place[:, 0] - salon.part + salon.rng.normal(0, 0.012, count))
     side = np.where(side == 0, 1.0, side)
     comb = np.stack([0.95 * side, 0.15 * np.ones(count), np.where(place[:, 2] > 0.1, -0.45, -0.25)], axis=1)
     layer = salon.rng.random(count)
@@ -352,7 +359,9 @@ def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell |
     parts = Parts()
     if recipe.hair == "bald":
         return parts
-    salon = Salon(head=head, collider=collider, recipe=recipe, detail=detail, rng=rng)
+    # Drawn before any strand, so that an avatar parts its hair on the same side at every level of detail.
+    side, part = float(rng.choice([-1.0, 1.0])), float(rng.choice([-0.22, 0.0, 0.22]))
+    salon = Salon(head=head, collider=collider, recipe=recipe, detail=detail, rng=rng, side=side, part=part)
     meshes: list[Mesh] = []
     match recipe.hair:
         case "buzz cut":
@@ -393,28 +402,4 @@ def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell |
         if len(kept):
             parts.strands.append(Strands(name="hair", points=kept.astype(np.float32), radius=radius, color=color))
     parts.meshes.extend(meshes)
-    return parts
-
-
-def beard(head: Head, recipe: AvatarRecipe, collider: Collider, detail: float, rng: np.random.Generator) -> Parts:
-    """Full beard, moustache or goatee as short strands; stubble is only paint."""
-    regions = {"full beard": beard_region, "moustache": moustache_region, "goatee": goatee_region}
-    parts = Parts()
-    if recipe.beard not in regions:
-        return parts
-    full = recipe.beard == "full beard"
-    place, normal, neutral = roots(head, regions[recipe.beard](head), int((4200 if full else 1500) * detail), rng)
-    lip = neutral[:, 1] > head.landmarks.mouth[1] - 0.03
-    lip &= np.abs(neutral[:, 0]) < 0.36
-    flow = DOWN + 0.15 * np.array((0.0, 0.0, 1.0)) + np.outer(lip * np.sign(place[:, 0]), (1.1, 0.1, 0.0))
-    near_chin = smoothstep(0.65, 0.1, np.abs(neutral[:, 0])) * smoothstep(-0.55, -0.95, neutral[:, 1])
-    reach = np.where(lip, 0.10, 0.12 + 0.12 * near_chin) * (1 + rng.uniform(-0.2, 0.2, len(place)))
-    clearance = 0.012 + 0.03 * rng.random(len(place))
-    strands = grow(place, normal * 0.5 + flow, reach, 6, lambda p, d, t: flow - 0.2 * normal, collider,
-                   clearance=clearance, stiffness=0.55)  # fmt: skip
-    strands = cut_at_envelope(children(strands, 4, 0.016, 0.014, rng))
-    color = 0.9 * linear(HAIR_COLORS[recipe.hair_color])
-    parts.strands.append(
-        Strands(name="beard", points=strands, radius=0.0080 / np.sqrt(detail), color=color, tip=0.3, roughness=0.5)
-    )
     return parts

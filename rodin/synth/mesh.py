@@ -37,6 +37,13 @@ def from_world(points: Array) -> Array:
     return (points / WORLD_SCALE + WORLD_CENTER).astype(np.float32)
 
 
+def within_envelope(points: Array) -> Array:
+    """Points [..., 3] in head units pressed into the unit box and the envelope's sphere."""
+    world = np.clip(to_world(points), -BOX_LIMIT, BOX_LIMIT)
+    radius = np.linalg.norm(world, axis=-1, keepdims=True)
+    return from_world(world * np.minimum(1.0, (ENVELOPE_RADIUS - 0.005) / np.maximum(radius, 1e-6)))
+
+
 def normalize(vectors: Array) -> Array:
     """Unit vectors along the last axis; zero vectors stay zero."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-8)

@@ -152,7 +152,7 @@ def _stylize(model: MorphModel, vertices: Array) -> Array:
 
 
 def _cut_to_bust(vertices: Array, quads: Index) -> Index:
-    """Triangles of the skin inside the bust, its open rim closed by fans onto new indices after `vertices`."""
+    """Triangles of the skin that lie inside the bust; the cut leaves an open rim."""
     keep = (vertices[:, 1] > FLOOR) & (np.linalg.norm(vertices, axis=1) < BUST_RADIUS + 0.02)
     return _triangulate(quads[keep[quads].all(axis=1)])
 

@@ -13,7 +13,7 @@ from rodin.files import atomic_path, read_json
 
 MOST = 24
 COLUMNS = 3
-TILE = 168
+TILE = 176
 BACKGROUND, CARD, INK = (233, 234, 238), (247, 247, 249), (60, 62, 70)
 _GAP, _PAD, _LINES, _LEADING = 18, 12, 4, 17
 
@@ -58,8 +58,11 @@ def _card(folder: Path) -> Image.Image:
     draw.rounded_rectangle((0, 0, width - 1, height - 1), radius=14, fill=CARD)
     for column, frame in enumerate(chosen):
         with Image.open(folder / frame["file_path"]) as image:
-            # Premultiplied while resizing, or invisible colour would bleed into the edges.
-            tile = image.convert("RGBA").convert("RGBa").resize((TILE, TILE), Image.Resampling.LANCZOS).convert("RGBA")
+            # Premultiplied while resizing, or invisible colour would bleed into the edges. The border is always empty.
+            edge = 0.045 * image.width
+            box = (edge, edge, image.width - edge, image.height - edge)
+            premultiplied = image.convert("RGBA").convert("RGBa")
+            tile = premultiplied.resize((TILE, TILE), Image.Resampling.LANCZOS, box=box).convert("RGBA")
         card.paste(tile, (_PAD + column * TILE, _PAD), tile)
     font = ImageFont.load_default(size=14)
     room = width - 2 * _PAD - 12

@@ -22,7 +22,7 @@ _BLOCK = 4
 
 def ellipsoid(points: Array, center: Vector, radii: Vector) -> Array:
     """First-order distance to an ellipsoid."""
-    offset = points - np.asarray(center, np.float32)
+    offset: Array = points - np.asarray(center, np.float32)
     scale = np.asarray(radii, np.float32)
     unit = np.linalg.norm(offset / scale, axis=-1)
     slope = np.linalg.norm(offset / (scale * scale), axis=-1)

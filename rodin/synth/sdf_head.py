@@ -12,7 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from rodin.synth.head import Eye, Head, Landmarks, bust_field
-from rodin.synth.mesh import Array, Material, Mesh, Parts, linear, smoothstep, sphere_mesh, tube_mesh, vertex_normals
+from rodin.synth.mesh import (
+    Array,
+    Material,
+    Mesh,
+    Parts,
+    linear,
+    signed_volume,
+    smoothstep,
+    sphere_mesh,
+    tube_mesh,
+    vertex_normals,
+)
 from rodin.synth.recipe import AvatarRecipe
 from rodin.synth.sdf import Vector, capsule, ellipsoid, intersect, polygonize, sphere, subtract, union
 
@@ -108,7 +119,7 @@ LID_AZIMUTH = 0.98
 
 def _eye_opening(x: Array, f: Features) -> Array:
     """Distance to the cone between the lids, from the centre of the eyeball."""
-    q = x - np.asarray(f.eye_center, np.float32)
+    q: Array = x - np.asarray(f.eye_center, np.float32)
     azimuth = np.arctan2(q[..., 0], q[..., 2])
     elevation = np.arctan2(q[..., 1], np.hypot(q[..., 0], q[..., 2]))
     upper, lower = lid_edges(f, np.clip(azimuth / LID_AZIMUTH, -1.0, 1.0))
@@ -162,7 +173,7 @@ def _nose(x: Array, f: Features) -> Array:
 def _ear(x: Array, f: Features) -> Array:
     """A cupped shell that stands off the head, with rim, bowl and lobe."""
     c, s = np.cos(0.42), np.sin(0.42)
-    q = x - np.asarray(EAR, np.float32)
+    q: Array = x - np.asarray(EAR, np.float32)
     # Turned outward at the back, so that the bowl faces forward.
     r = np.stack([c * q[..., 0] + s * q[..., 2], q[..., 1], -s * q[..., 0] + c * q[..., 2]], axis=-1) / (1.0 + f.ear)
     d = ellipsoid(r, (0.0, 0.03, -0.03), (0.075, 0.235, 0.155))
@@ -324,9 +335,7 @@ def _teeth(recipe: AvatarRecipe, f: Features) -> Parts:
     vertices = (path[:, None] + section[None]).reshape(-1, 3)
     tube, triangles = tube_mesh(path, 0.01, closed=False, sides=12)
     vertices = np.concatenate([vertices, tube[-2:]])
-    # tube_mesh fixes the winding by its own volume; the section here turns the same way or the other.
-    from rodin.synth.mesh import signed_volume
-
+    # tube_mesh fixed the winding for its round section; this one may turn the other way.
     if signed_volume(vertices, triangles) < 0:
         triangles = np.ascontiguousarray(triangles[:, ::-1])
     parts = Parts()

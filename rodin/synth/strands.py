@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from rodin.synth.mesh import BOX_LIMIT, ENVELOPE_RADIUS, Array, normalize, to_world
 
+DOWN = np.array((0.0, -1.0, 0.0))
 #: Steering: knots [N, 3], directions [N, 3] and the fraction t grown give the direction [N, 3] to turn to.
 Steer = Callable[[Array, Array, float], Array]
 
