@@ -84,6 +84,9 @@ def hidden_traits(recipe: AvatarRecipe) -> frozenset[str]:
         hidden.add("brow_thickness")
     if recipe.top in ("turtleneck", "hoodie"):
         hidden.add("neck_width")
+    # A round face with hollow cheeks would be two words for opposite things; the shape's name stands.
+    if recipe.face_shape == "round" and recipe.traits.cheek_fullness < 0:
+        hidden.add("cheek_fullness")
     if recipe.beard == "full beard":
         hidden.add("cheek_fullness")
     return frozenset(hidden)

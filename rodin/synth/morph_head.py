@@ -18,7 +18,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix, vstack
 from scipy.spatial import cKDTree
 
 from rodin.errors import UserError
@@ -26,6 +25,7 @@ from rodin.synth.head import BUST_RADIUS, Eye, Head, Landmarks
 from rodin.synth.mesh import Array, Index, Material, Mesh, Parts, boundary_edges, linear, smoothstep, vertex_normals
 from rodin.synth.morph_weights import morph_weights
 from rodin.synth.recipe import AvatarRecipe
+from rodin.synth.subdivision import catmull_clark
 
 #: Below this height, or outside the bust, the skin is dropped: clothes cover it (head units).
 FLOOR = -1.57
@@ -83,46 +83,6 @@ def load_morph_model(path: Path) -> MorphModel:
         arrays["V"].astype(np.float32), arrays["F"].astype(np.int32), arrays["g"].astype(str), targets,
         arrays["lip"].astype(np.float32), arrays["ear"].astype(np.float32),
     )  # fmt: skip
-
-
-def catmull_clark(quads: Index, count: int) -> tuple[csr_matrix, Index]:
-    """One step of Catmull-Clark subdivision of a quad mesh with `count` vertices.
-
-    Returns:
-        The matrix [count + edges + faces, count] from old to new vertices, and the new quads [4 f, 4].
-    """
-    f = len(quads)
-    sides = np.stack([quads, np.roll(quads, -1, axis=1)], axis=-1).reshape(-1, 2)
-    edges, which, uses = np.unique(np.sort(sides, axis=1), axis=0, return_inverse=True, return_counts=True)
-    which, e = which.reshape(f, 4), len(edges)
-    face_of_side = np.repeat(np.arange(f), 4)
-
-    def matrix(rows: Array, columns: Array, values: Array, shape: tuple[int, int]) -> csr_matrix:
-        return coo_matrix((np.broadcast_to(values, rows.shape).ravel(), (rows.ravel(), columns.ravel())), shape).tocsr()
-
-    face = matrix(np.repeat(np.arange(f), 4), quads.ravel(), np.array(0.25), (f, count))
-    middle = matrix(np.repeat(np.arange(e), 2), edges.ravel(), np.array(0.5), (e, count))
-    near_faces = matrix(which.ravel(), face_of_side, np.array(1.0), (e, f))
-    inner = (uses == 2).astype(np.float64)
-    blend = csr_matrix((0.25 * inner, (np.arange(e), np.arange(e))), (e, e))
-    edge = middle - 2.0 * blend @ middle + blend @ near_faces @ face
-    valence = np.maximum(np.bincount(quads.ravel(), minlength=count), 1)
-    rim = np.unique(edges[uses != 2])
-    on_rim = np.zeros(count, bool)
-    on_rim[rim] = True
-    diagonal = np.arange(count)
-    scale = csr_matrix((np.where(on_rim, 0.0, 1.0 / valence**2), (diagonal, diagonal)))
-    to_faces = matrix(quads.ravel(), np.repeat(np.arange(f), 4), np.array(1.0), (count, f))
-    to_edges = matrix(edges.ravel(), np.repeat(np.arange(e), 2), np.array(1.0), (count, e))
-    keep = np.where(on_rim, 0.75, 1.0 - 3.0 / valence)
-    loop = np.flatnonzero(uses == 1)
-    rim_edges = matrix(edges[loop].ravel(), np.repeat(loop, 2), np.array(0.25), (count, e))
-    # A rim vertex: 3/4 of itself and 1/8 of both rim neighbours, that is 1/4 of the two middles plus 1/2 of itself.
-    vertex = scale @ (to_faces @ face + 2.0 * to_edges @ middle)
-    vertex += csr_matrix((np.where(on_rim, 0.5, keep), (diagonal, diagonal)), (count, count)) + rim_edges @ middle
-    corner, side, center = quads, count + which, count + e + np.arange(f)[:, None]
-    fine = [np.stack([corner[:, i], side[:, i], center[:, 0], side[:, i - 1]], axis=1) for i in range(4)]
-    return vstack([vertex, edge, face]).tocsr().astype(np.float32), np.concatenate(fine).astype(np.int32)
 
 
 def _triangulate(quads: Index) -> Index:
@@ -183,7 +143,7 @@ def build_morph_head(model: MorphModel, recipe: AvatarRecipe) -> Head:
     lips, ears = (np.clip(fine @ weight[used], 0.0, 1.0) for weight in (model.lips, model.ears))
     whole = vertex_normals(vertices, _triangulate(quads))
     torso = neutral[:, 1] < -1.16
-    body_distance = _smooth_distance(vertices[torso], whole[torso])
+    body_distance = _SmoothDistance(vertices[torso], whole[torso])
     triangles = _cut_to_bust(vertices, quads)
     fan, center = _cap(triangles, len(vertices), vertices)
     triangles = np.concatenate([triangles, fan])
@@ -210,7 +170,7 @@ def build_morph_head(model: MorphModel, recipe: AvatarRecipe) -> Head:
     )  # fmt: skip
 
 
-class _smooth_distance:
+class _SmoothDistance:
     """Signed distance to a surface given by vertices and normals: the mean over a few tangent planes."""
 
     def __init__(self, vertices: Array, normals: Array) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rodin.synth.head import Eye, Head, Landmarks, bust_field
+from rodin.synth.head import Eye, Head, Landmarks, bust_field, mirrored
 from rodin.synth.mesh import (
     Array,
     Material,
@@ -82,7 +82,7 @@ def features(recipe: AvatarRecipe) -> Features:
     man = recipe.sex == "man"
     smile, opening, lids = EXPRESSION_SHAPES[recipe.expression]
     age = {"young": 0.0, "middle-aged": 0.45, "elderly": 1.0}[recipe.age]
-    radius = 0.232 + 0.014 * t.eye_size
+    radius = 0.232 + 0.017 * t.eye_size
     return Features(
         eye_center=(0.322 + 0.014 * t.eye_spacing, 0.0, 0.60 - 0.6 * (radius - 0.232)),
         eye_radius=radius,
@@ -95,11 +95,11 @@ def features(recipe: AvatarRecipe) -> Features:
         mouth_width=0.255 + 0.018 * t.mouth_width,
         smile=smile,
         open=opening,
-        ear=0.10 * t.ear_size,
-        cheek=0.022 * t.cheek_fullness,
+        ear=0.13 * t.ear_size,
+        cheek=0.034 * t.cheek_fullness,
         jaw=0.03 if man else -0.035,
         chin=0.018 * t.chin + (0.02 if man else -0.02),
-        neck=(0.045 if man else -0.055) + 0.022 * t.neck_width + 0.012 * t.weight,
+        neck=(0.045 if man else -0.055) + 0.030 * t.neck_width + 0.012 * t.weight,
         shoulder=0.07 if man else -0.07,
         age=age,
     )
@@ -238,12 +238,10 @@ def face_warp(points: Array, recipe: AvatarRecipe) -> Array:
     weight = recipe.traits.weight
     cheeks, jaw = cheeks + 0.016 * weight, jaw + 0.024 * weight
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
-    anchors = [-1.28, -1.0, -0.68, -0.22, 0.25, 0.85, 1.3]
-    widen = np.interp(y, anchors, [0.0, chin, jaw, cheeks, 0.4 * cheeks + 0.6 * cranium, cranium, cranium])
+    heights = (-1.28, -1.0, -0.68, -0.22, 0.25, 0.85)
+    factors = (0.0, chin, jaw, cheeks, 0.4 * cheeks + 0.6 * cranium, cranium)
     # Piecewise linear would show as edges in the shading: average over a window instead.
-    near = [np.interp(y + o, anchors, [0.0, chin, jaw, cheeks, 0.4 * cheeks + 0.6 * cranium, cranium, cranium])
-            for o in (-0.2, -0.1, 0.1, 0.2)]  # fmt: skip
-    widen = (widen + sum(near)) / 5.0
+    widen = sum(np.interp(y + shift, heights, factors) for shift in (-0.2, -0.1, 0.0, 0.1, 0.2)) / 5.0
     behind = smoothstep(-0.75, 0.05, z)
     down = drop * smoothstep(-0.15, -0.95, y) * smoothstep(-1.6, -1.05, y)
     stretch = -0.5 * drop * smoothstep(0.1, 1.2, y)
@@ -253,47 +251,56 @@ def face_warp(points: Array, recipe: AvatarRecipe) -> Array:
     return moved.astype(np.float32)
 
 
+LANDMARKS = Landmarks(
+    hairline=0.66, temple=0.22, ear=EAR, brow=(0.12, 0.275, 0.78), brow_length=0.42, mouth=MOUTH,
+    nose_tip=(0.0, -0.25, 1.0), chin=(0.0, -1.06, 0.62), nape=-0.62,
+)  # fmt: skip
+
+
+def _eyes(recipe: AvatarRecipe, f: Features) -> tuple[Eye, Eye]:
+    """The two eyeballs where the warp of the face takes them, widened as it widens its surroundings."""
+    eyes = []
+    for side in (1.0, -1.0):
+        neutral = np.array((f.eye_center, f.eye_center)) * (side, 1, 1) + np.array(((0.0, 0, 0), (0.1, 0, 0)))
+        center, beside = face_warp(neutral, recipe)
+        wide = (beside[0] - center[0]) / 0.1
+        eyes.append(Eye(center=center, radii=(f.eye_radius * np.array((wide, 1, 1))).astype(np.float32)))
+    return eyes[0], eyes[1]
+
+
+def _lid_crease(x: Array, f: Features) -> Array:
+    """Weight [V] of the fold above the upper lid at points [V, 3] with x >= 0."""
+    q: Array = x - np.asarray(f.eye_center, np.float32)
+    across = np.arctan2(q[:, 0], q[:, 2]) / LID_AZIMUTH
+    elevation = np.arctan2(q[:, 1], np.hypot(q[:, 0], q[:, 2]))
+    upper, _ = lid_edges(f, np.clip(across, -1, 1))
+    near = (np.linalg.norm(q, axis=1) < f.eye_radius + 0.09) & (np.abs(across) < 1.0)
+    return np.exp(-(((elevation - upper - 0.26) / 0.07) ** 2)) * near
+
+
 def build_sdf_head(recipe: AvatarRecipe, step: float = 0.022) -> Head:
     """The head of a recipe as a mesh with cells of `step` head units."""
     f = features(recipe)
     neutral, triangles = polygonize(lambda p: head_field(p, f), (0.0, FLOOR - 0.05, -1.15), (1.45, 1.3, 1.3), step)
     vertices = face_warp(neutral, recipe)
-    x = np.concatenate([np.abs(neutral[:, :1]), neutral[:, 1:]], axis=1)
-    bent, gap, height = _lip_frame(x, f)
+    x = mirrored(neutral)
     front = x[:, 2] > 0.45
+    bent, gap, height = _lip_frame(x, f)
     lips = np.clip(1.0 - _lips(bent, f) / 0.012, 0.0, 1.0) * front
     inside = (np.abs(height + 0.2 * gap) < 0.5 * gap + 0.01) & (bent[:, 2] < -0.045) & (bent[:, 0] < 0.27)
-    mouth = inside & front & (f.open > 0) & (np.abs(x[:, 0]) < 0.3)
+    mouth = inside & front & (f.open > 0) & (x[:, 0] < 0.3)
     slit = np.exp(-((bent[:, 1] / 0.014) ** 2)) * (bent[:, 0] < 0.25) * front * (np.abs(x[:, 1] - MOUTH[1]) < 0.3)
-    q = x - np.asarray(f.eye_center, np.float32)
-    azimuth = np.arctan2(q[:, 0], q[:, 2]) / LID_AZIMUTH
-    elevation = np.arctan2(q[:, 1], np.hypot(q[:, 0], q[:, 2]))
-    upper, _ = lid_edges(f, np.clip(azimuth, -1, 1))
-    near_eye = np.linalg.norm(q, axis=1) < f.eye_radius + 0.09
-    crease = np.exp(-(((elevation - upper - 0.26) / 0.07) ** 2)) * near_eye * (np.abs(azimuth) < 1.0) * front
-    shade = 1.0 - 0.45 * slit - 0.22 * crease
-    eyes = []
-    for side in (1.0, -1.0):
-        center = face_warp(np.array([f.eye_center]) * (side, 1, 1), recipe)[0]
-        spread = face_warp(np.array([f.eye_center]) * (side, 1, 1) + (0.1, 0, 0), recipe)[0] - center
-        eyes.append(Eye(center=center, radii=(f.eye_radius * np.array([spread[0] / 0.1, 1, 1])).astype(np.float32)))
+    shade = 1.0 - 0.45 * slit - 0.22 * _lid_crease(x, f) * front
     ears = np.clip(1.0 - _ear(x, f) / 0.02, 0.0, 1.0) * (x[:, 0] > 0.70)
-    head = Head(
+    extras = _lash_lines(recipe, f)
+    if f.open > 0:
+        extras.add(_teeth(recipe, f))
+    return Head(
         vertices=vertices, triangles=triangles, normals=vertex_normals(vertices, triangles), neutral=neutral,
         lips=lips * (1 - mouth), ears=ears, mouth=mouth.astype(np.float32), shade=shade.astype(np.float32),
-        eyes=(eyes[0], eyes[1]), landmarks=LANDMARKS,
-        body_distance=lambda points: _torso(np.concatenate([np.abs(points[:, :1]), points[:, 1:]], axis=1), f),
+        eyes=_eyes(recipe, f), landmarks=LANDMARKS, body_distance=lambda points: _torso(mirrored(points), f),
+        extras=extras,
     )  # fmt: skip
-    head.extras = _lash_lines(recipe, f)
-    if f.open > 0:
-        head.extras.add(_teeth(recipe, f))
-    return head
-
-
-LANDMARKS = Landmarks(
-    hairline=0.66, temple=0.22, ear=EAR, brow=(0.12, 0.275, 0.78), brow_length=0.42, mouth=MOUTH,
-    nose_tip=(0.0, -0.25, 1.0), chin=(0.0, -1.06, 0.62), nape=-0.62,
-)  # fmt: skip
 
 
 def _lash_lines(recipe: AvatarRecipe, f: Features) -> Parts:

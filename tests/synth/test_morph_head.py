@@ -12,8 +12,9 @@ import pytest
 from rodin.errors import UserError
 from rodin.synth.avatar import build_avatar
 from rodin.synth.mesh import ENVELOPE_RADIUS, boundary_edges, to_world
-from rodin.synth.morph_head import build_morph_head, catmull_clark, load_morph_model
+from rodin.synth.morph_head import build_morph_head, load_morph_model
 from rodin.synth.recipe import make_recipe
+from rodin.synth.subdivision import catmull_clark
 
 
 def quad_sphere(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
