@@ -131,9 +131,7 @@ def orbit(
     azimuth, elevation = (torch.tensor(a, dtype=torch.float32).deg2rad() for a in (azimuth_deg, elevation_deg))
     if azimuth.shape != elevation.shape or azimuth.ndim != 1:
         raise ValueError(f"one azimuth and one elevation a camera, got {list(azimuth.shape)}, {list(elevation.shape)}")
-    outward = torch.stack(
-        [azimuth.sin() * elevation.cos(), elevation.sin(), azimuth.cos() * elevation.cos()], dim=-1
-    )
+    outward = torch.stack([azimuth.sin() * elevation.cos(), elevation.sin(), azimuth.cos() * elevation.cos()], dim=-1)
     centre = torch.tensor(target).expand_as(outward)
     focal = 0.5 * size / math.tan(math.radians(fov_deg) / 2)
     count = len(azimuth)

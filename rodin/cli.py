@@ -227,9 +227,7 @@ def main(arguments: list[str] | None = None) -> None:
         arguments, commands, prog = arguments[1:], TRAINING, "rodin train"
         description = "Train a stage, or all of them one after another. What a run folder holds is not made again."
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            commands, prog=prog, description=description, args=arguments or ["--help"]
-        )
+        tyro.extras.subcommand_cli_from_dict(commands, prog=prog, description=description, args=arguments or ["--help"])
     except UserError as error:
         print(f"rodin: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

@@ -47,7 +47,9 @@ def config_from_dict(config_class: type[Config], values: Any, where: str) -> Con
     required = {name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
     missing = sorted(required - set(values))
     if unknown or missing:
-        raise UserError(f"{where}: unknown fields {unknown}, missing fields {missing}; it was written by another version")
+        raise UserError(
+            f"{where}: unknown fields {unknown}, missing fields {missing}; it was written by another version"
+        )
     kinds = get_type_hints(config_class)
     given: dict[str, Any] = {}
     for name, value in values.items():
@@ -85,7 +87,9 @@ def load_component(part_class: type[Part], config_class: type[Any], folder: Path
         module.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{folder / WEIGHTS_NAME}: does not fit {CONFIG_NAME} beside it ({reason}); train again") from error
+        raise UserError(
+            f"{folder / WEIGHTS_NAME}: does not fit {CONFIG_NAME} beside it ({reason}); train again"
+        ) from error
     return module.eval()
 
 

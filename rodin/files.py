@@ -37,7 +37,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
             path.rename(scratch / "replaced")
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"{path}: not written ({error.strerror or error}); free some space or choose another folder") from error
+        raise UserError(
+            f"{path}: not written ({error.strerror or error}); free some space or choose another folder"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

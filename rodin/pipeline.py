@@ -62,9 +62,7 @@ class RodinPipeline(DiffusionPipeline):
         diffusion: DiffusionConfig,
     ) -> None:
         super().__init__()
-        self.register_modules(
-            encoder=encoder, base=base, statistics=statistics, decoder=decoder, scheduler=scheduler
-        )
+        self.register_modules(encoder=encoder, base=base, statistics=statistics, decoder=decoder, scheduler=scheduler)
         self.diffusion = diffusion
         self.model_hash = combined_hash(base, statistics, decoder)
 
@@ -159,7 +157,9 @@ class RodinPipeline(DiffusionPipeline):
         index = read_json(path)
         found = index.get("schema") if isinstance(index, dict) else None
         if found != SCHEMA:
-            raise UserError(f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; train again or get a newer model")
+            raise UserError(
+                f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; train again or get a newer model"
+            )
         diffusion = config_from_dict(DiffusionConfig, index.get("diffusion"), str(path))
         return cls(
             Encoder.from_pretrained(folder / "encoder"),

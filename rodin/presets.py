@@ -40,33 +40,59 @@ class Preset:
 def smoke() -> Preset:
     """The whole chain in under 3 minutes on 2 cores: for tests and the demo."""
     return Preset(
-        encoder=EncoderConfig(image_size=32, patch_size=8, width=96, layers=3, heads=4, text_width=96, text_heads=4),
-        encoder_loop=LoopConfig(steps=200, batch_size=48, learning_rate=2e-3, warmup_steps=20, ema_decay=0.98),
+        encoder=EncoderConfig(
+            image_size=32, patch_size=8, width=128, layers=2, heads=4, text_width=64, text_layers=1, text_heads=2
+        ),
+        encoder_loop=LoopConfig(
+            steps=250,
+            batch_size=42,
+            learning_rate=1e-3,
+            warmup_steps=20,
+            weight_decay=0.05,
+            betas=(0.9, 0.98),
+            ema_decay=0.99,
+        ),
         fitting=FittingConfig(
-            decoder=DecoderConfig(channels=8, hidden=32),
+            decoder=DecoderConfig(channels=8),
             shared=SharedConfig(subjects=8, common_steps=60, steps=200),
-            planes=FitConfig(plane_size=32, image_size=32, samples=40, steps=120, rays=768, learning_rate=0.15),
+            planes=FitConfig(plane_size=32, image_size=32, samples=40, steps=120, rays=512, learning_rate=0.15),
         ),
         base=UNetConfig(
-            size=16, in_channels=8, out_channels=8, width=32, multipliers=(1, 2), blocks=1, attention=(8,), head_width=16
+            size=16,
+            in_channels=8,
+            out_channels=8,
+            width=48,
+            multipliers=(1,),
+            blocks=1,
+            attention=(),
+            head_width=48,
+            patch=4,
         ),
         diffusion=DiffusionConfig(),
-        base_loop=LoopConfig(steps=1500, batch_size=16, learning_rate=2e-3, warmup_steps=50, ema_decay=0.995, bf16=True),
+        base_loop=LoopConfig(steps=1000, batch_size=16, learning_rate=4e-3, warmup_steps=50, ema_decay=0.999),
     )
 
 
 def mini() -> Preset:
     """The size that trains in hours on 2 cores, in minutes on a GPU."""
     return Preset(
-        encoder=EncoderConfig(),
-        encoder_loop=LoopConfig(steps=3000, batch_size=96, learning_rate=1e-3, ema_decay=0.998, bf16=True),
+        encoder=EncoderConfig(image_size=64, patch_size=16, width=192, text_width=96, text_heads=2),
+        encoder_loop=LoopConfig(
+            steps=1200,
+            batch_size=80,
+            learning_rate=1e-3,
+            warmup_steps=50,
+            weight_decay=0.05,
+            betas=(0.9, 0.98),
+            ema_decay=0.995,
+        ),
         fitting=FittingConfig(
             decoder=DecoderConfig(channels=16, hidden=32),
             shared=SharedConfig(subjects=24, common_steps=100, steps=1500),
             planes=FitConfig(plane_size=128, image_size=128, samples=96, steps=400, rays=2048, learning_rate=0.15),
         ),
         base=UNetConfig(
-            size=32, in_channels=16, out_channels=16, width=64, multipliers=(1, 2), blocks=2, attention=(8,), patch=2
+            size=32, in_channels=16, out_channels=16, width=64, multipliers=(1, 2), blocks=1, attention=(8,), patch=2
         ),
         diffusion=DiffusionConfig(),
         base_loop=LoopConfig(steps=20_000, batch_size=16, learning_rate=8e-4, ema_decay=0.9995, bf16=True),
@@ -76,14 +102,22 @@ def mini() -> Preset:
 def paper() -> Preset:
     """The paper's sizes (Sec. 4; ADM at 64): for a cluster. Its linear schedule, epsilon-prediction, learned variance."""
     return Preset(
-        encoder=EncoderConfig(image_size=224, patch_size=16, width=768, layers=12, heads=12, text_width=512, text_heads=8),
+        encoder=EncoderConfig(
+            image_size=224, patch_size=16, width=768, layers=12, heads=12, text_width=512, text_heads=8
+        ),
         encoder_loop=LoopConfig(steps=100_000, batch_size=256, learning_rate=5e-4, warmup_steps=2000, bf16=True),
         fitting=FittingConfig(
             decoder=DecoderConfig(channels=32, hidden=128, colour_layers=2, frequencies=2),
             shared=SharedConfig(subjects=512, common_steps=1000, steps=500_000, learning_rate=2e-3),
             planes=FitConfig(
-                plane_size=256, image_size=256, samples=192, steps=10_000, rays=8192, learning_rate=0.02,
-                smallest_scale=0.25, held_out=8,
+                plane_size=256,
+                image_size=256,
+                samples=192,
+                steps=10_000,
+                rays=8192,
+                learning_rate=0.02,
+                smallest_scale=0.25,
+                held_out=8,
             ),
         ),
         base=UNetConfig(size=64, in_channels=32, out_channels=64, width=192, dropout=0.1),

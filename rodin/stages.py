@@ -1,8 +1,8 @@
 """What the commands do: each stage of training by a preset, and what becomes of a model's avatars.
 
-    RUN/preset.yaml   the settings of the run
-    RUN/encoder/  RUN/decoder/  RUN/planes/  RUN/base/   what the stages leave
-    RUN/model/        the finished model folder
+RUN/preset.yaml   the settings of the run
+RUN/encoder/  RUN/decoder/  RUN/planes/  RUN/base/   what the stages leave
+RUN/model/        the finished model folder
 """
 
 from __future__ import annotations
@@ -87,13 +87,17 @@ def generate(
     pipe = RodinPipeline.from_pretrained(model_folder)
     pipe.scheduler = make_scheduler(pipe.diffusion, sampler)
     with tqdm(desc="sampling", unit="step") as bar:
+
+        def advance(_step: int, _planes: Tensor) -> None:
+            bar.update()
+
         avatars = pipe(
             image,
             count=count,
             seed=seed,
             guidance_scale=guidance_scale,
             num_inference_steps=steps,
-            callback_on_step_end=lambda _step, _x: bar.update(),
+            callback_on_step_end=advance,
         )
     portraits = []
     for index, avatar in enumerate(tqdm(avatars, desc="writing", unit="avatar")):

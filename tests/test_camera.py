@@ -30,7 +30,11 @@ def project_numpy(camera: Camera, points: np.ndarray) -> np.ndarray:
 def make_camera(azimuth: float, elevation: float, width: int, height: int) -> Camera:
     square = orbit([azimuth], [elevation], size=16)
     return Camera(
-        square.cam_to_world[0], torch.tensor([30.0, 25.0]), torch.tensor([width / 2 + 1.5, height / 2 - 0.5]), width, height
+        square.cam_to_world[0],
+        torch.tensor([30.0, 25.0]),
+        torch.tensor([width / 2 + 1.5, height / 2 - 0.5]),
+        width,
+        height,
     )
 
 

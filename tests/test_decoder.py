@@ -32,7 +32,7 @@ def test_density_ignores_direction_and_colour_follows_it(frequencies: int, colou
     assert torch.equal(density, other_density)
     torch.testing.assert_close(density, decoder.density_of(features))
     assert (colour - other_colour).abs().max() > 1e-3
-    assert 0 <= colour.min()
+    assert colour.min() >= 0
     assert colour.max() <= 1
 
 

@@ -94,7 +94,10 @@ def test_occupied_bins_miss_no_marked_cell() -> None:
     rays = clip_to_box(*(value.reshape(-1, 3) for value in orbit([33.0], [12.0], size=12).rays()))
     bins = occupied_bins(rays, 16, Occupancy(grid))
     fine = torch.rand(len(rays), 2000, generator=generator)
-    points = rays.origins[:, None] + torch.lerp(rays.near[:, None], rays.far[:, None], fine)[..., None] * rays.directions[:, None]
+    points = (
+        rays.origins[:, None]
+        + torch.lerp(rays.near[:, None], rays.far[:, None], fine)[..., None] * rays.directions[:, None]
+    )
     matter = Occupancy(grid).contains(points) & (rays.far > rays.near)[:, None]
     ray, sample = matter.nonzero(as_tuple=True)
     assert bins[ray, (fine[ray, sample] * 16).long().clamp(max=15)].all()
@@ -105,7 +108,8 @@ def test_gradients_match_finite_differences() -> None:
     planes, decoder = blob(channels=2, size=5)
     planes, decoder = planes.double() * 0.05, decoder.double()
     rays = clip_to_box(
-        torch.tensor([[0.1, 0.2, 3.0], [3.0, 0.0, 0.3]]).double(), torch.tensor([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]]).double()
+        torch.tensor([[0.1, 0.2, 3.0], [3.0, 0.0, 0.3]]).double(),
+        torch.tensor([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]]).double(),
     )
     bins = occupied_bins(rays, 9, None)
     bins[:, 4] = False  # a skipped bin in the middle
@@ -122,6 +126,8 @@ def test_image_shapes_and_straight_alpha() -> None:
     image, depth = render_image(planes, decoder, orbit([0.0], [0.0], size=10)[0], samples=16)
     assert image.shape == (10, 10, 4)
     assert depth.shape == (10, 10)
-    torch.testing.assert_close(straight(torch.tensor([[0.2, 0.1, 0.0]]), torch.tensor([0.5])), torch.tensor([[0.4, 0.2, 0.0]]))
+    torch.testing.assert_close(
+        straight(torch.tensor([[0.2, 0.1, 0.0]]), torch.tensor([0.5])), torch.tensor([[0.4, 0.2, 0.0]])
+    )
     with pytest.raises(ValueError, match="planes must be"):
         render_image(planes[None], decoder, orbit([0.0], [0.0], size=4))

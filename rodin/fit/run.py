@@ -1,9 +1,9 @@
 """Fitting a folder of subjects: the shared decoder, then every subject in parallel processes, then shards.
 
-    RUN/decoder/             the shared decoder, frozen
-    RUN/start.safetensors    the planes that every fit starts from
-    RUN/fits-HASH/           one file a subject, HASH that of the decoder: an interrupted run goes on where it was
-    RUN/planes/              the finished set: shards, index, statistics
+RUN/decoder/             the shared decoder, frozen
+RUN/start.safetensors    the planes that every fit starts from
+RUN/fits-HASH/           one file a subject, HASH that of the decoder: an interrupted run goes on where it was
+RUN/planes/              the finished set: shards, index, statistics
 """
 
 from __future__ import annotations
@@ -27,8 +27,15 @@ from rodin.files import atomic_path
 from rodin.fit.planes import FitConfig, fit_planes, judge
 from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
-from rodin.store import FittedSubject, measure_statistics, module_hash, read_subject, save_statistics
-from rodin.store import write_shards, write_subject
+from rodin.store import (
+    FittedSubject,
+    measure_statistics,
+    module_hash,
+    read_subject,
+    save_statistics,
+    write_shards,
+    write_subject,
+)
 
 CLIP = 5.0  # standard deviations: residuals beyond are outliers of single texels
 
@@ -86,7 +93,9 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
     scenes = [prepare(load_subject(folders[k], fit.image_size), fit.samples, fit.held_out)[0] for k in loading]
     for index, scene in zip(chosen, scenes, strict=True):
         if not len(scene.rays):
-            raise UserError(f"{folders[index]}: no view sees matter in the unit box; check the images' alpha and cameras")
+            raise UserError(
+                f"{folders[index]}: no view sees matter in the unit box; check the images' alpha and cameras"
+            )
     with tqdm(total=config.shared.common_steps + config.shared.steps, desc="decoder") as bar:
 
         def report(loss: float) -> None:
@@ -100,9 +109,7 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
     return decoder
 
 
-def fit_in_parallel(
-    todo: list[tuple[Path, Path]], run: Path, config: FitConfig, workers: int, seed: int
-) -> None:
+def fit_in_parallel(todo: list[tuple[Path, Path]], run: Path, config: FitConfig, workers: int, seed: int) -> None:
     """Fit (subject folder, result file) pairs; results that are written stay, whatever happens to the others."""
     context = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads can hang
     with ProcessPoolExecutor(min(workers, len(todo)), context, _start_worker, (run, config, seed)) as pool:

@@ -91,7 +91,9 @@ def test_a_run_resumes_and_does_not_depend_on_workers(balls: Path, tmp_path: Pat
     stored = list(read_shards(tmp_path / "one" / "planes"))
     assert [subject.name for subject in stored] == ["ball0", "ball1", "ball2", "ball3"]
     statistics = load_statistics(tmp_path / "one" / "planes")
-    residual = torch.stack([(subject.planes - statistics.mean_planes) / statistics.std[:, None, None] for subject in stored])
+    residual = torch.stack(
+        [(subject.planes - statistics.mean_planes) / statistics.std[:, None, None] for subject in stored]
+    )
     torch.testing.assert_close(residual.mean(dim=0), torch.zeros_like(residual[0]), atol=1e-2, rtol=0)
     torch.testing.assert_close(residual.std(dim=(0, 1, 3, 4), correction=0), torch.ones(4), atol=1e-2, rtol=0)
     assert "4 subjects" in next(quality_table(stored))
