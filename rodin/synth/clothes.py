@@ -30,7 +30,8 @@ CUTS = {
 def _neckline(kind: str, x: Array, z: Array) -> Array:
     """Height [...] of the cloth's upper edge over the place (x, z), for x >= 0."""
     _, front, rise = CUTS[kind]
-    height = front + rise * smoothstep(0.35, -0.55, z)
+    # Beside the neck it rises, so that high shoulders stay covered.
+    height = front + rise * smoothstep(0.35, -0.55, z) + 0.8 * np.maximum(x - 0.52, 0.0)
     if kind == "V-neck sweater":
         height = height - 1.05 * np.clip(0.33 - x, 0.0, 0.33) * (z > -0.2)
     if kind == "collared shirt":

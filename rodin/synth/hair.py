@@ -133,7 +133,8 @@ def _quiff(salon: Salon) -> Array:
     clearance = 0.015 + 0.06 * top * salon.rng.random(len(place))
 
     def steer(p: Array, d: Array, t: float) -> Array:
-        roll = (2.2 * t * front)[:, None] * (BACK + 0.1 * DOWN)
+        # Tips that end lying down: hair that points at a camera behind shows it only its own shadow.
+        roll = (2.4 * t * front)[:, None] * (BACK + 0.9 * t * DOWN)
         return flow * (1.0 - 0.6 * t) + roll + (0.3 * t * (1 - front))[:, None] * DOWN
 
     strands = grow(place, normal * 0.5 + flow, reach, 10, steer, salon.collider, clearance=clearance, stiffness=0.7)

@@ -159,6 +159,27 @@ def boundary_edges(triangles: Index) -> Index:
     return edges[~np.isin(forward, backward)].astype(np.int32)
 
 
+def close_rim(edges: Index) -> Index:
+    """Triangles [T, 3] that close the loops of open directed edges [E, 2], without new vertices."""
+    following: dict[int, list[int]] = {}
+    for start, end in edges.tolist():
+        following.setdefault(start, []).append(end)
+    triangles = []
+    while following:
+        first = next(iter(following))
+        loop = [first]
+        while loop[-1] in following:
+            ends = following[loop[-1]]
+            loop.append(ends.pop())
+            if not ends:
+                del following[loop[-2]]
+            if loop[-1] == first:
+                # The new triangles run against the open edges.
+                triangles += [(first, loop[k + 1], loop[k]) for k in range(1, len(loop) - 2)]
+                break
+    return np.array(triangles, np.int32).reshape(-1, 3)
+
+
 def sample_surface(
     vertices: Array, triangles: Index, weight: Array, count: int, rng: np.random.Generator
 ) -> tuple[Index, Array]:

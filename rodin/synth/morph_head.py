@@ -22,7 +22,18 @@ from scipy.spatial import cKDTree
 
 from rodin.errors import UserError
 from rodin.synth.head import BUST_RADIUS, Eye, Head, Landmarks
-from rodin.synth.mesh import Array, Index, Material, Mesh, Parts, boundary_edges, linear, smoothstep, vertex_normals
+from rodin.synth.mesh import (
+    Array,
+    Index,
+    Material,
+    Mesh,
+    Parts,
+    boundary_edges,
+    close_rim,
+    linear,
+    smoothstep,
+    vertex_normals,
+)
 from rodin.synth.morph_weights import morph_weights
 from rodin.synth.recipe import AvatarRecipe
 from rodin.synth.subdivision import catmull_clark
@@ -117,18 +128,6 @@ def _cut_to_bust(vertices: Array, quads: Index) -> Index:
     return _triangulate(quads[keep[quads].all(axis=1)])
 
 
-def _cap(triangles: Index, count: int, vertices: Array) -> tuple[Index, Array]:
-    """Fans that close the rim of the cut, and the positions [C, 3] of their centres, which follow the `count` old."""
-    edges = boundary_edges(triangles)
-    edges = edges[(vertices[edges, 1] < -1.0).all(axis=1)]
-    if len(edges) == 0:
-        return np.zeros((0, 3), np.int32), np.zeros((0, 3), np.float32)
-    center = vertices[np.unique(edges)].mean(axis=0, keepdims=True)
-    center[:, 1] = vertices[edges, 1].min()
-    fan = np.stack([edges[:, 1], edges[:, 0], np.full(len(edges), count)], axis=1)
-    return fan.astype(np.int32), center.astype(np.float32)
-
-
 def build_morph_head(model: MorphModel, recipe: AvatarRecipe) -> Head:
     """The recipe's head on a morph model."""
     shape = model.vertices.copy()
@@ -145,13 +144,11 @@ def build_morph_head(model: MorphModel, recipe: AvatarRecipe) -> Head:
     torso = neutral[:, 1] < -1.16
     body_distance = _SmoothDistance(vertices[torso], whole[torso])
     triangles = _cut_to_bust(vertices, quads)
-    fan, center = _cap(triangles, len(vertices), vertices)
-    triangles = np.concatenate([triangles, fan])
-    vertices, neutral = np.concatenate([vertices, center]), np.concatenate([neutral, center])
+    rim = boundary_edges(triangles)
+    triangles = np.concatenate([triangles, close_rim(rim[(vertices[rim, 1] < -1.0).all(axis=1)])])
     kept, renumbered = np.unique(triangles, return_inverse=True)
     triangles = renumbered.reshape(-1, 3).astype(np.int32)
-    extra = np.zeros(len(center), np.float32)
-    lips, ears = np.concatenate([lips, extra])[kept], np.concatenate([ears, extra])[kept]
+    lips, ears = lips[kept], ears[kept]
     x, y, z = neutral[kept].T
     # Behind the lips' arc lies the inside of the mouth.
     inside = (z < LANDMARKS.mouth[2] - 0.13 - 3.2 * x * x) & (z > 0.1) & (np.abs(x) < 0.22)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from skimage.measure import marching_cubes
 
-from rodin.synth.mesh import Array, Index
+from rodin.synth.mesh import Array, Index, boundary_edges, close_rim
 
 Vector = tuple[float, float, float]
 Field = Callable[[Array], Array]
@@ -96,5 +96,7 @@ def polygonize(field: Field, low: Vector, high: Vector, step: float) -> tuple[Ar
     vertices, triangles, _, _ = marching_cubes(full, 0.0, gradient_direction="ascent")
     shift = np.array((values.shape[0] - 1, 0, 0)) + 1
     vertices = (vertices - shift) * step + start
-    # marching_cubes winds its triangles for a rising density, that is inward for a distance.
-    return vertices.astype(np.float32), np.ascontiguousarray(triangles[:, ::-1], np.int32)
+    # marching_cubes winds its triangles for a rising density, that is inward for a distance; and it now and then leaves
+    # out a face of an ambiguous cell.
+    outward = triangles[:, ::-1].astype(np.int32)
+    return vertices.astype(np.float32), np.concatenate([outward, close_rim(boundary_edges(outward))])

@@ -11,7 +11,7 @@ import pytest
 from rodin.synth.accessories import hat_shell
 from rodin.synth.avatar import build_avatar
 from rodin.synth.cameras import BORDER, camera_poses, distance, focal_length
-from rodin.synth.mesh import ENVELOPE_RADIUS, boundary_edges, from_world, signed_volume, to_world
+from rodin.synth.mesh import ENVELOPE_RADIUS, boundary_edges, close_rim, from_world, signed_volume, to_world
 from rodin.synth.recipe import FACE_SHAPES, FEMALE_HAIR, HATS, MALE_HAIR, NO_HAT, AvatarRecipe, make_recipe
 from rodin.synth.sdf import polygonize, sphere
 from rodin.synth.sdf_head import build_sdf_head
@@ -35,6 +35,18 @@ def styled(style: str) -> AvatarRecipe:
 def test_world_map_round_trip() -> None:
     points = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     np.testing.assert_allclose(from_world(to_world(points)), points, atol=1e-6)
+
+
+def test_close_rim_fills_two_holes() -> None:
+    vertices, triangles = polygonize(lambda p: sphere(p, (0.0, 0.0, 0.0), 0.4), (0, -0.5, -0.5), (0.5, 0.5, 0.5), 0.05)
+    top, bottom = vertices[triangles, 1].min(axis=1) > 0.3, vertices[triangles, 1].max(axis=1) < -0.3
+    cut = triangles[~(top | bottom)]
+    assert len(boundary_edges(cut)) > 8
+    closed = np.concatenate([cut, close_rim(boundary_edges(cut))])
+    assert len(boundary_edges(closed)) == 0
+    assert (
+        0.7 * signed_volume(vertices, triangles) < signed_volume(vertices, closed) < signed_volume(vertices, triangles)
+    )
 
 
 def test_polygonize_closes_a_sphere_outward() -> None:
