@@ -125,6 +125,8 @@ class Avatar:
             prefix = "decoder."
             weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
             decoder.load_state_dict(weights)
+            if tensors["planes"].ndim != 4 or tensors["planes"].shape[1] != decoder.config.channels:
+                raise ValueError(f"planes {list(tensors['planes'].shape)} for {decoder.config.channels} channels")
             return Avatar(
                 tensors["planes"].float(),
                 decoder.requires_grad_(False).eval(),
@@ -132,6 +134,6 @@ class Avatar:
                 int(facts["seed"]),
                 facts["model_hash"],
             )
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, ValueError, RuntimeError) as error:  # RecursionError is a RuntimeError
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: a damaged avatar file ({reason}); generate it again") from error

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -41,26 +42,48 @@ def config_from_dict(config_class: type[Config], values: Any, where: str) -> Con
         UserError: `values` is no mapping, or has missing, unknown or invalid fields.
     """
     if not isinstance(values, dict):
-        raise UserError(f"{where}: expected a mapping of {config_class.__name__} fields, found {type(values).__name__}")
+        raise UserError(
+            f"{where}: expected the fields of {config_class.__name__}, found {type(values).__name__}; write it again"
+        )
     fields = {field.name: field for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(fields))
+    unknown = sorted(map(str, set(values) - set(fields)))
     required = {name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
     missing = sorted(required - set(values))
     if unknown or missing:
-        raise UserError(
-            f"{where}: unknown fields {unknown}, missing fields {missing}; it was written by another version"
-        )
+        found = [f"{kind} {', '.join(names)}" for kind, names in (("unknown", unknown), ("missing", missing)) if names]
+        raise UserError(f"{where}: fields {' and '.join(found)}; mend them, or write it again with this version")
     kinds = get_type_hints(config_class)
     given: dict[str, Any] = {}
     for name, value in values.items():
+        inner = f"{where}: {name}"
         if dataclasses.is_dataclass(kinds[name]) and isinstance(kinds[name], type):
-            given[name] = value if dataclasses.is_dataclass(value) else config_from_dict(kinds[name], value, where)
+            given[name] = value if dataclasses.is_dataclass(value) else config_from_dict(kinds[name], value, inner)
         else:
-            given[name] = tuple(value) if isinstance(value, list) else value
+            given[name] = _checked(tuple(value) if isinstance(value, list) else value, kinds[name], inner)
     try:
         return config_class(**given)
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def _checked(value: Any, kind: Any, where: str) -> Any:
+    """`value` if it is of a field's kind; a whole number, and YAML's text 1e-3, become the float that is wanted."""
+    arguments = get_args(kind)
+    if get_origin(kind) is Literal:
+        if value in arguments:
+            return value
+        raise UserError(f"{where} is {value!r}; choose one of {', '.join(map(str, arguments))}")
+    if get_origin(kind) is tuple and isinstance(value, tuple):
+        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(kinds) == len(value):
+            return tuple(_checked(one, inner, where) for one, inner in zip(value, kinds, strict=True))
+    elif kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        with suppress(ValueError):
+            return float(value)
+    elif isinstance(kind, type) and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
+        return value
+    wanted = kind.__name__ if isinstance(kind, type) and not arguments else str(kind)
+    raise UserError(f"{where} is {value!r}; give a value of type {wanted}")
 
 
 def save_component(module: Configured, folder: Path) -> None:

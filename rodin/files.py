@@ -11,7 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from rodin.errors import UserError
+
+TORCH_WRITER = "inline_container"  # torch.save says RuntimeError, naming this source file, where the disk is full
 
 
 @contextmanager
@@ -34,12 +38,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():
-            path.rename(scratch / "replaced")
+            path.rename(scratch / f"old-{path.name}")
         os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: not written ({error.strerror or error}); free some space or choose another folder"
-        ) from error
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and TORCH_WRITER not in str(error):
+            raise
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise UserError(f"{path}: not written ({reason}); free some space or choose another folder") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -59,13 +64,13 @@ def read_json(path: Path) -> Any:
     """The JSON value in `path`.
 
     Raises:
-        UserError: the file is missing, unreadable or not JSON.
+        UserError: the file is missing, unreadable, not JSON, or nested too deep to be read.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; check the path") from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check that it is a file you may read") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); write the file again") from error

@@ -12,6 +12,7 @@ A model folder has diffusers' layout, one sub-folder a part, each read by explic
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Callable
@@ -39,6 +40,7 @@ from rodin.unet import UNet, UNetConfig
 
 SCHEMA = "rodin-model-1"
 INDEX_NAME = "model_index.json"
+LARGEST_SEED = 2**62  # generators take 64 bits; seed + k must not run out of them
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
 
 
@@ -99,18 +101,19 @@ class RodinPipeline(DiffusionPipeline):
             raise UserError(f"guidance_scale: {guidance_scale}; choose a number above 0 (1 = no guidance)")
         if generator is not None and len(generator) != count:
             raise UserError(f"generator: {len(generator)} of them for {count} avatars; give one each")
-        if seed < 0:
-            raise UserError(f"seed: {seed}; choose 0 or more")
+        if not 0 <= seed < LARGEST_SEED:
+            raise UserError(f"seed: {seed}; choose 0 or more, below {LARGEST_SEED}")
         generators = generator or [torch.Generator().manual_seed(seed + k) for k in range(count)]
         seeds = [g.initial_seed() for g in generators]
         latent = torch.zeros(LATENT_DIM) if image is None else self.encode_portrait(image)
         scale = 1.0 if image is None else guidance_scale  # without a condition there is nothing to be guided by
+        decoder = copy.deepcopy(self.decoder).cpu()  # an avatar stays as it was drawn, whatever becomes of the pipeline
         avatars: list[Avatar] = []
         for start in range(0, count, BATCH):
             part = generators[start : start + BATCH]
             planes = self.draw_planes(latent, part, scale, num_inference_steps, callback_on_step_end)
             for offset, one in enumerate(planes):
-                avatars.append(Avatar(one, self.decoder, latent, seeds[start + offset], self.model_hash))
+                avatars.append(Avatar(one, decoder, latent, seeds[start + offset], self.model_hash))
         return avatars
 
     def draw_planes(
@@ -161,14 +164,15 @@ class RodinPipeline(DiffusionPipeline):
                 f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; train again or get a newer model"
             )
         diffusion = config_from_dict(DiffusionConfig, index.get("diffusion"), str(path))
-        return cls(
-            Encoder.from_pretrained(folder / "encoder"),
-            load_component(UNet, UNetConfig, folder / "base"),
-            load_component(PlaneStatistics, PlaneStatisticsConfig, folder / "statistics"),
-            load_component(Decoder, DecoderConfig, folder / "decoder").requires_grad_(False),
-            load_scheduler(folder / "scheduler", index),
-            diffusion,
-        )
+        base = load_component(UNet, UNetConfig, folder / "base")
+        statistics = load_component(PlaneStatistics, PlaneStatisticsConfig, folder / "statistics")
+        decoder = load_component(Decoder, DecoderConfig, folder / "decoder").requires_grad_(False)
+        scheduler = load_scheduler(folder / "scheduler", index)
+        shape = (statistics.config.channels, statistics.config.height, statistics.config.width)
+        size = base.config.size
+        if shape != (base.config.in_channels, size, size) or decoder.config.channels != base.config.in_channels:
+            raise UserError(f"{folder}: base, statistics and decoder are not of one model; copy all parts of one")
+        return cls(Encoder.from_pretrained(folder / "encoder"), base, statistics, decoder, scheduler, diffusion)
 
     def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
         """Write a model folder, whole or not at all."""
@@ -196,13 +200,14 @@ def load_scheduler(folder: Path, index: dict[str, Any]) -> Scheduler:
     """The diffusers scheduler that the index names."""
     known = {kind.__name__: kind for kind in (diffusers.DDPMScheduler, diffusers.DDIMScheduler)}
     known["DPMSolverMultistepScheduler"] = diffusers.DPMSolverMultistepScheduler
-    name = (index.get("scheduler") or [None, None])[1]
+    entry = index.get("scheduler")
+    name = str(entry[-1] if isinstance(entry, list) and entry else entry)
     if name not in known:
         raise UserError(f"{folder}: scheduler {name!r} is not known; choose one of {', '.join(known)}")
     config = read_json(folder / "scheduler_config.json")
     try:
         return known[name].from_config(config)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise UserError(f"{folder}: not a scheduler's config ({' '.join(str(error).split())[:200]})") from error
 
 

@@ -2,18 +2,23 @@
 
 RUN/decoder/             the shared decoder, frozen
 RUN/start.safetensors    the planes that every fit starts from
+RUN/fitting.json         how the subjects are fitted
 RUN/fits-HASH/           one file a subject, HASH that of the decoder: an interrupted run goes on where it was
 RUN/planes/              the finished set: shards, index, statistics
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -23,7 +28,7 @@ from rodin.component import load_component, read_tensors, save_component
 from rodin.dataset import MultiView, list_subjects, load_subject
 from rodin.decoder import Decoder, DecoderConfig
 from rodin.errors import UserError
-from rodin.files import atomic_path
+from rodin.files import atomic_path, read_json, write_json
 from rodin.fit.planes import FitConfig, fit_planes, judge
 from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
@@ -37,6 +42,7 @@ from rodin.store import (
     write_subject,
 )
 
+SETTINGS_NAME = "fitting.json"
 CLIP = 5.0  # standard deviations: residuals beyond are outliers of single texels
 
 
@@ -69,6 +75,7 @@ def fit_dataset(data: Path, run: Path, config: FittingConfig, workers: int, seed
     fits = run / f"fits-{decoder_hash[:12]}"
     paths = [fits / f"{folder.name}.safetensors" for folder in folders]
     todo = [(folder, path) for folder, path in zip(folders, paths, strict=True) if not path.exists()]
+    _match_settings(run / SETTINGS_NAME, {**asdict(config.planes), "seed": seed})
     if todo:
         fit_in_parallel(todo, run, config.planes, workers, seed)
     subjects = [read_subject(path) for path in paths]
@@ -109,8 +116,35 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
     return decoder
 
 
+def _match_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Note how the run's subjects are fitted, or compare with what is noted: they must all be fitted alike."""
+    settings = json.loads(json.dumps(settings))  # as they will be read
+    if not path.exists():
+        write_json(path, settings)
+        return
+    found = read_json(path)
+    for name, value in settings.items():
+        if not isinstance(found, dict) or found.get(name) != value:
+            old = found.get(name) if isinstance(found, dict) else found
+            raise UserError(f"{path}: the run fits with {name} {old}, not {value}; give the same or another --run")
+
+
+def read_start(run: Path) -> torch.Tensor:
+    """The planes [3, C, H, W] that every fit of the run starts from.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = run / "start.safetensors"
+    tensors = read_tensors(path)
+    if "planes" not in tensors:
+        raise UserError(f"{path}: holds no planes; delete {run / 'decoder'} to learn both again")
+    return tensors["planes"]
+
+
 def fit_in_parallel(todo: list[tuple[Path, Path]], run: Path, config: FitConfig, workers: int, seed: int) -> None:
     """Fit (subject folder, result file) pairs; results that are written stay, whatever happens to the others."""
+    read_start(run)  # a worker's failure to start would be reported as a killed one
     context = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads can hang
     with ProcessPoolExecutor(min(workers, len(todo)), context, _start_worker, (run, config, seed)) as pool:
         try:
@@ -150,10 +184,19 @@ class _Worker:
 
 
 def _start_worker(run: Path, config: FitConfig, seed: int) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)  # small operations on several threads fight each other
     _Worker.decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
-    _Worker.start = read_tensors(run / "start.safetensors")["planes"]
+    _Worker.start = read_start(run)
     _Worker.config, _Worker.seed = config, seed
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for its next job for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _fit_one(folder: Path, path: Path) -> float:
