@@ -43,7 +43,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and TORCH_WRITER not in str(error):
             raise
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        reason = "the disk is full" if isinstance(error, RuntimeError) else getattr(error, "strerror", None) or error
         raise UserError(f"{path}: not written ({reason}); free some space or choose another folder") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -68,6 +68,17 @@ class RodinPipeline(DiffusionPipeline):
         self.diffusion = diffusion
         self.model_hash = combined_hash(base, statistics, decoder)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parts lie; diffusers would ask the parts, but ours are plain modules, which do not know."""
+        return next(self.base.parameters()).device
+
+    def to(self, device: torch.device | str) -> RodinPipeline:  # type: ignore[override]
+        """Move all parts, and return the pipeline. Avatars come out on the CPU wherever they were drawn."""
+        for part in (self.encoder, self.base, self.statistics, self.decoder):
+            part.to(device)
+        return self
+
     @torch.no_grad()
     def __call__(
         self,
@@ -205,6 +216,8 @@ def load_scheduler(folder: Path, index: dict[str, Any]) -> Scheduler:
     if name not in known:
         raise UserError(f"{folder}: scheduler {name!r} is not known; choose one of {', '.join(known)}")
     config = read_json(folder / "scheduler_config.json")
+    if not isinstance(config, dict):  # diffusers would take it for a name and ask the hub
+        raise UserError(f"{folder / 'scheduler_config.json'}: expected a mapping, found {config!r}; copy it again")
     try:
         return known[name].from_config(config)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -230,8 +243,10 @@ def square_portrait(image: Tensor | Image.Image | str | Path) -> Tensor:
         rgba = image.convert("RGBA")
         values = torch.frombuffer(bytearray(rgba.tobytes()), dtype=torch.uint8)
         image = values.reshape(rgba.height, rgba.width, 4).float() / 255
-    if image.ndim != 3 or image.shape[-1] not in (3, 4) or not image.is_floating_point():
+    if image.ndim != 3 or image.shape[-1] not in (3, 4) or 0 in image.shape or not image.is_floating_point():
         raise UserError(f"image: expected [H, W, 3 or 4] floats in [0, 1], got {list(image.shape)} {image.dtype}")
+    if not torch.isfinite(image).all():
+        raise UserError("image: expected [H, W, 3 or 4] floats in [0, 1], some are not finite; mend them")
     if image.shape[-1] == 3:
         image = torch.cat([image, torch.ones_like(image[..., :1])], dim=-1)
     height, width = image.shape[:2]

@@ -1,9 +1,16 @@
-"""Subjects that are known exactly: balls of two colours, ray-traced in closed form, in the project's own format."""
+"""What several test modules share: subjects that are known exactly (balls of two colours, ray-traced in closed form, in
+the project's own format), a whole tiny run trained on them by the real command line, and a disk that is full."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +20,7 @@ from PIL import Image
 from rodin.camera import Camera, orbit
 
 BallMaker = Callable[..., Path]
+FullDisk = Callable[[int], AbstractContextManager[None]]
 
 
 def trace_ball(camera: Camera, radius: float, centre: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -74,3 +82,61 @@ def ball_maker(tmp_path_factory: pytest.TempPathFactory) -> BallMaker:
 def balls(ball_maker: BallMaker) -> Path:
     """Four balls, 14 views of 24 x 24; shared, so leave the folder as it is."""
     return ball_maker(4)
+
+
+@pytest.fixture(scope="session")
+def full_disk() -> FullDisk:
+    """with full_disk(n): ... - no file of this process may grow beyond n bytes; the writer sees a real OSError."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # Python ignores the signal that comes with it
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
+
+
+@pytest.fixture(scope="session")
+def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A YAML preset of the whole chain, for the balls, that trains in seconds."""
+    from rodin.presets import preset_yaml, smoke
+
+    whole = smoke()
+    change = dataclasses.replace
+    preset = change(
+        whole,
+        encoder=change(whole.encoder, image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32),
+        encoder_loop=change(whole.encoder_loop, steps=10, batch_size=4, warmup_steps=2),
+        fitting=change(
+            whole.fitting,
+            decoder=change(whole.fitting.decoder, channels=4, hidden=16),
+            shared=change(whole.fitting.shared, subjects=3, common_steps=40, steps=40),
+            planes=change(whole.fitting.planes, plane_size=16, image_size=24, samples=32, steps=40, rays=256),
+        ),
+        base=change(whole.base, in_channels=4, out_channels=4, size=16, width=32, multipliers=(1,), head_width=32),
+        base_loop=change(whole.base_loop, steps=80, batch_size=8, warmup_steps=5, learning_rate=4e-3, ema_decay=0.9),
+    )
+    path = tmp_path_factory.mktemp("preset") / "tiny.yaml"
+    path.write_text(preset_yaml(preset))
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(balls: Path, tiny_preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder that `rodin train all` made of the balls, as a user would; shared, so leave it as it is."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    command = [sys.executable, "-m", "rodin", "train", "all", str(balls), "--run", str(run), "--workers", "2"]
+    done = subprocess.run(
+        [*command, "--preset", str(tiny_preset)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"model: {run / 'model'}" in done.stdout
+    return run

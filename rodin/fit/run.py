@@ -96,8 +96,8 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
     order = torch.randperm(len(folders), generator=torch.Generator().manual_seed(seed)).tolist()
     chosen = sorted(order[: config.shared.subjects])
     fit = config.planes
-    loading = tqdm(chosen, desc="decoder: loading views", leave=False)
-    scenes = [prepare(load_subject(folders[k], fit.image_size), fit.samples, fit.held_out)[0] for k in loading]
+    with tqdm(chosen, desc="decoder: loading views", leave=False) as loading:
+        scenes = [prepare(load_subject(folders[k], fit.image_size), fit.samples, fit.held_out)[0] for k in loading]
     for index, scene in zip(chosen, scenes, strict=True):
         if not len(scene.rays):
             raise UserError(
