@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import tyro
 
@@ -229,8 +230,15 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog=prog, description=description, args=arguments or ["--help"])
     except UserError as error:
-        print(f"rodin: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("rodin: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
+        _stop(error, str(error), 2)
+    except OSError as error:  # a full disk or a closed door where nothing nearer has put it into words
+        _stop(error, f"{error}; free some space or check the place", 2)
+    except KeyboardInterrupt as error:
+        _stop(error, "interrupted; the same command goes on where it stopped", 130)
+
+
+def _stop(error: BaseException, message: str, code: int) -> NoReturn:
+    """End with one line of its own: progress bars that the error cut short end theirs when their frames are cleared."""
+    traceback.clear_frames(error.__traceback__)
+    print(f"rodin: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -36,6 +36,19 @@ class Preset:
     diffusion: DiffusionConfig
     base_loop: LoopConfig
 
+    def __post_init__(self) -> None:
+        channels, plane_size = self.fitting.decoder.channels, self.fitting.planes.plane_size
+        if self.base.in_channels != channels:
+            raise ValueError(f"base.in_channels must be {channels} as the decoder's, got {self.base.in_channels}")
+        if self.base.size > plane_size:
+            raise ValueError(f"base.size must be at most the plane_size {plane_size}, got {self.base.size}")
+        wanted = channels * (2 if self.diffusion.learned_variance else 1)
+        if self.base.out_channels != wanted:
+            raise ValueError(
+                f"base.out_channels must be {wanted} with learned_variance {self.diffusion.learned_variance}, "
+                f"got {self.base.out_channels}"
+            )
+
 
 def smoke() -> Preset:
     """The whole chain in under 3 minutes on 2 cores: for tests and the demo."""
@@ -55,10 +68,10 @@ def smoke() -> Preset:
         fitting=FittingConfig(
             decoder=DecoderConfig(channels=8),
             shared=SharedConfig(subjects=8, common_steps=60, steps=200),
-            planes=FitConfig(plane_size=32, image_size=32, samples=40, steps=120, rays=512, learning_rate=0.15),
+            planes=FitConfig(plane_size=32, image_size=48, samples=48, steps=140, rays=512, learning_rate=0.15),
         ),
         base=UNetConfig(
-            size=16,
+            size=32,
             in_channels=8,
             out_channels=8,
             width=48,
@@ -69,7 +82,7 @@ def smoke() -> Preset:
             patch=4,
         ),
         diffusion=DiffusionConfig(),
-        base_loop=LoopConfig(steps=1000, batch_size=16, learning_rate=4e-3, warmup_steps=50, ema_decay=0.999),
+        base_loop=LoopConfig(steps=1000, batch_size=32, learning_rate=4e-3, warmup_steps=50, ema_decay=0.999),
     )
 
 
@@ -100,7 +113,7 @@ def mini() -> Preset:
 
 
 def paper() -> Preset:
-    """The paper's sizes (Sec. 4; ADM at 64): for a cluster. Its linear schedule, epsilon-prediction, learned variance."""
+    """The paper's sizes and diffusion (ADM at 64; linear schedule, epsilon, learned variance): for a cluster."""
     return Preset(
         encoder=EncoderConfig(
             image_size=224, patch_size=16, width=768, layers=12, heads=12, text_width=512, text_heads=8
@@ -146,8 +159,9 @@ def load_preset(name_or_file: str) -> Preset:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; write one with: rodin preset smoke > {path}") from error
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{path}: not readable as YAML ({reason}); write one with: rodin preset smoke") from error
     return config_from_dict(Preset, values, str(path))
 
 

@@ -7,6 +7,7 @@ RUN/model/        the finished model folder
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -84,6 +85,8 @@ def generate(
     sampler: Sampler,
 ) -> None:
     """Draw avatars and write each as file, picture, mesh and turntable."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out: {out} is a file; choose a folder")
     pipe = RodinPipeline.from_pretrained(model_folder)
     pipe.scheduler = make_scheduler(pipe.diffusion, sampler)
     with tqdm(desc="sampling", unit="step") as bar:
@@ -115,6 +118,8 @@ def render(avatar: Path, out: Path, size: int, azimuth: float, elevation: float,
     """A picture, or with `turntable` views all around a video."""
     if size < 1 or turntable < 0:
         raise UserError(f"--size {size}, --turntable {turntable}: choose a size of 1 or more and 0 or more views")
+    if not (math.isfinite(azimuth) and math.isfinite(elevation)):
+        raise UserError(f"--azimuth {azimuth}, --elevation {elevation}: choose angles in degrees")
     loaded = Avatar.load(avatar)
     if turntable:
         write_video(out, loaded.turntable(turntable, size, elevation), FRAMES_PER_SECOND)
@@ -129,7 +134,7 @@ def export(
     """The avatar's mesh in a file."""
     if not 8 <= resolution <= 1024:
         raise UserError(f"--resolution: {resolution}; choose 8 to 1024")
-    if not threshold > 0:
+    if not 0 < threshold < math.inf:
         raise UserError(f"--threshold: {threshold}; choose a density above 0")
     loaded = Avatar.load(avatar)
     out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + f".{kind}")
