@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import struct
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 import diffusers
 import torch
 from diffusers import DiffusionPipeline
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from rodin.avatar import Avatar
@@ -232,17 +233,20 @@ def combined_hash(base: UNet, statistics: PlaneStatistics, decoder: Decoder) -> 
 def square_portrait(image: Tensor | Image.Image | str | Path) -> Tensor:
     """A portrait as the encoder wants it: [S, S, 4] straight RGBA in [0, 1].
 
-    Cropped to a square: the middle of a wide picture, the upper part of a tall one, where a portrait has its face.
+    Turned upright as the camera noted, then cropped to a square: the middle of a wide picture, the upper part of a tall
+    one, where a portrait has its face.
 
     Raises:
         UserError: the file cannot be read as an image, or a tensor is no image.
     """
     if isinstance(image, (str, Path)):
-        image = read_image(Path(image))
+        pixels = read_image(Path(image))
+        with Image.open(image) as file:
+            image = upright(pixels, orientation(file))
     elif isinstance(image, Image.Image):
         rgba = image.convert("RGBA")
         values = torch.frombuffer(bytearray(rgba.tobytes()), dtype=torch.uint8)
-        image = values.reshape(rgba.height, rgba.width, 4).float() / 255
+        image = upright(values.reshape(rgba.height, rgba.width, 4).float() / 255, orientation(image))
     if image.ndim != 3 or image.shape[-1] not in (3, 4) or 0 in image.shape or not image.is_floating_point():
         raise UserError(f"image: expected [H, W, 3 or 4] floats in [0, 1], got {list(image.shape)} {image.dtype}")
     if not torch.isfinite(image).all():
@@ -253,6 +257,21 @@ def square_portrait(image: Tensor | Image.Image | str | Path) -> Tensor:
     side = min(height, width)
     left = (width - side) // 2
     return image[:side, left : left + side].clamp(0, 1)
+
+
+def orientation(picture: Image.Image) -> int:
+    """How the camera was held, EXIF's number 1 to 8; 1, as it is, where the picture does not say."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except (ValueError, SyntaxError, OSError, struct.error):  # damaged notes; the pixels are whole
+        return 1
+
+
+def upright(image: Tensor, number: int) -> Tensor:
+    """[H, W, 4] to [H or W, W or H, 4]: undo an EXIF orientation."""
+    if number in (5, 6, 7, 8):
+        image = image.transpose(0, 1)
+    return image.flip({2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}.get(number, ()))
 
 
 def assemble(run: Path) -> RodinPipeline:

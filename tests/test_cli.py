@@ -504,6 +504,39 @@ def test_a_mesh_on_a_full_disk(avatar: Path, tmp_path: Path, fails: Fails, full_
     assert list(tmp_path.iterdir()) == []
 
 
+# ---- mistakes: anywhere
+
+
+def test_a_disk_that_fails_anywhere_is_one_line(tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device", "run/log.csv")
+
+    monkeypatch.setattr(stages, "fit", full)
+    assert "No space left on device: 'run/log.csv'; free some space" in fails("fit", tmp_path, "--run", tmp_path)
+
+
+def test_an_interrupt_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages, "fit", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", str(tmp_path), "--run", str(tmp_path)])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "rodin: interrupted; the same command goes on where it stopped\n"
+
+
+def test_our_own_defects_keep_their_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object) -> None:
+        raise ValueError("ours")
+
+    monkeypatch.setattr(stages, "fit", broken)
+    with pytest.raises(ValueError, match="ours"):
+        main(["fit", str(tmp_path), "--run", str(tmp_path)])
+
+
 # ---- mistakes: Blender
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from rodin.avatar import Avatar
@@ -225,6 +225,19 @@ def test_pictures_are_cropped_square() -> None:
     assert torch.equal(square_portrait(wide), wide[:, 3:7])
     tall = torch.rand(10, 4, 4)
     assert torch.equal(square_portrait(tall), tall[:4])
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_photographs_are_turned_upright(tmp_path: Path, number: int) -> None:
+    """Phones store how they were held (EXIF); Pillow's own turning is the reference."""
+    values = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = number
+    Image.fromarray(values).save(tmp_path / "photo.png", exif=exif)
+    with Image.open(tmp_path / "photo.png") as photo:
+        expected = square_portrait(ImageOps.exif_transpose(photo))
+        torch.testing.assert_close(square_portrait(photo), expected)
+    torch.testing.assert_close(square_portrait(tmp_path / "photo.png"), expected)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "CMYK", "1", "RGBA"])
