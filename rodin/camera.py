@@ -115,7 +115,7 @@ def orbit(
     elevation_deg: list[float],
     *,
     size: int,
-    radius: float = 4.4,
+    radius: float = 5.3,
     fov_deg: float = 26.0,
     target: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Camera:

@@ -77,7 +77,7 @@ def train_encoder(data: Data, run: Path, preset: str = "smoke") -> None:
 
 
 def train_base(run: Path, preset: str = "smoke") -> None:
-    """Train the base diffusion model on the planes of a run. On several processes: torchrun -m rodin train base ...
+    """Train the base diffusion model on the planes of a run. On several processes: torchrun ... -m -- rodin train base ...
 
     Args:
         run: Run folder with planes/ and encoder/.
@@ -98,7 +98,7 @@ def train_all(
         data: Folder of subjects, each with a transforms.json.
         run: Run folder; an interrupted run goes on where it stopped.
         preset: smoke, mini, paper, or a YAML file (see: rodin preset).
-        workers: Processes that fit subjects, one thread each.
+        workers: Processes that fit subjects and train the base model, one thread each.
         seed: Seed of the fits.
         clip: Use this CLIP with 512 outputs (a folder or a hub name) instead of training one.
     """
@@ -111,8 +111,8 @@ def train_all(
     else:
         stages.adopt_clip(clip, run)
     stages.fit(data, run, settings, workers, seed)
-    stages.base(run, settings)
-    stages.model(run, settings)
+    stages.base_on_processes(run, settings, workers)
+    stages.model(run)
 
 
 def generate(
@@ -222,7 +222,10 @@ Each command explains itself: rodin COMMAND --help"""
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. A user's mistake is one line and exit code 2; a traceback is a defect of ours."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and our processes do not mix
+    # One thread a process: the tensors are small, and threads that wait for each other cost up to ten times what they
+    # bring. Work is spread over processes instead: --workers, or torchrun. The environment may say otherwise.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     commands, prog, description = COMMANDS, "rodin", DESCRIPTION
     if arguments[:1] == ["train"]:
         arguments, commands, prog = arguments[1:], TRAINING, "rodin train"

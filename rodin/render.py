@@ -110,7 +110,7 @@ def occupied_bins(rays: Rays, samples: int, occupancy: Occupancy | None) -> Tens
     inside = rays.far > rays.near
     if occupancy is None:
         return inside[:, None].repeat(1, samples)
-    # A bin touches a marked cell only if its middle lies within half a bin of it; the longest ray is the box's diagonal.
+    # A bin touches a marked cell only if its middle lies within half a bin of it. The longest ray: the box's diagonal.
     half_bin = 3**0.5 / samples
     occupancy = occupancy.grown(math.ceil(half_bin * len(occupancy.grid) / 2))
     middles = (torch.arange(samples, device=rays.near.device) + 0.5) / samples

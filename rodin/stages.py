@@ -1,6 +1,6 @@
 """What the commands do: each stage of training by a preset, and what becomes of a model's avatars.
 
-RUN/preset.yaml   the settings of the run
+RUN/preset.yaml   the settings of the base model's training
 RUN/encoder/  RUN/decoder/  RUN/planes/  RUN/base/   what the stages leave
 RUN/model/        the finished model folder
 """
@@ -8,6 +8,8 @@ RUN/model/        the finished model folder
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -67,9 +69,25 @@ def base(run: Path, preset: Preset) -> None:
     base_stage.train_base(run, preset.base, preset.diffusion, preset.base_loop)
 
 
-def model(run: Path, preset: Preset) -> None:
-    """RUN/model, from the stages' results, and RUN/preset.yaml."""
+def base_on_processes(run: Path, preset: Preset, processes: int) -> None:
+    """RUN/base, trained by torchrun on this machine; RUN/preset.yaml carries the settings to its processes.
+
+    Raises:
+        UserError: the training stopped; its processes have said why.
+    """
     write_text(run / "preset.yaml", preset_yaml(preset))
+    if processes == 1 or (run / "base").exists():
+        base(run, preset)
+        return
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    # "--": torchrun would take our --run for its own --run-path.
+    train = ["-m", "--", "rodin", "train", "base", "--run", str(run), "--preset", str(run / "preset.yaml")]
+    if subprocess.run([*launch, *train], check=False).returncode:
+        raise UserError(f"{run / 'base'}: training stopped, see above; the same command goes on where it was")
+
+
+def model(run: Path) -> None:
+    """RUN/model, from the stages' results."""
     assemble(run).save_pretrained(run / "model")
     print(f"model: {run / 'model'}")
 

@@ -58,5 +58,5 @@ def test_direction_basis_is_orthogonal_over_the_sphere() -> None:
 
 
 def test_bad_sizes_are_named() -> None:
-    with pytest.raises(ValueError, match="decoder.hidden must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"decoder\.hidden must be at least 1, got 0"):
         DecoderConfig(channels=4, hidden=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ class FitConfig:
     """The smallest random size, as a part of `plane_size`."""
     held_out: int = 4
     """Views kept for judging."""
-    loss: LossConfig = LossConfig()
+    loss: LossConfig = field(default_factory=LossConfig)
     """Regularizers."""
 
     def __post_init__(self) -> None:

@@ -13,7 +13,6 @@ from rodin.dataset import MultiView, split_views
 from rodin.decoder import Decoder
 from rodin.render import RAYS_PER_CHUNK, Occupancy, Rays, camera_rays, occupied_bins, render_rays
 
-HULL_CELLS = 64
 OPAQUE = 0.995  # accumulated alpha behind which nothing is seen
 HIDDEN_MARGIN = 4  # bins that a surface may still sink before it is missed
 
@@ -53,7 +52,7 @@ class HeldOut:
     images: Tensor  # [V, H, W, 4] straight
 
 
-def visual_hull(images: Tensor, camera: Camera, cells: int = HULL_CELLS) -> Occupancy:
+def visual_hull(images: Tensor, camera: Camera, cells: int) -> Occupancy:
     """Cells of the box that every view sees as matter (Laurentini 1994).
 
     Args:
@@ -84,7 +83,7 @@ def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, Hel
     """
     train, test = split_views(len(subject.images), held_out, frontal=subject.frontal)
     images, camera = subject.images[train], subject.camera[train]
-    hull = visual_hull(images, camera)
+    hull = visual_hull(images, camera, cells=samples)  # cells about as long as bins
     rays = camera_rays(camera)
     flat = images.reshape(-1, 4)
     bins = occupied_bins(rays, samples, hull)

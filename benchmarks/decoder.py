@@ -1,0 +1,81 @@
+"""What view direction, Fourier frequencies and a hidden colour layer cost and bring.
+
+    python benchmarks/decoder.py [DATA] [--subjects N]
+
+Time is forward plus backward of 20 000 samples, look-up included, on one thread: medians of alternating rounds
+relative to the first row. PSNR is that of held-out views, fitted as in `benchmarks/fit.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from fit import FIT, SHARED
+from tqdm import tqdm
+
+from rodin import triplane
+from rodin.dataset import list_subjects, load_subject
+from rodin.decoder import Decoder, DecoderConfig
+from rodin.fit.planes import fit_planes, judge
+from rodin.fit.scene import prepare
+from rodin.fit.shared import learn_decoder
+
+SAMPLES, ROUNDS = 20_000, 15
+CONFIGS = {
+    "no direction": DecoderConfig(channels=16, view_direction=False),
+    "direction (mini)": DecoderConfig(channels=16),
+    "direction, linear colour": DecoderConfig(channels=16, colour_layers=0),
+    "direction, 2 frequencies": DecoderConfig(channels=16, frequencies=2),
+}
+
+
+def step_seconds() -> dict[str, float]:
+    """Median seconds of a forward and backward pass for every config, in alternation."""
+    generator = torch.Generator().manual_seed(0)
+    planes = torch.randn(3, 16, 64, 64, generator=generator, requires_grad=True)
+    points = torch.rand(SAMPLES, 3, generator=generator) * 2 - 1
+    directions = F.normalize(torch.randn(SAMPLES, 3, generator=generator), dim=-1)
+    decoders = {name: Decoder(config) for name, config in CONFIGS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in CONFIGS}
+    for _ in range(ROUNDS):
+        for name, decoder in decoders.items():
+            began = time.process_time()
+            density, colour = decoder(triplane.sample(planes, points), directions)
+            (density.mean() + colour.mean()).backward()
+            seconds[name].append(time.process_time() - began)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def held_out_psnr(config: DecoderConfig, folders: list[Path], label: str) -> float:
+    """Mean PSNR in dB over the subjects after the decoder's own."""
+    own = folders[: SHARED.subjects]
+    scenes = [prepare(load_subject(f, FIT.image_size), FIT.samples, FIT.held_out)[0] for f in own]
+    decoder, start = learn_decoder(scenes, config, SHARED, FIT, 0, lambda _loss: None)
+    psnr = []
+    for folder in tqdm(folders[SHARED.subjects :], desc=label, leave=False):
+        scene, held_out = prepare(load_subject(folder, FIT.image_size), FIT.samples, FIT.held_out)
+        psnr.append(judge(fit_planes(scene, decoder, start, FIT, seed=0), decoder, held_out)[0])
+    return statistics.mean(psnr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="?", type=Path, default=Path("examples/avatars"))
+    parser.add_argument("--subjects", type=int, default=4, help="how many subjects are fitted and judged")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    folders = list_subjects(arguments.data)[: SHARED.subjects + arguments.subjects]
+    seconds = step_seconds()
+    first = next(iter(seconds.values()))
+    print("decoder                     time      PSNR")
+    for name, config in CONFIGS.items():
+        print(f"{name:26} {seconds[name] / first:4.2f}x {held_out_psnr(config, folders, name):8.2f} dB")
+
+
+if __name__ == "__main__":
+    main()
