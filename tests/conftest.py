@@ -3,7 +3,6 @@ the project's own format), a whole tiny run trained on them by the real command 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import resource
@@ -103,22 +102,38 @@ def full_disk() -> FullDisk:
 @pytest.fixture(scope="session")
 def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A YAML preset of the whole chain, for the balls, that trains in seconds."""
-    from rodin.presets import preset_yaml, smoke
+    from rodin.decoder import DecoderConfig
+    from rodin.diffusion import DiffusionConfig
+    from rodin.encoder import EncoderConfig
+    from rodin.fit.planes import FitConfig
+    from rodin.fit.run import FittingConfig
+    from rodin.fit.shared import SharedConfig
+    from rodin.presets import Preset, preset_yaml
+    from rodin.train.loop import LoopConfig
+    from rodin.unet import UNetConfig
 
-    whole = smoke()
-    change = dataclasses.replace
-    preset = change(
-        whole,
-        encoder=change(whole.encoder, image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32),
-        encoder_loop=change(whole.encoder_loop, steps=10, batch_size=4, warmup_steps=2),
-        fitting=change(
-            whole.fitting,
-            decoder=change(whole.fitting.decoder, channels=4, hidden=16),
-            shared=change(whole.fitting.shared, subjects=3, common_steps=40, steps=40),
-            planes=change(whole.fitting.planes, plane_size=16, image_size=24, samples=32, steps=40, rays=256),
+    unet = UNetConfig(
+        size=16,
+        in_channels=4,
+        out_channels=4,
+        width=32,
+        multipliers=(1,),
+        blocks=1,
+        attention=(),
+        head_width=32,
+        patch=4,
+    )
+    preset = Preset(
+        encoder=EncoderConfig(image_size=16, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2),
+        encoder_loop=LoopConfig(steps=10, batch_size=4, learning_rate=1e-3, warmup_steps=2),
+        fitting=FittingConfig(
+            decoder=DecoderConfig(channels=4, hidden=16),
+            shared=SharedConfig(subjects=3, common_steps=40, steps=40),
+            planes=FitConfig(plane_size=16, image_size=24, samples=32, steps=40, rays=256, learning_rate=0.15),
         ),
-        base=change(whole.base, in_channels=4, out_channels=4, size=16, width=32, multipliers=(1,), head_width=32),
-        base_loop=change(whole.base_loop, steps=80, batch_size=8, warmup_steps=5, learning_rate=4e-3, ema_decay=0.9),
+        base=unet,
+        diffusion=DiffusionConfig(),
+        base_loop=LoopConfig(steps=80, batch_size=8, learning_rate=4e-3, warmup_steps=5, ema_decay=0.9),
     )
     path = tmp_path_factory.mktemp("preset") / "tiny.yaml"
     path.write_text(preset_yaml(preset))
