@@ -3,12 +3,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+DEMO_PORTRAIT := examples/avatars/00030/000.webp
 SOURCES := pyproject.toml constraints.txt
 
 .PHONY: demo test lint bench clean
 
 demo: .venv/.core
-	$(BIN)/rodin demo --out out/demo
+	$(BIN)/rodin train all examples/avatars --run out/demo/run --preset smoke --workers 2
+	$(BIN)/rodin generate --count 4 --out out/demo
+	$(BIN)/rodin generate --image $(DEMO_PORTRAIT) --count 2 --out out/demo/portrait
+	@echo "Look at out/demo/overview.png and out/demo/portrait/overview.png."
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=8

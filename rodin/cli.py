@@ -77,7 +77,9 @@ def train_encoder(data: Data, run: Path, preset: str = "smoke") -> None:
 
 
 def train_base(run: Path, preset: str = "smoke") -> None:
-    """Train the base diffusion model on the planes of a run. On several processes: torchrun ... -m -- rodin train base ...
+    """Train the base diffusion model on the planes of a run.
+
+    On many processes or machines: torchrun OPTIONS -m -- rodin train base --run RUN --preset PRESET
 
     Args:
         run: Run folder with planes/ and encoder/.
@@ -106,6 +108,7 @@ def train_all(
     from rodin.presets import load_preset
 
     settings = load_preset(preset)
+    stages.check_workers(workers)
     if clip is None:
         stages.encoder(data, run, settings)
     else:
@@ -127,7 +130,8 @@ def generate(
 ) -> None:
     """Draw avatars from nothing or from a portrait.
 
-    Each becomes avatar-000.rodin.safetensors, avatar-000.png, avatar-000.glb and avatar-000-turntable.gif.
+    Each becomes avatar-000.rodin.safetensors, avatar-000.png, avatar-000.glb and avatar-000-turntable.gif; overview.png
+    shows them all from three sides.
 
     Args:
         out: Folder for the avatars.

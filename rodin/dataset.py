@@ -337,7 +337,9 @@ def _matrix(value: Any, shape: tuple[int, int]) -> np.ndarray | None:
 def _rigid(value: Any, where: str) -> np.ndarray:
     matrix = _matrix(value, (4, 4))
     if matrix is None:
-        raise UserError(f"{where}: transform_matrix is no 4 x 4 matrix of finite numbers; give camera to world")
+        raise UserError(
+            f"{where}: transform_matrix is {_shown(value)}, no 4 x 4 matrix of finite numbers; give camera to world"
+        )
     rotation = matrix[:3, :3]
     error = np.abs(rotation.T @ rotation - np.eye(3)).max()
     if error > RIGID_TOLERANCE or np.linalg.det(rotation) < 0:

@@ -39,6 +39,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         if temporary.is_dir() and path.is_dir():
             path.rename(scratch / f"old-{path.name}")
+        if temporary.is_file():
+            temporary.chmod(0o666 & ~_umask())  # some writers make private files
         os.replace(temporary, path)
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and TORCH_WRITER not in str(error):
@@ -47,6 +49,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: not written ({reason}); free some space or choose another folder") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _umask() -> int:
+    """The permissions that this process takes away from new files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def write_text(path: Path, text: str) -> None:

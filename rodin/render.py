@@ -23,6 +23,8 @@ from rodin import triplane
 from rodin.camera import Camera
 from rodin.decoder import Decoder
 
+SLAB = 16  # bins that a ray is followed before it is asked whether it still sees anything
+OPAQUE_BELOW = 1e-3  # transmittance
 RAYS_PER_CHUNK = 2048  # bounds the memory of an image, and keeps the work inside the cache
 
 
@@ -76,6 +78,10 @@ class Occupancy:
         marked = self.grid[None, None].float()
         return Occupancy(F.max_pool3d(marked, 2 * cells + 1, stride=1, padding=cells)[0, 0] > 0)
 
+    def reached_by_bins(self, length: float) -> Occupancy:
+        """All cells that the middle of a bin of this length (world units) may lie in while it touches a marked one."""
+        return self.grown(math.ceil(length / 2 * len(self.grid) / 2))
+
     def contains(self, points: Tensor) -> Tensor:
         """Whether points [..., 3] lie in a marked cell -> [...] bool."""
         cells = self.grid.shape[0]
@@ -107,20 +113,19 @@ def camera_rays(camera: Camera) -> Rays:
 
 def occupied_bins(rays: Rays, samples: int, occupancy: Occupancy | None) -> Tensor:
     """Which of the S bins of each ray to look up, [R, S] bool: those inside the box that touch a marked cell."""
-    inside = rays.far > rays.near
     if occupancy is None:
-        return inside[:, None].repeat(1, samples)
-    # A bin touches a marked cell only if its middle lies within half a bin of it. The longest ray: the box's diagonal.
-    half_bin = 3**0.5 / samples
-    occupancy = occupancy.grown(math.ceil(half_bin * len(occupancy.grid) / 2))
+        return (rays.far > rays.near)[:, None].repeat(1, samples)
+    occupancy = occupancy.reached_by_bins(2 * 3**0.5 / samples)  # the longest ray is the box's diagonal
+    chunks = [rays[start : start + RAYS_PER_CHUNK] for start in range(0, len(rays), RAYS_PER_CHUNK)]
+    return torch.cat([bins_with_middle_in(chunk, samples, occupancy) for chunk in chunks])
+
+
+def bins_with_middle_in(rays: Rays, samples: int, occupancy: Occupancy) -> Tensor:
+    """The bins whose middle lies in a marked cell, [R, S] bool."""
     middles = (torch.arange(samples, device=rays.near.device) + 0.5) / samples
-    bins = torch.empty(len(rays), samples, dtype=torch.bool, device=rays.near.device)
-    for start in range(0, len(rays), RAYS_PER_CHUNK):
-        chunk = rays[start : start + RAYS_PER_CHUNK]
-        distance = torch.lerp(chunk.near[:, None], chunk.far[:, None], middles)
-        points = torch.addcmul(chunk.origins[:, None], distance[..., None], chunk.directions[:, None])
-        bins[start : start + RAYS_PER_CHUNK] = occupancy.contains(points)
-    return bins & inside[:, None]
+    distance = torch.lerp(rays.near[:, None], rays.far[:, None], middles)
+    points = torch.addcmul(rays.origins[:, None], distance[..., None], rays.directions[:, None])
+    return occupancy.contains(points) & (rays.far > rays.near)[:, None]
 
 
 def render_rays(
@@ -163,24 +168,50 @@ def render_image(
 ) -> tuple[Tensor, Tensor]:
     """Images of one avatar from a camera or a batch of cameras, without gradients and in bounded memory.
 
+    With an occupancy the rays are followed from the front in slabs of bins, and left where they have become opaque: the
+    same picture to OPAQUE_BELOW, at a fraction of the samples.
+
     Args:
         planes: [3, C, H, W]
         samples: bins a ray.
-        occupancy: skips empty space; None looks everywhere.
+        occupancy: skips empty space; None looks everywhere, in every bin.
 
     Returns:
         image [..., H, W, 4], straight RGBA in [0, 1], and depth [..., H, W] (distance along the ray, 0 where empty).
     """
     triplane.check_planes(planes, leading=0)
     rays = camera_rays(camera)
+    reached = None if occupancy is None else occupancy.reached_by_bins(2 * 3**0.5 / samples)
     images, depths = [], []
     for start in range(0, len(rays), RAYS_PER_CHUNK):
         chunk = rays[start : start + RAYS_PER_CHUNK]
-        seen = render_rays(planes, decoder, chunk, occupied_bins(chunk, samples, occupancy))
-        images.append(torch.cat([straight(seen.premultiplied, seen.alpha), seen.alpha[:, None]], dim=-1))
-        depths.append(torch.where(seen.alpha > 1e-3, seen.depth / seen.alpha.clamp_min(1e-3), 0))
+        if reached is None:
+            seen = render_rays(planes, decoder, chunk, occupied_bins(chunk, samples, None))
+            total = torch.cat([seen.premultiplied, seen.alpha[:, None], seen.depth[:, None]], dim=1)
+        else:
+            total = _follow(planes, decoder, chunk, samples, reached)
+        alpha = total[:, 3]
+        images.append(torch.cat([straight(total[:, :3], alpha), alpha[:, None]], dim=-1))
+        depths.append(torch.where(alpha > 1e-3, total[:, 4] / alpha.clamp_min(1e-3), 0))
     shape = (*camera.cam_to_world.shape[:-2], camera.height, camera.width)
     return torch.cat(images).clamp(0, 1).reshape(*shape, 4), torch.cat(depths).reshape(shape)
+
+
+def _follow(planes: Tensor, decoder: Decoder, rays: Rays, samples: int, reached: Occupancy) -> Tensor:
+    """[R, 5]: premultiplied colour, alpha and depth of rays, slab by slab; `reached` is grown for the bins."""
+    total = planes.new_zeros(len(rays), 5)
+    step = (rays.far - rays.near) / samples
+    alive = (rays.far > rays.near).nonzero()[:, 0]
+    for first in range(0, samples, SLAB):
+        count = min(SLAB, samples - first)
+        near = rays.near[alive] + first * step[alive]
+        slab = Rays(rays.origins[alive], rays.directions[alive], near, near + count * step[alive])
+        seen = render_rays(planes, decoder, slab, bins_with_middle_in(slab, count, reached))
+        passed = 1 - total[alive, 3]
+        found = torch.cat([seen.premultiplied, seen.alpha[:, None], seen.depth[:, None]], dim=1)
+        total[alive] += passed[:, None] * found
+        alive = alive[total[alive, 3] < 1 - OPAQUE_BELOW]
+    return total
 
 
 def straight(premultiplied: Tensor, alpha: Tensor) -> Tensor:

@@ -8,8 +8,6 @@ RUN/model/        the finished model folder
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Literal
 
@@ -26,16 +24,18 @@ from rodin.errors import UserError
 from rodin.files import atomic_path, write_text
 from rodin.fit.run import fit_dataset, quality_table
 from rodin.mesh import write_mesh
-from rodin.pipeline import RodinPipeline, assemble
+from rodin.pipeline import RodinPipeline, assemble, square_portrait
 from rodin.presets import Preset, preset_yaml
+from rodin.sheet import contact_sheet
 from rodin.train import base as base_stage
 from rodin.train.encoder import train_encoder
+from rodin.train.processes import run_on_processes
 from rodin.video import write_video
 
 PICTURE_SIZE = 256
-TURNTABLE_SIZE = 192
-TURNTABLE_FRAMES = 36
-FRAMES_PER_SECOND = 18
+TURNTABLE_SIZE = 160
+TURNTABLE_FRAMES = 24
+FRAMES_PER_SECOND = 12
 
 
 def encoder(data: Path, run: Path, preset: Preset) -> None:
@@ -44,22 +44,27 @@ def encoder(data: Path, run: Path, preset: Preset) -> None:
 
 
 def adopt_clip(clip: str, run: Path) -> None:
-    """RUN/encoder, copied from a CLIP folder or the hub.
+    """RUN/encoder, copied from a CLIP folder or the hub. One that is there already stays, and that is said.
 
     Raises:
-        UserError: the run has another encoder, or the CLIP cannot be used.
+        UserError: the CLIP cannot be used.
     """
     target = run / "encoder"
     if target.exists():
-        print(f"encoder: {target} is there already; delete it to take another")
+        print(f"encoder: {target} is there already, {clip} is not read; delete it to take another")
         return
     Encoder.from_pretrained(clip).save_pretrained(target)
 
 
-def fit(data: Path, run: Path, preset: Preset, workers: int, seed: int) -> None:
-    """RUN/decoder and RUN/planes, and how well held-out views are met."""
+def check_workers(workers: int) -> None:
+    """Raise UserError unless there is a worker."""
     if workers < 1:
         raise UserError(f"--workers: {workers}; choose 1 or more")
+
+
+def fit(data: Path, run: Path, preset: Preset, workers: int, seed: int) -> None:
+    """RUN/decoder and RUN/planes, and how well held-out views are met."""
+    check_workers(workers)
     subjects = fit_dataset(data, run, preset.fitting, workers, seed)
     print("\n".join(quality_table(subjects)))
 
@@ -70,20 +75,12 @@ def base(run: Path, preset: Preset) -> None:
 
 
 def base_on_processes(run: Path, preset: Preset, processes: int) -> None:
-    """RUN/base, trained by torchrun on this machine; RUN/preset.yaml carries the settings to its processes.
-
-    Raises:
-        UserError: the training stopped; its processes have said why.
-    """
+    """RUN/base, trained on several processes of this machine; RUN/preset.yaml notes the settings."""
     write_text(run / "preset.yaml", preset_yaml(preset))
     if processes == 1 or (run / "base").exists():
         base(run, preset)
-        return
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    # "--": torchrun would take our --run for its own --run-path.
-    train = ["-m", "--", "rodin", "train", "base", "--run", str(run), "--preset", str(run / "preset.yaml")]
-    if subprocess.run([*launch, *train], check=False).returncode:
-        raise UserError(f"{run / 'base'}: training stopped, see above; the same command goes on where it was")
+    else:
+        run_on_processes(base, (run, preset), processes)
 
 
 def model(run: Path) -> None:
@@ -120,15 +117,23 @@ def generate(
             num_inference_steps=steps,
             callback_on_step_end=advance,
         )
-    portraits = []
+    without_mesh: list[str] = []
     for index, avatar in enumerate(tqdm(avatars, desc="writing", unit="avatar")):
         name = f"avatar-{index:03d}"
         avatar.save(out / f"{name}{SUFFIX}")
-        portraits.append(avatar.portrait(PICTURE_SIZE))
-        write_picture(out / f"{name}.png", portraits[-1])
-        write_mesh(out / f"{name}.glb", avatar.mesh())
+        write_picture(out / f"{name}.png", avatar.portrait(PICTURE_SIZE))
         turntable = avatar.turntable(TURNTABLE_FRAMES, TURNTABLE_SIZE)
         write_video(out / f"{name}-turntable.gif", turntable, FRAMES_PER_SECOND)
+        try:
+            mesh = avatar.mesh()
+        except UserError as error:  # a weakly trained model may draw fog: the rest of its avatar is still worth having
+            without_mesh.append(f"{name} ({error})")
+            continue
+        write_mesh(out / f"{name}.glb", mesh)
+    shown = None if image is None else square_portrait(image)
+    write_picture(out / "overview.png", contact_sheet(avatars, shown))
+    if without_mesh:
+        raise UserError(f"{out}: all is written but the meshes of {', '.join(without_mesh)}; train longer, or export")
     print(f"{len(avatars)} avatars in {out}")
 
 
@@ -163,7 +168,7 @@ def export(
 
 
 def write_picture(path: Path, image: Tensor) -> None:
-    """Write [H, W, 4] straight RGBA in [0, 1] as a transparent picture.
+    """Write [H, W, 3] or, straight and transparent, [H, W, 4] in [0, 1] as a picture.
 
     Raises:
         UserError: the suffix is no picture format with alpha.
