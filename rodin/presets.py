@@ -68,7 +68,7 @@ def smoke() -> Preset:
         fitting=FittingConfig(
             decoder=DecoderConfig(channels=8),
             shared=SharedConfig(subjects=8, common_steps=60, steps=200),
-            planes=FitConfig(plane_size=32, image_size=48, samples=48, steps=140, rays=512, learning_rate=0.15),
+            planes=FitConfig(plane_size=32, image_size=48, samples=48, steps=110, rays=512, learning_rate=0.15),
         ),
         base=UNetConfig(
             size=32,
@@ -83,7 +83,7 @@ def smoke() -> Preset:
         ),
         # Patches of 128 numbers go through 48 channels: too few to carry the noise that v would need, enough for x_0.
         diffusion=DiffusionConfig(prediction="sample"),
-        base_loop=LoopConfig(steps=700, batch_size=16, learning_rate=4e-3, warmup_steps=50, ema_decay=0.998, bf16=True),
+        base_loop=LoopConfig(steps=600, batch_size=16, learning_rate=4e-3, warmup_steps=50, ema_decay=0.998, bf16=True),
     )
 
 

@@ -65,7 +65,7 @@ def visual_hull(images: Tensor, camera: Camera, cells: int) -> Occupancy:
         view = camera[index]
         pixels, depth = view.project(centres)
         # A matte pixel counts for every cell whose middle lies within half a cell's diagonal of it.
-        reach = round((view.focal.max() / depth.clamp_min(1e-3).mean() * (3**0.5 / cells)).item())
+        reach = max(1, round((view.focal.max() / depth.clamp_min(1e-3).mean() * (3**0.5 / cells)).item()))
         mask = F.max_pool2d(images[None, index, :, :, 3].gt(0).float(), 2 * reach + 1, stride=1, padding=reach)[0] > 0
         column, row = pixels.floor().long().unbind(dim=-1)
         inside = (depth > 0) & (column >= 0) & (column < view.width) & (row >= 0) & (row < view.height)
