@@ -334,11 +334,21 @@ def _matrix(value: Any, shape: tuple[int, int]) -> np.ndarray | None:
     return array if array.shape == shape and (np.abs(array) < LARGEST_NUMBER).all() else None
 
 
+def _first_not_finite(value: Any) -> Any:
+    """The number in a matrix that is none, if there is one: what a user has to look for; else all of `value`."""
+    rows = value if isinstance(value, list) else []
+    numbers = [number for row in rows if isinstance(row, list) for number in row]
+    strange = [n for n in numbers if not isinstance(n, (int, float)) or not math.isfinite(n)]
+    return strange[0] if strange else value
+
+
 def _rigid(value: Any, where: str) -> np.ndarray:
     matrix = _matrix(value, (4, 4))
     if matrix is None:
+        found = _shown(_first_not_finite(value))
         raise UserError(
-            f"{where}: transform_matrix is {_shown(value)}, no 4 x 4 matrix of finite numbers; give camera to world"
+            f"{where}: transform_matrix is no 4 x 4 matrix of finite numbers (it is, or holds, {found}); "
+            "give camera to world"
         )
     rotation = matrix[:3, :3]
     error = np.abs(rotation.T @ rotation - np.eye(3)).max()
