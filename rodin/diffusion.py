@@ -274,30 +274,37 @@ def guided(network: nn.Module, z: Tensor | None, scale: float = 1.0, low_res: Te
     return predict
 
 
+def draw_noise(shape: tuple[int, ...], generators: list[torch.Generator], device: torch.device | str = "cpu") -> Tensor:
+    """x_T [B, *shape], one generator a sample, so that a sample does not depend on what is drawn beside it.
+
+    Rounded to half precision, in which an avatar's file keeps it: drawn again from the file, it is the same avatar.
+    Generators of the CPU give the same noise on every device.
+    """
+    noise = randn_tensor((len(generators), *shape), generator=generators, device=torch.device(device))
+    return noise.half().float()
+
+
 @torch.no_grad()
 def sample(
     denoise: Predict,
     scheduler: Scheduler,
-    shape: tuple[int, ...],
+    noise: Tensor,
     generators: list[torch.Generator],
     steps: int,
     clip: float | None = None,
     callback: Callable[[int, Tensor], None] | None = None,
-    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Draw planes.
 
     Args:
         denoise: the network with its conditions, see `guided`.
         scheduler: see `make_scheduler`.
-        shape: [3, C, H, W] of one sample.
-        generators: one a sample, so that a sample does not depend on what is drawn beside it. Generators of the CPU
-            give the same noise on every device.
+        noise: [B, 3, C, H, W] x_T, see `draw_noise`; on the device of the network.
+        generators: one a sample, of the noise that the ancestral sampler adds at each step.
         steps: denoising steps; "ddim" wants a divisor of the training steps.
         clip: keep every predicted x_0 within +-clip. The prediction is recomputed from it, so that noise and x_0 always
             belong together.
         callback: called after each step with its index and x.
-        device: where the network lies.
 
     Returns:
         [B, 3, C, H, W]
@@ -311,7 +318,7 @@ def sample(
         wanted = f"a divisor of {train_steps}" if deterministic else f"1 to {train_steps}"
         raise ValueError(f"steps must be {wanted} for {type(scheduler).__name__}, got {steps}")
     scheduler.set_timesteps(steps)
-    x = randn_tensor((len(generators), *shape), generator=generators, device=torch.device(device))
+    x = noise
     for index, t in enumerate(scheduler.timesteps):
         output = _clipped(scheduler, denoise(x, t.to(x.device).expand(len(x))).float(), x, t, clip)
         x = _step(scheduler, output, x, t, generators)

@@ -2,7 +2,7 @@
 
 A model folder has diffusers' layout, one sub-folder a part, each read by explicit code; nothing is unpickled:
 
-    model_index.json            schema, diffusion settings, the hash of all weights
+    model_index.json            schema, the hash of all weights
     encoder/                    frozen CLIP, portrait -> z
     base/                       U-Net that denoises planes under z
     statistics/                 maps its unit-variance residuals to planes
@@ -17,7 +17,6 @@ import hashlib
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,18 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from rodin.avatar import Avatar
-from rodin.component import config_from_dict, load_component, save_component
+from rodin.component import load_component, save_component
 from rodin.dataset import read_image
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.diffusion import DiffusionConfig, Scheduler, guided, make_scheduler, sample
+from rodin.denoiser import load_denoiser, save_denoiser
+from rodin.diffusion import DiffusionConfig, Scheduler, draw_noise, guided, make_scheduler, sample
 from rodin.encoder import LATENT_DIM, Encoder
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.store import PlaneStatistics, PlaneStatisticsConfig, load_statistics, module_hash
-from rodin.train.base import load_diffusion
 from rodin.unet import UNet, UNetConfig
 
-SCHEMA = "rodin-model-1"
+SCHEMA = "rodin-model-2"
 INDEX_NAME = "model_index.json"
 LARGEST_SEED = 2**62  # generators take 64 bits; seed + k must not run out of them
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
@@ -143,12 +142,11 @@ class RodinPipeline(DiffusionPipeline):
             residual = sample(
                 guided(self.base, z, guidance_scale),
                 self.scheduler,
-                (3, config.in_channels, config.size, config.size),
+                draw_noise((3, config.in_channels, config.size, config.size), generators, self.device),
                 generators,
                 num_inference_steps,
                 clip=self.statistics.config.clip,
                 callback=callback,
-                device=self.device,
             )
         except ValueError as error:
             raise UserError(f"num_inference_steps: {error}") from error
@@ -175,8 +173,7 @@ class RodinPipeline(DiffusionPipeline):
             raise UserError(
                 f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; train again or get a newer model"
             )
-        diffusion = config_from_dict(DiffusionConfig, index.get("diffusion"), str(path))
-        base = load_component(UNet, UNetConfig, folder / "base")
+        base, diffusion = load_denoiser(UNet, UNetConfig, folder / "base")
         statistics = load_component(PlaneStatistics, PlaneStatisticsConfig, folder / "statistics")
         decoder = load_component(Decoder, DecoderConfig, folder / "decoder").requires_grad_(False)
         scheduler = load_scheduler(folder / "scheduler", index)
@@ -191,14 +188,14 @@ class RodinPipeline(DiffusionPipeline):
         with atomic_path(Path(folder)) as temporary:
             temporary.mkdir()
             self.encoder.save_pretrained(temporary / "encoder")
-            for name in ("base", "statistics", "decoder"):
+            save_denoiser(self.base, self.diffusion, temporary / "base")
+            for name in ("statistics", "decoder"):
                 save_component(getattr(self, name), temporary / name)
             self.scheduler.save_pretrained(temporary / "scheduler")
             index: dict[str, Any] = {
                 "_class_name": type(self).__name__,
                 "schema": SCHEMA,
                 "model_hash": self.model_hash,
-                "diffusion": asdict(self.diffusion),
                 "encoder": ["rodin.encoder", "Encoder"],
                 "base": ["rodin.unet", "UNet"],
                 "statistics": ["rodin.store", "PlaneStatistics"],
@@ -280,8 +277,7 @@ def assemble(run: Path) -> RodinPipeline:
     Raises:
         UserError: a stage of the run is missing or damaged.
     """
-    diffusion = load_diffusion(run)
-    base = load_component(UNet, UNetConfig, run / "base")
+    base, diffusion = load_denoiser(UNet, UNetConfig, run / "base")
     return RodinPipeline(
         Encoder.from_pretrained(run / "encoder"),
         base,

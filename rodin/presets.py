@@ -21,6 +21,8 @@ from rodin.errors import UserError
 from rodin.fit.planes import FitConfig
 from rodin.fit.run import FittingConfig
 from rodin.fit.shared import SharedConfig
+from rodin.train.base import BaseTraining
+from rodin.train.encoder import EncoderTraining
 from rodin.train.loop import LoopConfig
 from rodin.unet import UNetConfig
 
@@ -29,97 +31,106 @@ from rodin.unet import UNetConfig
 class Preset:
     """Everything that training reads."""
 
-    encoder: EncoderConfig
-    encoder_loop: LoopConfig
+    encoder: EncoderTraining
     fitting: FittingConfig
-    base: UNetConfig
-    diffusion: DiffusionConfig
-    base_loop: LoopConfig
+    base: BaseTraining
 
     def __post_init__(self) -> None:
         channels, plane_size = self.fitting.decoder.channels, self.fitting.planes.plane_size
-        if self.base.in_channels != channels:
-            raise ValueError(f"base.in_channels must be {channels} as the decoder's, got {self.base.in_channels}")
-        if self.base.size > plane_size:
-            raise ValueError(f"base.size must be at most the plane_size {plane_size}, got {self.base.size}")
-        wanted = channels * (2 if self.diffusion.learned_variance else 1)
-        if self.base.out_channels != wanted:
-            raise ValueError(
-                f"base.out_channels must be {wanted} with learned_variance {self.diffusion.learned_variance}, "
-                f"got {self.base.out_channels}"
-            )
+        base = self.base.network
+        if base.in_channels != channels:
+            raise ValueError(f"base.network.in_channels must be {channels} as the decoder's, got {base.in_channels}")
+        if base.size > plane_size:
+            raise ValueError(f"base.network.size must be at most the plane_size {plane_size}, got {base.size}")
 
 
 def smoke() -> Preset:
     """The whole chain in under 3 minutes on 2 cores: for tests and the demo."""
     return Preset(
-        encoder=EncoderConfig(
-            image_size=32, patch_size=8, width=128, layers=2, heads=4, text_width=64, text_layers=1, text_heads=2
-        ),
-        encoder_loop=LoopConfig(
-            steps=250,
-            batch_size=42,
-            learning_rate=1e-3,
-            warmup_steps=20,
-            weight_decay=0.05,
-            betas=(0.9, 0.98),
-            ema_decay=0.99,
+        encoder=EncoderTraining(
+            network=EncoderConfig(
+                image_size=32, patch_size=8, width=128, layers=2, heads=4, text_width=64, text_layers=1, text_heads=2
+            ),
+            loop=LoopConfig(
+                steps=250,
+                batch_size=42,
+                learning_rate=1e-3,
+                warmup_steps=20,
+                weight_decay=0.05,
+                betas=(0.9, 0.98),
+                ema_decay=0.99,
+            ),
         ),
         fitting=FittingConfig(
             decoder=DecoderConfig(channels=8),
             shared=SharedConfig(subjects=8, common_steps=60, steps=200),
             planes=FitConfig(plane_size=32, image_size=48, samples=48, steps=110, rays=512, learning_rate=0.15),
         ),
-        base=UNetConfig(
-            size=32,
-            in_channels=8,
-            out_channels=8,
-            width=48,
-            multipliers=(1,),
-            blocks=1,
-            attention=(),
-            head_width=48,
-            patch=4,
+        base=BaseTraining(
+            network=UNetConfig(
+                size=32,
+                in_channels=8,
+                out_channels=8,
+                width=48,
+                multipliers=(1,),
+                blocks=1,
+                attention=(),
+                head_width=48,
+                patch=4,
+            ),
+            # Patches of 128 numbers go through 48 channels: too few for the noise that v would need, enough for x_0.
+            diffusion=DiffusionConfig(prediction="sample"),
+            loop=LoopConfig(steps=600, batch_size=16, learning_rate=4e-3, warmup_steps=50, ema_decay=0.998, bf16=True),
         ),
-        # Patches of 128 numbers go through 48 channels: too few to carry the noise that v would need, enough for x_0.
-        diffusion=DiffusionConfig(prediction="sample"),
-        base_loop=LoopConfig(steps=600, batch_size=16, learning_rate=4e-3, warmup_steps=50, ema_decay=0.998, bf16=True),
     )
 
 
 def mini() -> Preset:
     """The size that trains in hours on 2 cores, in minutes on a GPU."""
     return Preset(
-        encoder=EncoderConfig(image_size=64, patch_size=16, width=192, text_width=96, text_heads=2),
-        encoder_loop=LoopConfig(
-            steps=1200,
-            batch_size=80,
-            learning_rate=1e-3,
-            warmup_steps=50,
-            weight_decay=0.05,
-            betas=(0.9, 0.98),
-            ema_decay=0.995,
+        encoder=EncoderTraining(
+            network=EncoderConfig(image_size=64, patch_size=16, width=192, text_width=96, text_heads=2),
+            loop=LoopConfig(
+                steps=1200,
+                batch_size=80,
+                learning_rate=1e-3,
+                warmup_steps=50,
+                weight_decay=0.05,
+                betas=(0.9, 0.98),
+                ema_decay=0.995,
+            ),
         ),
         fitting=FittingConfig(
             decoder=DecoderConfig(channels=16, hidden=32),
             shared=SharedConfig(subjects=24, common_steps=100, steps=1500),
             planes=FitConfig(plane_size=128, image_size=128, samples=96, steps=400, rays=2048, learning_rate=0.15),
         ),
-        base=UNetConfig(
-            size=32, in_channels=16, out_channels=16, width=64, multipliers=(1, 2), blocks=1, attention=(8,), patch=2
+        base=BaseTraining(
+            network=UNetConfig(
+                size=32,
+                in_channels=16,
+                out_channels=16,
+                width=64,
+                multipliers=(1, 2),
+                blocks=1,
+                attention=(8,),
+                patch=2,
+            ),
+            diffusion=DiffusionConfig(),
+            loop=LoopConfig(steps=20_000, batch_size=16, learning_rate=8e-4, ema_decay=0.9995, bf16=True),
         ),
-        diffusion=DiffusionConfig(),
-        base_loop=LoopConfig(steps=20_000, batch_size=16, learning_rate=8e-4, ema_decay=0.9995, bf16=True),
     )
 
 
 def paper() -> Preset:
     """The paper's sizes and diffusion (ADM at 64; linear schedule, epsilon, learned variance): for a cluster."""
     return Preset(
-        encoder=EncoderConfig(
-            image_size=224, patch_size=16, width=768, layers=12, heads=12, text_width=512, text_heads=8
+        encoder=EncoderTraining(
+            network=EncoderConfig(
+                image_size=224, patch_size=16, width=768, layers=12, heads=12, text_width=512, text_heads=8
+            ),
+            loop=LoopConfig(steps=100_000, batch_size=256, learning_rate=5e-4, warmup_steps=2000, bf16=True),
         ),
-        encoder_loop=LoopConfig(steps=100_000, batch_size=256, learning_rate=5e-4, warmup_steps=2000, bf16=True),
         fitting=FittingConfig(
             decoder=DecoderConfig(channels=32, hidden=128, colour_layers=2, frequencies=2),
             shared=SharedConfig(subjects=512, common_steps=1000, steps=500_000, learning_rate=2e-3),
@@ -134,11 +145,13 @@ def paper() -> Preset:
                 held_out=8,
             ),
         ),
-        base=UNetConfig(size=64, in_channels=32, out_channels=64, width=192, dropout=0.1),
-        diffusion=DiffusionConfig(
-            prediction="epsilon", learned_variance=True, schedule="linear", zero_terminal_snr=False
+        base=BaseTraining(
+            network=UNetConfig(size=64, in_channels=32, out_channels=64, width=192, dropout=0.1),
+            diffusion=DiffusionConfig(
+                prediction="epsilon", learned_variance=True, schedule="linear", zero_terminal_snr=False
+            ),
+            loop=LoopConfig(steps=1_000_000, batch_size=48, learning_rate=5e-5, weight_decay=0.0, bf16=True),
         ),
-        base_loop=LoopConfig(steps=1_000_000, batch_size=48, learning_rate=5e-5, weight_decay=0.0, bf16=True),
     )
 
 

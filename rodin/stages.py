@@ -40,7 +40,7 @@ FRAMES_PER_SECOND = 12
 
 def encoder(data: Path, run: Path, preset: Preset) -> None:
     """RUN/encoder, trained on the subjects in `data`."""
-    train_encoder(data, run, preset.encoder, preset.encoder_loop)
+    train_encoder(data, run, preset.encoder)
 
 
 def adopt_clip(clip: str, run: Path) -> None:
@@ -71,7 +71,7 @@ def fit(data: Path, run: Path, preset: Preset, workers: int, seed: int) -> None:
 
 def base(run: Path, preset: Preset) -> None:
     """RUN/base."""
-    base_stage.train_base(run, preset.base, preset.diffusion, preset.base_loop)
+    base_stage.train_base(run, preset.base)
 
 
 def base_on_processes(run: Path, preset: Preset, processes: int) -> None:

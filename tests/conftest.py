@@ -103,12 +103,13 @@ def full_disk() -> FullDisk:
 def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A YAML preset of the whole chain, for the balls, that trains in seconds."""
     from rodin.decoder import DecoderConfig
-    from rodin.diffusion import DiffusionConfig
     from rodin.encoder import EncoderConfig
     from rodin.fit.planes import FitConfig
     from rodin.fit.run import FittingConfig
     from rodin.fit.shared import SharedConfig
     from rodin.presets import Preset, preset_yaml
+    from rodin.train.base import BaseTraining
+    from rodin.train.encoder import EncoderTraining
     from rodin.train.loop import LoopConfig
     from rodin.unet import UNetConfig
 
@@ -124,16 +125,21 @@ def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch=4,
     )
     preset = Preset(
-        encoder=EncoderConfig(image_size=16, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2),
-        encoder_loop=LoopConfig(steps=10, batch_size=4, learning_rate=1e-3, warmup_steps=2),
+        encoder=EncoderTraining(
+            network=EncoderConfig(
+                image_size=16, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2
+            ),
+            loop=LoopConfig(steps=10, batch_size=4, learning_rate=1e-3, warmup_steps=2),
+        ),
         fitting=FittingConfig(
             decoder=DecoderConfig(channels=4, hidden=16),
             shared=SharedConfig(subjects=3, common_steps=40, steps=40),
             planes=FitConfig(plane_size=16, image_size=24, samples=32, steps=40, rays=256, learning_rate=0.15),
         ),
-        base=unet,
-        diffusion=DiffusionConfig(),
-        base_loop=LoopConfig(steps=80, batch_size=8, learning_rate=4e-3, warmup_steps=5, ema_decay=0.9),
+        base=BaseTraining(
+            network=unet,
+            loop=LoopConfig(steps=80, batch_size=8, learning_rate=4e-3, warmup_steps=5, ema_decay=0.9),
+        ),
     )
     path = tmp_path_factory.mktemp("preset") / "tiny.yaml"
     path.write_text(preset_yaml(preset))

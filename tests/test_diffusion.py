@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from rodin.diffusion import VLB_WEIGHT, Diffusion, DiffusionConfig, guided, make_scheduler, noise_schedule, sample
+from rodin.diffusion import (
+    VLB_WEIGHT,
+    Diffusion,
+    DiffusionConfig,
+    Predict,
+    Scheduler,
+    draw_noise,
+    guided,
+    make_scheduler,
+    noise_schedule,
+    sample,
+)
 from rodin.unet import UNet, UNetConfig
 
 SCHEDULES = ("linear", "cosine", "shifted")
@@ -32,6 +44,17 @@ def planes(*shape: int, seed: int = 0) -> Tensor:
 
 def generators(count: int, first: int = 0) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(first + index) for index in range(count)]
+
+
+def draw(
+    denoise: Predict,
+    scheduler: Scheduler,
+    shape: tuple[int, ...],
+    seeds: list[torch.Generator],
+    steps: int,
+    **others: Any,
+) -> Tensor:
+    return sample(denoise, scheduler, draw_noise(shape, seeds), seeds, steps, **others)
 
 
 # ---- schedules
@@ -242,7 +265,7 @@ def gaussian_denoiser(settings: DiffusionConfig, mean: float, deviation: float, 
 def test_samplers_recover_a_gaussian(kind: str, steps: int, prediction: str, learned: bool) -> None:
     settings = config(prediction, "cosine", learned_variance=learned)
     denoise = gaussian_denoiser(settings, mean=0.8, deviation=0.5)
-    drawn = sample(denoise, make_scheduler(settings, kind), (3, 4, 16, 16), generators(8), steps)
+    drawn = draw(denoise, make_scheduler(settings, kind), (3, 4, 16, 16), generators(8), steps)
     assert drawn.shape == (8, 3, 4, 16, 16)
     assert drawn.mean().item() == pytest.approx(0.8, abs=0.02)
     assert drawn.std().item() == pytest.approx(0.5, abs=0.025)
@@ -253,7 +276,7 @@ def test_samplers_suit_every_schedule(schedule: str) -> None:
     settings = config(schedule=schedule)
     denoise = gaussian_denoiser(settings, mean=-0.5, deviation=0.7)
     for kind, steps in (("ancestral", 500), ("ddim", 200), ("dpm++", 50)):
-        drawn = sample(denoise, make_scheduler(settings, kind), (3, 4, 16, 16), generators(6), steps)
+        drawn = draw(denoise, make_scheduler(settings, kind), (3, 4, 16, 16), generators(6), steps)
         assert drawn.mean().item() == pytest.approx(-0.5, abs=0.03), kind
         assert drawn.std().item() == pytest.approx(0.7, abs=0.035), kind
 
@@ -267,18 +290,18 @@ def test_ancestral_step_is_the_posterior_of_the_subsequence(learned: bool) -> No
     states: list[Tensor] = []
     predicted: list[Tensor] = []
     denoise = gaussian_denoiser(settings, 0.8, 0.5, predicted)
-    last = sample(denoise, scheduler, (3, 2, 4, 4), generators(1), 4, callback=lambda _, x: states.append(x.clone()))
+    last = draw(denoise, scheduler, (3, 2, 4, 4), generators(1), 4, callback=lambda _, x: states.append(x.clone()))
     assert scheduler.timesteps.tolist() == [999, 749, 499, 249]
     noise = torch.Generator().manual_seed(0)
-    x = torch.randn(1, 3, 2, 4, 4, generator=noise)
+    x = torch.randn(1, 3, 2, 4, 4, generator=noise).half().float()
     for index, (t, previous) in enumerate([(999, 749), (749, 499), (499, 249)]):
         now, before = abar[t], abar[previous]
         beta = 1 - now / before
         small = beta * (1 - before) / (1 - now)
         variance = (beta * small).sqrt() if learned else small  # the network's 0: half way, by the logarithm
         mean = (before.sqrt() * beta * predicted[index] + (1 - beta).sqrt() * (1 - before) * x) / (1 - now)
-        draw = torch.randn(1, 6, 4, 4, generator=noise) if learned else torch.randn(1, 3, 2, 4, 4, generator=noise)
-        x = (mean + variance.sqrt() * draw.view_as(x)).float()
+        fresh = torch.randn(1, 6, 4, 4, generator=noise) if learned else torch.randn(1, 3, 2, 4, 4, generator=noise)
+        x = (mean + variance.sqrt() * fresh.view_as(x)).float()
         torch.testing.assert_close(states[index], x, atol=2e-3, rtol=1e-3)
         x = states[index]
     torch.testing.assert_close(last, predicted[-1], atol=1e-5, rtol=1e-5)  # the last step adds no noise
@@ -310,15 +333,15 @@ def test_a_sample_hangs_on_its_own_generator_alone(kind: str, learned: bool) -> 
     network, settings = tiny(learned), config(learned_variance=learned)
     z = torch.nn.functional.normalize(planes(3, 512), dim=-1)
 
-    def draw(first: int, last: int) -> Tensor:
+    def drawn(first: int, last: int) -> Tensor:
         denoise = guided(network, z[first:last], 1.5)
         seeds = generators(last - first, first)
-        return sample(denoise, make_scheduler(settings, kind), (3, 2, 4, 4), seeds, 10, clip=4.0)
+        return draw(denoise, make_scheduler(settings, kind), (3, 2, 4, 4), seeds, 10, clip=4.0)
 
-    together = draw(0, 3)
-    assert torch.equal(together, draw(0, 3))
+    together = drawn(0, 3)
+    assert torch.equal(together, drawn(0, 3))
     for index in range(3):
-        torch.testing.assert_close(together[index : index + 1], draw(index, index + 1), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(together[index : index + 1], drawn(index, index + 1), atol=1e-4, rtol=1e-4)
     assert not torch.allclose(together[0], together[1])
 
 
@@ -328,14 +351,14 @@ def test_clipping_moves_noise_and_planes_together(kind: str, prediction: str) ->
     """A network far outside the clip ends exactly on it, and a DDIM step uses the noise that goes with it."""
     settings = config(prediction, "cosine")
     far = gaussian_denoiser(settings, mean=9.0, deviation=0.1)
-    drawn = sample(far, make_scheduler(settings, kind), (3, 2, 8, 8), generators(2), 20, clip=2.0)
+    drawn = draw(far, make_scheduler(settings, kind), (3, 2, 8, 8), generators(2), 20, clip=2.0)
     torch.testing.assert_close(drawn, torch.full_like(drawn, 2.0), atol=1e-3, rtol=0)
 
     if kind == "ddim":
         states: list[Tensor] = []
         scheduler = make_scheduler(settings, kind)
-        start = torch.randn(1, 3, 2, 8, 8, generator=generators(1)[0])
-        sample(far, scheduler, (3, 2, 8, 8), generators(1), 2, clip=2.0, callback=lambda _, x: states.append(x.clone()))
+        start = draw_noise((3, 2, 8, 8), generators(1))
+        draw(far, scheduler, (3, 2, 8, 8), generators(1), 2, clip=2.0, callback=lambda _, x: states.append(x.clone()))
         abar = (1 - noise_schedule(settings)).cumprod(0)
         noise = (start - abar[999].sqrt() * 2.0) / (1 - abar[999]).sqrt()
         wanted = abar[499].sqrt() * 2.0 + (1 - abar[499]).sqrt() * noise
@@ -346,7 +369,7 @@ def test_a_wide_clip_changes_nothing() -> None:
     settings = config()
     denoise = gaussian_denoiser(settings, 0.2, 0.5)
     free, wide = (
-        sample(denoise, make_scheduler(settings, "ddim"), (3, 2, 8, 8), generators(2), 20, clip=clip)
+        draw(denoise, make_scheduler(settings, "ddim"), (3, 2, 8, 8), generators(2), 20, clip=clip)
         for clip in (None, 50.0)
     )
     torch.testing.assert_close(free, wide, atol=1e-4, rtol=1e-4)
@@ -395,9 +418,9 @@ def test_impossible_configs_are_refused(fields: dict, message: str) -> None:
 def test_impossible_sampling_is_refused() -> None:
     denoise, settings = gaussian_denoiser(config(), 0.0, 1.0), config()
     with pytest.raises(ValueError, match="divisor of 1000"):
-        sample(denoise, make_scheduler(settings, "ddim"), (3, 2, 4, 4), generators(1), 30)
+        draw(denoise, make_scheduler(settings, "ddim"), (3, 2, 4, 4), generators(1), 30)
     with pytest.raises(ValueError, match="1 to 1000"):
-        sample(denoise, make_scheduler(settings, "dpm++"), (3, 2, 4, 4), generators(1), 0)
+        draw(denoise, make_scheduler(settings, "dpm++"), (3, 2, 4, 4), generators(1), 0)
     with pytest.raises(ValueError, match="ancestral, ddim"):
         make_scheduler(settings, "euler")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="latent z"):

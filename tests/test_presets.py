@@ -22,8 +22,11 @@ def known() -> Preset:
     return change(
         preset,
         fitting=change(preset.fitting, decoder=DecoderConfig(channels=8), planes=planes),
-        base=change(preset.base, size=16, in_channels=8, out_channels=8),
-        diffusion=DiffusionConfig(),
+        base=change(
+            preset.base,
+            network=change(preset.base.network, size=16, in_channels=8, out_channels=8),
+            diffusion=DiffusionConfig(),
+        ),
     )
 
 
@@ -36,12 +39,12 @@ def test_yaml_loads_back_equal(tmp_path: Path, name: str) -> None:
 
 def test_a_changed_value_is_taken(tmp_path: Path) -> None:
     document = yaml.safe_load(preset_yaml(known()))
-    document["base_loop"]["steps"] = 77
+    document["base"]["loop"]["steps"] = 77
     document["fitting"]["planes"]["loss"] = {}
     path = tmp_path / "changed.yaml"
     path.write_text(yaml.safe_dump(document).replace("learning_rate: 0.15", "learning_rate: 15e-2"))
     loaded = load_preset(str(path))
-    assert loaded.base_loop == dataclasses.replace(known().base_loop, steps=77)
+    assert loaded.base.loop == dataclasses.replace(known().base.loop, steps=77)
     assert loaded.fitting.planes == dataclasses.replace(
         known().fitting.planes, loss=type(known().fitting.planes.loss)(), learning_rate=0.15
     )
@@ -50,23 +53,26 @@ def test_a_changed_value_is_taken(tmp_path: Path) -> None:
 def test_the_papers_numbers() -> None:
     """Sec. 4: planes of 256 x 256 x 32 with a base of 64, ADM's linear schedule of 1000 steps, epsilon, L_VLB."""
     preset = paper()
-    assert (preset.fitting.planes.plane_size, preset.fitting.decoder.channels, preset.base.size) == (256, 32, 64)
-    diffusion = preset.diffusion
+    fitting, base = preset.fitting, preset.base
+    assert (fitting.planes.plane_size, fitting.decoder.channels, base.network.size) == (256, 32, 64)
+    diffusion = base.diffusion
     assert (diffusion.prediction, diffusion.learned_variance, diffusion.schedule) == ("epsilon", True, "linear")
     assert (diffusion.train_steps, diffusion.zero_terminal_snr) == (1000, False)
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "message"),
+    ("change", "message"),
     [
-        ("in_channels", 6, "base.in_channels must be 8"),
-        ("out_channels", 16, "base.out_channels must be 8 with learned_variance False, got 16"),
-        ("size", 64, "base.size must be at most the plane_size 32, got 64"),
+        ({"in_channels": 6, "out_channels": 6}, "base.network.in_channels must be 8"),
+        ({"size": 64}, "base.network.size must be at most the plane_size 32, got 64"),
     ],
 )
-def test_stages_that_do_not_fit_are_refused_before_anything_is_trained(field: str, value: int, message: str) -> None:
+def test_stages_that_do_not_fit_are_refused_before_anything_is_trained(change: dict, message: str) -> None:
+    base = known().base
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(known(), base=dataclasses.replace(known().base, **{field: value}))
+        dataclasses.replace(
+            known(), base=dataclasses.replace(base, network=dataclasses.replace(base.network, **change))
+        )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_stages_that_do_not_fit_are_refused_before_anything_is_trained(field: st
         ("a: \x00", "not readable as YAML"),
         ("[" * 5000, "not readable as YAML"),
         ("a: !!python/object/apply:os.getcwd []", "not readable as YAML"),
-        ("steps: 3", "fields unknown steps and missing base, base_loop"),
+        ("steps: 3", "fields unknown steps and missing base, encoder"),
     ],
 )
 def test_unusable_files_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -95,8 +101,8 @@ def test_unusable_files_are_named(tmp_path: Path, text: str, message: str) -> No
         ("plane_size: 32", "plain_size: 32", "fitting: planes: fields unknown plain_size and missing plane_size"),
         ("plane_size: 32", "plane_size: big", "fitting: planes: plane_size is 'big'; give a value of type int"),
         ("plane_size: 32", "plane_size: 0", "fitting: planes: fit.plane_size must be at least 1, got 0"),
-        ("schedule: shifted", "schedule: steep", "diffusion: schedule is 'steep'; choose one of"),
-        ("prediction: v_prediction", "prediction: epsilon", "diffusion: prediction 'epsilon'"),
+        ("schedule: shifted", "schedule: steep", "base: diffusion: schedule is 'steep'; choose one of"),
+        ("prediction: v_prediction", "prediction: epsilon", "base: diffusion: prediction 'epsilon'"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from rodin.component import CONFIG_NAME, config_from_dict, save_component
+from rodin.denoiser import check_denoiser, save_denoiser
 from rodin.diffusion import Diffusion, DiffusionConfig
 from rodin.encoder import Encoder
 from rodin.errors import UserError
-from rodin.files import read_json, write_json
 from rodin.store import load_statistics, read_shards
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.triplane import resize
 from rodin.unet import UNet, UNetConfig
 
-DIFFUSION_NAME = "diffusion.json"
 ENCODED_AT_ONCE = 32  # frontal images
 
 
-def train_base(
-    run: Path, unet: UNetConfig, diffusion: DiffusionConfig, loop: LoopConfig, latent_dropout: float = 0.2
-) -> None:
-    """Train the base model of a run folder; a finished one is left as it is, an unfinished one goes on.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseTraining:
+    """The base model and how it is trained.
 
     Args:
-        run: reads `planes/` and `encoder/`; writes `base/`, `diffusion.json` and, while training, `base.training/`.
-        unet: the network; its channels must be those of the planes, which are resampled to its size.
+        network: its channels must be those of the planes, which are resampled to its size.
         diffusion: the schedule and the prediction.
         loop: how to train.
         latent_dropout: probability that z is zeros, which makes guidance possible.
+    """
+
+    network: UNetConfig
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    loop: LoopConfig
+    latent_dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        network, learned = self.network, self.diffusion.learned_variance
+        channels = network.in_channels * (2 if learned else 1)
+        if network.out_channels != channels or network.condition_channels:
+            raise ValueError(
+                f"network: with in_channels {network.in_channels}, learned_variance {learned} a base model has "
+                f"out_channels {channels} and condition_channels 0, got {network.out_channels}, "
+                f"{network.condition_channels}"
+            )
+        if not 0.0 <= self.latent_dropout <= 1.0:
+            raise ValueError(f"latent_dropout must be a probability in [0, 1], got {self.latent_dropout}")
+
+
+def train_base(run: Path, config: BaseTraining) -> None:
+    """Train the base model of a run folder; a finished one is left as it is, an unfinished one goes on.
+
+    Args:
+        run: reads `planes/` and `encoder/`; writes `base/` and, while training, `base.training/`.
+        config: what to train, and how.
 
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
@@ -40,19 +62,10 @@ def train_base(
     run = Path(run)
     output = run / "base"
     state = process_state()
-    if not 0.0 <= latent_dropout <= 1.0:
-        raise UserError(f"latent_dropout: {latent_dropout} is no probability; choose one in 0 to 1, the paper has 0.2")
-    channels = unet.in_channels * (2 if diffusion.learned_variance else 1)
-    if unet.out_channels != channels or unet.condition_channels:
-        raise UserError(
-            f"unet: with in_channels {unet.in_channels}, learned_variance {diffusion.learned_variance} a base model "
-            f"has out_channels {channels} and condition_channels 0, got {unet.out_channels}, {unet.condition_channels}"
-        )
+    unet, loop = config.network, config.loop
     if output.exists():
-        _match(output / CONFIG_NAME, unet, run)
-        _match(run / DIFFUSION_NAME, diffusion, run)
-        if state.is_main_process:
-            print(f"base: {output} is trained already; delete it to train anew")
+        check_denoiser(output, unet, config.diffusion)
+        state.print(f"base: {output} is trained already; delete it to train anew")
         return
 
     planes, latents = load_subjects(run, unet.size, state.process_index, state.num_processes)
@@ -64,20 +77,18 @@ def train_base(
             f"{run / 'encoder'}: latents have {latents.shape[1]} numbers, the network is for {unet.latent_dim}"
         )
     planes, latents = planes.to(state.device), latents.to(state.device)
-    noising = Diffusion(diffusion, state.device)
+    noising = Diffusion(config.diffusion, state.device)
 
     def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
         kind = {"generator": generator, "device": state.device}
         chosen = torch.randint(len(planes), (loop.batch_size,), **kind)  # type: ignore[call-overload]
-        kept = torch.rand(loop.batch_size, 1, **kind) >= latent_dropout  # type: ignore[arg-type]
+        kept = torch.rand(loop.batch_size, 1, **kind) >= config.latent_dropout  # type: ignore[arg-type]
         return noising.losses(network, planes[chosen].float(), latents[chosen] * kept, generator)
 
     torch.manual_seed(loop.seed)
-    settings = {"unet": asdict(unet), "diffusion": asdict(diffusion), "latent_dropout": latent_dropout}
-    average = run_loop(UNet(unet), loss, loop, run / "base.training", "base", settings)
+    average = run_loop(UNet(unet), loss, loop, run / "base.training", "base", asdict(config))
     if state.is_main_process:
-        write_json(run / DIFFUSION_NAME, asdict(diffusion))
-        save_component(average, output)  # type: ignore[arg-type]
+        save_denoiser(average, config.diffusion, output)  # type: ignore[arg-type]
     state.wait_for_everyone()
 
 
@@ -113,23 +124,3 @@ def load_subjects(run: Path, size: int, rank: int, ranks: int) -> tuple[Tensor, 
     if not planes:
         raise UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")
     return torch.stack(planes), torch.cat(latents).float()
-
-
-def load_diffusion(run: Path) -> DiffusionConfig:
-    """The settings that the base model in `run` was trained with.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    path = Path(run) / DIFFUSION_NAME
-    return config_from_dict(DiffusionConfig, read_json(path), str(path))
-
-
-def _match(path: Path, wanted: UNetConfig | DiffusionConfig, run: Path) -> None:
-    found = config_from_dict(type(wanted), read_json(path), str(path))
-    for name, value in asdict(wanted).items():
-        if getattr(found, name) != value:
-            raise UserError(
-                f"{path}: the run was trained with {name} {getattr(found, name)}, not {value}; "
-                f"give the same, another run folder, or delete {run / 'base'}"
-            )

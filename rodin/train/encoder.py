@@ -11,7 +11,7 @@ Symbols: B subjects in a batch, S side of the images in pixels, N subjects, M vi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -69,9 +69,22 @@ class ContrastiveModel(nn.Module):
         return F.normalize(images.float(), dim=-1), F.normalize(texts.float(), dim=-1), scale
 
 
-def train_encoder(
-    data: Path, run: Path, encoder: EncoderConfig, loop: LoopConfig, augment: AugmentConfig | None = None
-) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderTraining:
+    """The encoder and how it is trained.
+
+    Args:
+        network: sizes of the CLIP.
+        loop: how to train; batch_size counts subjects, each with two views.
+        augment: how to change images and captions.
+    """
+
+    network: EncoderConfig
+    loop: LoopConfig
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+def train_encoder(data: Path, run: Path, config: EncoderTraining) -> None:
     """Train an encoder on the subjects in `data`; the result is the CLIP folder `run`/encoder.
 
     An encoder that is already there stays; an unfinished run goes on. Retrieval among held-out subjects is printed and
@@ -80,9 +93,7 @@ def train_encoder(
     Args:
         data: folder of subject folders, each with a caption.
         run: folder of the whole training run.
-        encoder: sizes of the network.
-        loop: how to train; batch_size counts subjects, each with two views.
-        augment: how to change images and captions; None = the defaults.
+        config: what to train, and how.
 
     Raises:
         UserError: `data` cannot be used, or the run cannot be resumed.
@@ -92,11 +103,11 @@ def train_encoder(
     if (target / "config.json").is_file():
         state.print(f"encoder: already trained, {target}")
         return
-    changes = augment if augment is not None else AugmentConfig()
-    views = load_views(Path(data), encoder.image_size)
+    loop, changes = config.loop, config.augment
+    views = load_views(Path(data), config.network.image_size)
     trained, held_out = split_subjects(len(views.captions))
     torch.manual_seed(loop.seed)  # the initial weights
-    network = small_clip(encoder, [views.captions[k] for k in trained])
+    network = small_clip(config.network, [views.captions[k] for k in trained])
     network.to(state.device)
     images, chances, first = views.images.to(state.device), views.chances.to(state.device), views.first.to(state.device)
     subjects = torch.tensor(trained, device=state.device)
@@ -115,7 +126,7 @@ def train_encoder(
         return {"loss": text + view, "text": text, "view": view}
 
     model = ContrastiveModel(network.model.requires_grad_(True))
-    average = run_loop(model, loss, loop, scratch, "encoder")
+    average = run_loop(model, loss, loop, scratch, "encoder", asdict(config))
     result = Encoder(average.clip, network.tokenizer)  # type: ignore[arg-type]
     if state.is_main_process:
         figures = measure_retrieval(result, views, held_out or trained)

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 import rodin.train.base
-from rodin.component import load_component
-from rodin.diffusion import DiffusionConfig, guided, make_scheduler, sample
+from rodin.denoiser import load_denoiser
+from rodin.diffusion import DiffusionConfig, draw_noise, guided, make_scheduler, sample
 from rodin.encoder import EncoderConfig, small_clip
 from rodin.errors import UserError
 from rodin.store import FittedSubject, load_statistics, measure_statistics, save_statistics, write_shards
-from rodin.train.base import load_diffusion, load_subjects, train_base
+from rodin.train.base import BaseTraining, load_subjects, train_base
 from rodin.train.loop import LoopConfig
 from rodin.unet import UNet, UNetConfig
 
@@ -37,6 +37,8 @@ UNET = UNetConfig(
 )
 DIFFUSION = DiffusionConfig()
 LOOP = LoopConfig(steps=3, batch_size=4, learning_rate=2e-3, warmup_steps=1, ema_decay=0.99)
+BASE = BaseTraining(network=UNET, diffusion=DIFFUSION, loop=LOOP)
+COSINE = dataclasses.replace(DIFFUSION, schedule="cosine")
 COUNT = 10
 
 
@@ -66,17 +68,17 @@ def run(tmp_path: Path) -> Path:
 
 def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
     loop = dataclasses.replace(LOOP, steps=100, batch_size=16, learning_rate=4e-3, warmup_steps=10)
-    train_base(run, UNET, DIFFUSION, loop)
-    network = load_component(UNet, UNetConfig, run / "base")
+    train_base(run, dataclasses.replace(BASE, loop=loop))
+    network, diffusion = load_denoiser(UNet, UNetConfig, run / "base")
     assert network.config == UNET
-    assert load_diffusion(run) == DIFFUSION
+    assert diffusion == DIFFUSION
     statistics = load_statistics(run / "planes")
     _, latents = load_subjects(run, 8, 0, 1)
 
     def draw(z: Tensor) -> Tensor:
         seeds = [torch.Generator().manual_seed(index) for index in range(len(z))]
-        scheduler = make_scheduler(load_diffusion(run), "ddim")
-        drawn = sample(guided(network, z), scheduler, (3, 4, 8, 8), seeds, 10, clip=4.0)
+        scheduler = make_scheduler(diffusion, "ddim")
+        drawn = sample(guided(network, z), scheduler, draw_noise((3, 4, 8, 8), seeds), seeds, 10, clip=4.0)
         return statistics.denormalize(drawn)
 
     for kind in (0, 1):
@@ -87,30 +89,30 @@ def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
 
 
 def test_a_finished_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train_base(run, UNET, DIFFUSION, LOOP)
+    train_base(run, BASE)
     before = (run / "base" / "model.safetensors").stat().st_mtime_ns
-    train_base(run, UNET, DIFFUSION, LOOP)
+    train_base(run, BASE)
     assert "trained already" in capsys.readouterr().out
     assert (run / "base" / "model.safetensors").stat().st_mtime_ns == before
 
 
 def test_finished_runs_of_other_settings_are_refused(run: Path) -> None:
-    train_base(run, UNET, DIFFUSION, LOOP)
+    train_base(run, BASE)
     with pytest.raises(UserError, match="width 16, not 32"):
-        train_base(run, dataclasses.replace(UNET, width=32), DIFFUSION, LOOP)
+        train_base(run, dataclasses.replace(BASE, network=dataclasses.replace(UNET, width=32)))
     with pytest.raises(UserError, match="schedule shifted, not cosine"):
-        train_base(run, UNET, dataclasses.replace(DIFFUSION, schedule="cosine"), LOOP)
+        train_base(run, dataclasses.replace(BASE, diffusion=COSINE))
 
 
 def test_unfinished_runs_of_other_settings_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rodin.train.base, "save_component", stop)
+    monkeypatch.setattr(rodin.train.base, "save_denoiser", stop)
     with pytest.raises(KeyboardInterrupt):
-        train_base(run, UNET, DIFFUSION, LOOP)
+        train_base(run, BASE)
     with pytest.raises(UserError, match=r"settings.json: .*diffusion"):
-        train_base(run, UNET, dataclasses.replace(DIFFUSION, schedule="cosine"), LOOP)
+        train_base(run, dataclasses.replace(BASE, diffusion=COSINE))
 
 
 def test_ranks_share_the_subjects(run: Path) -> None:
@@ -147,7 +149,8 @@ def test_latents_are_dropped_as_often_as_asked(run: Path, monkeypatch: pytest.Mo
         return forward(self, x, t, z, low_res)  # type: ignore[arg-type]
 
     monkeypatch.setattr(UNet, "forward", watched)
-    train_base(run, UNET, DIFFUSION, dataclasses.replace(LOOP, steps=20, batch_size=32), latent_dropout=0.3)
+    loop = dataclasses.replace(LOOP, steps=20, batch_size=32)
+    train_base(run, dataclasses.replace(BASE, loop=loop, latent_dropout=0.3))
     lengths = torch.cat(seen)
     assert ((lengths == 0) | ((lengths - 1).abs() < 1e-3)).all()
     assert (lengths == 0).float().mean().item() == pytest.approx(0.3, abs=0.06)
@@ -159,25 +162,33 @@ def test_latents_are_dropped_as_often_as_asked(run: Path, monkeypatch: pytest.Mo
         ({"in_channels": 8, "out_channels": 8}, "planes have 4 channels, the network is for 8"),
         ({"size": 16, "attention": (4,)}, "planes are 8 x 8, the network is for 16"),
         ({"latent_dim": 256}, "latents have 512 numbers"),
-        ({"out_channels": 8}, "out_channels 4"),
-        ({"condition_channels": 4}, "condition_channels 0"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(run: Path, change: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        train_base(run, dataclasses.replace(UNET, **change), DIFFUSION, LOOP)
+        train_base(run, dataclasses.replace(BASE, network=dataclasses.replace(UNET, **change)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": dataclasses.replace(UNET, out_channels=8)}, "out_channels 4"),
+        ({"network": dataclasses.replace(UNET, condition_channels=4)}, "condition_channels 0"),
+        ({"diffusion": DiffusionConfig(learned_variance=True)}, "out_channels 8"),
+        ({"latent_dropout": 1.5}, "latent_dropout"),
+    ],
+)
+def test_impossible_settings_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(BASE, **change)
 
 
 def test_learned_variance_trains(run: Path) -> None:
     unet, diffusion = dataclasses.replace(UNET, out_channels=8), DiffusionConfig(learned_variance=True)
-    train_base(run, unet, diffusion, LOOP)
+    train_base(run, dataclasses.replace(BASE, network=unet, diffusion=diffusion))
     assert "vlb" in (run / "base.training" / "log.csv").read_text()
-    with pytest.raises(UserError, match="out_channels 4"):
-        train_base(run, unet, DIFFUSION, LOOP)
 
 
 def test_missing_inputs_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="planes"):
-        train_base(tmp_path, UNET, DIFFUSION, LOOP)
-    with pytest.raises(UserError, match="latent_dropout"):
-        train_base(tmp_path, UNET, DIFFUSION, LOOP, latent_dropout=1.5)
+        train_base(tmp_path, BASE)

@@ -18,7 +18,15 @@ from rodin.camera import orbit
 from rodin.encoder import Encoder, EncoderConfig
 from rodin.errors import UserError
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases
-from rodin.train.encoder import contrast, draw_two, front_views, load_views, split_subjects, train_encoder
+from rodin.train.encoder import (
+    EncoderTraining,
+    contrast,
+    draw_two,
+    front_views,
+    load_views,
+    split_subjects,
+    train_encoder,
+)
 from rodin.train.loop import LoopConfig
 
 AZIMUTHS = [30.0, 0.0, -45.0, 90.0, 180.0, -61.0, 59.0]
@@ -77,7 +85,7 @@ LOOP = LoopConfig(
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    train_encoder(data, folder, TINY, LOOP)
+    train_encoder(data, folder, EncoderTraining(network=TINY, loop=LOOP))
     return folder
 
 
@@ -106,7 +114,7 @@ def test_retrieval_of_held_out_subjects_is_recorded(run: Path) -> None:
 
 def test_a_finished_stage_returns_at_once(data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (run / "encoder" / "model.safetensors").stat().st_mtime_ns
-    train_encoder(data / "nowhere", run, TINY, LOOP)
+    train_encoder(data / "nowhere", run, EncoderTraining(network=TINY, loop=LOOP))
     assert "already trained" in capsys.readouterr().out
     assert (run / "encoder" / "model.safetensors").stat().st_mtime_ns == before
 
