@@ -64,11 +64,13 @@ def smoke() -> Preset:
         fitting=FittingConfig(
             decoder=DecoderConfig(channels=8),
             shared=SharedConfig(subjects=8, common_steps=60, steps=200),
-            planes=FitConfig(plane_size=32, image_size=48, samples=48, steps=110, rays=512, learning_rate=0.15),
+            planes=FitConfig(
+                plane_size=64, image_size=64, samples=48, steps=110, rays=512, learning_rate=0.15, smallest_scale=0.25
+            ),
         ),
         base=BaseTraining(
             network=UNetConfig(
-                size=32,
+                size=16,
                 in_channels=8,
                 out_channels=8,
                 width=48,
@@ -76,7 +78,7 @@ def smoke() -> Preset:
                 blocks=1,
                 attention=(),
                 head_width=48,
-                patch=4,
+                patch=2,
             ),
             # Patches of 128 numbers go through 48 channels: too few for the noise that v would need, enough for x_0.
             diffusion=DiffusionConfig(prediction="sample"),
