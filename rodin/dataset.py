@@ -1,10 +1,10 @@
 """Multi-view images with cameras, from a folder with `transforms.json`.
 
-The format is NeRF-synthetic's with Rodin's extras (`frontal`, `caption`, `attributes`, `aabb`), and nerfstudio's keys
-are understood, so that a user's own capture loads. What a capture must satisfy: the avatar stands +y up, looks along +z
-and fills the unit box [-1, 1]^3, or the box that `aabb` names, which is then moved and scaled onto the unit box. Lens
-distortion must have been removed. Images without an alpha channel count as opaque everywhere (alpha = 1), background
-included: cut the subject out for a good fit.
+The format is NeRF-synthetic's with Rodin's extras (`frontal`, `caption`, `captions`, `attributes`, `aabb`), and
+nerfstudio's keys are understood, so that a user's own capture loads. What a capture must satisfy: the avatar stands +y
+up, looks along +z and fills the unit box [-1, 1]^3, or the box that `aabb` names, which is then moved and scaled onto
+the unit box. Lens distortion must have been removed. Images without an alpha channel count as opaque everywhere
+(alpha = 1), background included: cut the subject out for a good fit.
 
 Symbols: V views, H W rows and columns.
 """
@@ -48,7 +48,8 @@ class MultiView:
         folder: where it was read from.
         images: [V, H, W, 4] straight sRGB and alpha in [0, 1].
         camera: batch of V cameras with images of W x H pixels, in the world of the unit box.
-        caption: what the subject looks like, or "".
+        caption: what the subject looks like; the first of `captions` where the file has no other, "" where it has none.
+        captions: the same in other words and perhaps fewer; (caption,) where the file has none, () without a caption.
         attributes: what the maker of the subject recorded about it.
         frontal: index of the view that looks the avatar in the face.
     """
@@ -58,6 +59,7 @@ class MultiView:
     images: Tensor
     camera: Camera
     caption: str
+    captions: tuple[str, ...]
     attributes: dict[str, Any]
     frontal: int
 
@@ -118,12 +120,14 @@ def load_subject(folder: Path, size: int | None = None) -> MultiView:
     camera = _cameras(frames, document, path)
     if size is not None:
         camera = camera.resized(size, size)
+    caption, captions = _captions(document, path)
     return MultiView(
         name=folder.resolve().name,
         folder=folder,
         images=images,
         camera=camera,
-        caption=_text(document, "caption", path),
+        caption=caption,
+        captions=captions,
         attributes=_attributes(document, path),
         frontal=_frontal(document, camera, path),
     )
@@ -385,11 +389,19 @@ def _frontal(document: dict[str, Any], camera: Camera, path: Path) -> int:
     return value
 
 
-def _text(document: dict[str, Any], key: str, path: Path) -> str:
-    value = "" if document.get(key) is None else document[key]
-    if not isinstance(value, str):
-        raise UserError(f"{path}: {key} is {_shown(value)}; give text")
-    return value
+def _captions(document: dict[str, Any], path: Path) -> tuple[str, tuple[str, ...]]:
+    """The caption and its paraphrases; each stands in for the other where only one of the two keys is given."""
+    caption = "" if document.get("caption") is None else document["caption"]
+    if not isinstance(caption, str):
+        raise UserError(f"{path}: caption is {_shown(caption)}; give text")
+    captions = [] if document.get("captions") is None else document["captions"]
+    if not isinstance(captions, list):
+        raise UserError(f"{path}: captions is {_shown(captions)}; give a list of texts")
+    for text in captions:
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"{path}: captions holds {_shown(text)}; give texts that are not empty")
+    given = [text for text in (caption, *captions) if text.strip()]
+    return (given[0] if given else ""), tuple(captions or given)
 
 
 def _attributes(document: dict[str, Any], path: Path) -> dict[str, Any]:

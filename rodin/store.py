@@ -3,7 +3,7 @@
 While fitting, each subject is one safetensors file, so that an interrupted run goes on where it was. The finished set
 is a folder of webdataset shards:
 
-    planes-00000.tar ...  members NAME.safetensors (planes, fp16), NAME.json (id, caption, quality), NAME.png (frontal)
+    planes-00000.tar ...  members NAME.safetensors (planes, fp16), NAME.json (id, captions, quality), NAME.png (frontal)
     index.json            written last: schema, the decoder's hash, plane shape, and name, count and bytes of each shard
     statistics/           what maps planes to the unit-variance residuals that the diffusion learns, and back
 
@@ -37,7 +37,7 @@ from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.triplane import PLANES, check_planes, resize
 
-SCHEMA = 1
+SCHEMA = 2
 INDEX_NAME = "index.json"
 STATISTICS_NAME = "statistics"
 
@@ -52,6 +52,7 @@ class FittedSubject:
         caption: what the subject looks like, or "".
         frontal: [H', W', 4] frontal view, straight sRGB in [0, 1]; stored in 8 bits a channel, losslessly.
         psnr, ssim: quality of the fit on held-out views.
+        captions: paraphrases of the caption; none given means (caption,), or () where there is no caption either.
     """
 
     name: str
@@ -60,8 +61,11 @@ class FittedSubject:
     frontal: Tensor
     psnr: float
     ssim: float
+    captions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.caption and not self.captions:
+            object.__setattr__(self, "captions", (self.caption,))
         check_planes(self.planes, leading=0)
         if self.frontal.ndim != 3 or self.frontal.shape[-1] != 4:
             raise ValueError(f"frontal must be [H, W, 4], got {list(self.frontal.shape)}")
@@ -260,12 +264,13 @@ def _from_sample(sample: dict[str, Any]) -> FittedSubject:
 
 
 def _facts(subject: FittedSubject) -> dict[str, Any]:
-    return {"name": subject.name, "caption": subject.caption, "psnr": subject.psnr, "ssim": subject.ssim}
+    names = ("name", "caption", "captions", "psnr", "ssim")
+    return {name: getattr(subject, name) for name in names}
 
 
 def _checked_facts(facts: dict[str, Any]) -> dict[str, Any]:
     kinds = {"name": str, "caption": str, "psnr": float, "ssim": float}
-    return {key: kind(facts[key]) for key, kind in kinds.items()}
+    return {"captions": tuple(map(str, facts["captions"])), **{key: kind(facts[key]) for key, kind in kinds.items()}}
 
 
 def _half(subject: FittedSubject) -> Tensor:

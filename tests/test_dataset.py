@@ -85,8 +85,20 @@ def test_nerf_synthetic_layout(tmp_path: Path) -> None:
     subject = load_subject(tmp_path)
     assert torch.equal(subject.images[2], torch.from_numpy(_pixels(2)).float() / 255)
     assert subject.frontal == 1
-    assert subject.caption == ""
+    assert (subject.caption, subject.captions) == ("", ())
     assert subject.attributes == {}
+
+
+def test_captions_stand_in_for_each_other(tmp_path: Path) -> None:
+    for written, caption, captions in (
+        ({"caption": "a man", "captions": ["a guy", "man, hat"]}, "a man", ("a guy", "man, hat")),
+        ({"caption": "a man"}, "a man", ("a man",)),
+        ({"captions": ["a guy", "man, hat"]}, "a guy", ("a guy", "man, hat")),
+        ({"caption": "  ", "captions": []}, "", ()),
+    ):
+        _write(tmp_path, **written)
+        subject = load_subject(tmp_path)
+        assert (subject.caption, subject.captions) == (caption, captions)
 
 
 def test_nerfstudio_keys_and_frame_overrides(tmp_path: Path) -> None:
@@ -222,7 +234,10 @@ def test_split_views_refuses_too_many() -> None:
         ({"p2": -1e-4}, "undistort"),
         ({"camera_model": "OPENCV_FISHEYE"}, "OPENCV_FISHEYE"),
         ({"w": WIDTH * 2, "h": HEIGHT * 2}, "24 x 16"),
-        ({"caption": 5}, "caption"),
+        ({"caption": 5}, "caption is 5; give text"),
+        ({"captions": "a man"}, "captions is 'a man'; give a list"),
+        ({"captions": ["a man", 5]}, "captions holds 5; give texts"),
+        ({"captions": [" "]}, "captions holds ' '; give texts"),
         ({"attributes": []}, "attributes"),
         ({"aabb": [[0, 0, 0], [1, 0, 1]]}, "aabb"),
         ({"aabb": "unit"}, "aabb"),
@@ -255,6 +270,7 @@ _KEYS = [
     "is_fisheye",
     "frontal",
     "caption",
+    "captions",
     "attributes",
     "aabb",
 ]

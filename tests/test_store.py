@@ -40,6 +40,7 @@ def _subject(seed: int, name: str | None = None, shape: tuple[int, ...] = SHAPE)
         name=f"s{seed}" if name is None else name,
         planes=torch.randn(*shape, generator=generator).half().float(),
         caption=f"a person, number {seed}",
+        captions=(f"someone, number {seed}", "a portrait of someone"),
         frontal=torch.randint(0, 256, (6, 7, 4), generator=generator) / 255.0,
         psnr=25.0 + seed,
         ssim=0.9,
@@ -63,6 +64,14 @@ def test_subject_round_trip(tmp_path: Path) -> None:
     write_subject(tmp_path / "one.safetensors", subject)
     _assert_same(read_subject(tmp_path / "one.safetensors"), subject)
     assert [path.name for path in tmp_path.iterdir()] == ["one.safetensors"]
+
+
+def test_a_caption_paraphrases_itself(tmp_path: Path) -> None:
+    plain = dataclasses.replace(_subject(1), captions=())
+    assert plain.captions == ("a person, number 1",)
+    silent = dataclasses.replace(_subject(1), caption="", captions=())
+    write_subject(tmp_path / "one.safetensors", silent)
+    assert read_subject(tmp_path / "one.safetensors").captions == ()
 
 
 def test_cut_or_foreign_subject_files_are_refused(tmp_path: Path) -> None:
@@ -183,7 +192,7 @@ def test_missing_and_miscounted_shards_are_refused(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(json.dumps(document))
     with pytest.raises(UserError, match=r"planes-00001\.tar: holds 2 subjects, the index has 3"):
         list(read_shards(tmp_path))
-    for text in ("{", "[]", '{"schema": 99, "shards": []}', '{"schema": 1, "shards": [{"name": "../x"}]}'):
+    for text in ("{", "[]", '{"schema": 99, "shards": []}', '{"schema": 2, "shards": [{"name": "../x"}]}'):
         (tmp_path / "index.json").write_text(text)
         with pytest.raises(UserError, match=r"index\.json"):
             read_shards(tmp_path)

@@ -171,7 +171,8 @@ def fit_subject(
         raise UserError(f"{subject.folder}: no view sees matter in the unit box; check the images' alpha and cameras")
     planes = fit_planes(scene, decoder, start, config, seed)
     psnr, ssim = judge(planes, decoder, held_out)
-    return FittedSubject(subject.name, planes, subject.caption, subject.images[subject.frontal], psnr, ssim)
+    frontal = subject.images[subject.frontal]
+    return FittedSubject(subject.name, planes, subject.caption, frontal, psnr, ssim, subject.captions)
 
 
 class _Worker:
