@@ -3,8 +3,9 @@
 A ray is cut into S equal bins between its entry into the box [-1, 1]^3 and its exit, with one sample in each:
 
     alpha_i = 1 - exp(-sigma_i delta),   w_i = alpha_i prod_{j<i} (1 - alpha_j)
-    C = sum_i w_i c_i,   A = sum_i w_i,   D = sum_i w_i t_i
+    C = sum_i w_i c_i,   A = sum_i w_i,   D = sum_i w_i t_i,   F = sum_i w_i y_i
 
+with c_i, t_i and y_i a sample's colour, distance along the ray and tri-plane feature (rendered only where asked for).
 Only bins that an occupancy grid marks are looked up and decoded; the others are empty by definition. Colours are sRGB
 values throughout (Sec. 2 of the conventions), C is premultiplied by A.
 """
@@ -45,12 +46,25 @@ class Rays:
 
 
 class Rendering(NamedTuple):
-    """What a ray sees. `weights` and `density` are those of all S bins, zero in skipped ones."""
+    """What rays see: `totals` are the sums C, A, D (and F, if asked for) over a ray's samples."""
 
-    premultiplied: Tensor  # [R, 3]
-    alpha: Tensor  # [R]
-    depth: Tensor  # [R] expected distance along the ray times alpha, world units
-    weights: Tensor  # [R, S]
+    totals: Tensor  # [R, 5] or [R, 5 + C]
+    weights: Tensor  # [R, S] of all bins, zero in skipped ones
+
+    @property
+    def premultiplied(self) -> Tensor:
+        """[R, 3] colour times alpha."""
+        return self.totals[:, :3]
+
+    @property
+    def alpha(self) -> Tensor:
+        """[R]"""
+        return self.totals[:, 3]
+
+    @property
+    def depth(self) -> Tensor:
+        """[R] expected distance along the ray times alpha, world units."""
+        return self.totals[:, 4]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +143,12 @@ def bins_with_middle_in(rays: Rays, samples: int, occupancy: Occupancy) -> Tenso
 
 
 def render_rays(
-    planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor, generator: torch.Generator | None = None
+    planes: Tensor,
+    decoder: Decoder,
+    rays: Rays,
+    bins: Tensor,
+    generator: torch.Generator | None = None,
+    features: bool = False,
 ) -> Rendering:
     """Render rays; differentiable with respect to planes and decoder.
 
@@ -137,6 +156,7 @@ def render_rays(
         planes: [3, C, H, W]
         bins: [R, S] bool from `occupied_bins`.
         generator: jitters the samples inside their bins; None takes the bins' centres.
+        features: composite the tri-plane features too.
     """
     count, samples = bins.shape
     ray, position = bins.nonzero(as_tuple=True)  # [N] each: the samples that count
@@ -145,15 +165,16 @@ def render_rays(
     distance = rays.near[ray] + (position + offset) * step[ray]
     directions = rays.directions[ray]
     points = torch.addcmul(rays.origins[ray], distance[:, None], directions)
-    density, colour = decoder(triplane.sample(planes, points), directions)
+    looked_up = triplane.sample(planes, points)  # [N, C]
+    density, colour = decoder(looked_up, directions)
     optical = torch.zeros(count, samples, dtype=density.dtype, device=density.device)
     optical = optical.index_put((ray, position), density * step[ray])
     weights = alpha_weights(optical)
     weight = weights[ray, position]
-    sums = torch.zeros(count, 5, dtype=density.dtype, device=density.device)
-    what = torch.cat([colour, torch.ones_like(weight)[:, None], distance[:, None]], dim=-1)
-    sums = sums.index_add(0, ray, weight[:, None] * what)
-    return Rendering(sums[:, :3], sums[:, 3], sums[:, 4], weights)
+    composited = [colour, torch.ones_like(weight)[:, None], distance[:, None]] + ([looked_up] if features else [])
+    what = torch.cat(composited, dim=-1)
+    totals = torch.zeros(count, what.shape[1], dtype=density.dtype, device=density.device)
+    return Rendering(totals.index_add(0, ray, weight[:, None] * what), weights)
 
 
 def alpha_weights(optical: Tensor) -> Tensor:
@@ -162,56 +183,70 @@ def alpha_weights(optical: Tensor) -> Tensor:
     return torch.exp(-before) * -torch.expm1(-optical)
 
 
-@torch.no_grad()
 def render_image(
     planes: Tensor, decoder: Decoder, camera: Camera, samples: int = 96, occupancy: Occupancy | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Images of one avatar from a camera or a batch of cameras, without gradients and in bounded memory.
+    """Images of one avatar from a camera or a batch of cameras, as `render_totals` gives them.
+
+    Returns:
+        image [..., H, W, 4], straight RGBA in [0, 1], and depth [..., H, W] (distance along the ray, 0 where empty).
+    """
+    totals = render_totals(planes, decoder, camera, samples, occupancy)
+    alpha = totals[..., 3]
+    image = torch.cat([straight(totals[..., :3], alpha), alpha[..., None]], dim=-1).clamp(0, 1)
+    return image, torch.where(alpha > 1e-3, totals[..., 4] / alpha.clamp_min(1e-3), 0)
+
+
+@torch.no_grad()
+def render_totals(
+    planes: Tensor,
+    decoder: Decoder,
+    camera: Camera,
+    samples: int = 96,
+    occupancy: Occupancy | None = None,
+    features: bool = False,
+) -> Tensor:
+    """What the pixels of a camera or a batch of cameras see, without gradients and in bounded memory.
 
     With an occupancy the rays are followed from the front in slabs of bins, and left where they have become opaque: the
     same picture to OPAQUE_BELOW, at a fraction of the samples.
 
     Args:
-        planes: [3, C, H, W]
+        planes: [3, C, H', W']
         samples: bins a ray.
         occupancy: skips empty space; None looks everywhere, in every bin.
+        features: whether the feature image is wanted too.
 
     Returns:
-        image [..., H, W, 4], straight RGBA in [0, 1], and depth [..., H, W] (distance along the ray, 0 where empty).
+        [..., H, W, 5 or 5 + C]: premultiplied colour, alpha, depth times alpha, features times alpha (see `Rendering`).
     """
     triplane.check_planes(planes, leading=0)
     rays = camera_rays(camera)
     reached = None if occupancy is None else occupancy.reached_by_bins(2 * 3**0.5 / samples)
-    images, depths = [], []
+    pieces = []
     for start in range(0, len(rays), RAYS_PER_CHUNK):
         chunk = rays[start : start + RAYS_PER_CHUNK]
         if reached is None:
-            seen = render_rays(planes, decoder, chunk, occupied_bins(chunk, samples, None))
-            total = torch.cat([seen.premultiplied, seen.alpha[:, None], seen.depth[:, None]], dim=1)
+            bins = occupied_bins(chunk, samples, None)
+            pieces.append(render_rays(planes, decoder, chunk, bins, features=features).totals)
         else:
-            total = _follow(planes, decoder, chunk, samples, reached)
-        alpha = total[:, 3]
-        images.append(torch.cat([straight(total[:, :3], alpha), alpha[:, None]], dim=-1))
-        depths.append(torch.where(alpha > 1e-3, total[:, 4] / alpha.clamp_min(1e-3), 0))
-    shape = (*camera.cam_to_world.shape[:-2], camera.height, camera.width)
-    return torch.cat(images).clamp(0, 1).reshape(*shape, 4), torch.cat(depths).reshape(shape)
+            pieces.append(_follow(planes, decoder, chunk, samples, reached, features))
+    return torch.cat(pieces).reshape(*camera.cam_to_world.shape[:-2], camera.height, camera.width, -1)
 
 
-def _follow(planes: Tensor, decoder: Decoder, rays: Rays, samples: int, reached: Occupancy) -> Tensor:
-    """[R, 5]: premultiplied colour, alpha and depth of rays, slab by slab; `reached` is grown for the bins."""
-    total = planes.new_zeros(len(rays), 5)
+def _follow(planes: Tensor, decoder: Decoder, rays: Rays, samples: int, reached: Occupancy, features: bool) -> Tensor:
+    """The totals of rays, slab by slab; `reached` is grown for the bins."""
+    totals = planes.new_zeros(len(rays), 5 + (planes.shape[1] if features else 0))
     step = (rays.far - rays.near) / samples
     alive = (rays.far > rays.near).nonzero()[:, 0]
     for first in range(0, samples, SLAB):
         count = min(SLAB, samples - first)
         near = rays.near[alive] + first * step[alive]
         slab = Rays(rays.origins[alive], rays.directions[alive], near, near + count * step[alive])
-        seen = render_rays(planes, decoder, slab, bins_with_middle_in(slab, count, reached))
-        passed = 1 - total[alive, 3]
-        found = torch.cat([seen.premultiplied, seen.alpha[:, None], seen.depth[:, None]], dim=1)
-        total[alive] += passed[:, None] * found
-        alive = alive[total[alive, 3] < 1 - OPAQUE_BELOW]
-    return total
+        seen = render_rays(planes, decoder, slab, bins_with_middle_in(slab, count, reached), features=features)
+        totals[alive] += (1 - totals[alive, 3])[:, None] * seen.totals
+        alive = alive[totals[alive, 3] < 1 - OPAQUE_BELOW]
+    return totals
 
 
 def straight(premultiplied: Tensor, alpha: Tensor) -> Tensor:
