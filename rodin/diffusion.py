@@ -142,7 +142,7 @@ class Diffusion:
 
     def losses(
         self,
-        network: nn.Module,
+        network: Callable[..., Tensor],
         x0: Tensor,
         z: Tensor | None,
         generator: torch.Generator,

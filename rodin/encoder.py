@@ -196,10 +196,23 @@ class Encoder(nn.Module):
         Returns:
             [B, 512] of unit length.
         """
+        return self.encode_text_tokens(texts)[2]
+
+    def encode_text_tokens(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """What captions say, token by token and as a whole; cut off as by `encode_texts`.
+
+        Returns:
+            hidden states [B, T, W] of the text transformer, padded to the longest caption,
+            mask [B, T], True where there is a token, both special ones included,
+            latents [B, 512] of unit length.
+        """
         if not texts:
-            return self.mean.new_zeros(0, LATENT_DIM)
+            hidden = self.mean.new_zeros(0, 1, self.model.config.text_config.hidden_size)
+            return hidden, hidden[..., 0].bool(), self.mean.new_zeros(0, LATENT_DIM)
         tokens = self.tokenize(texts)
-        return F.normalize(self.model.get_text_features(**tokens).pooler_output, dim=-1)
+        output = self.model.get_text_features(**tokens)
+        mask = tokens["attention_mask"].bool()
+        return output.last_hidden_state, mask, F.normalize(output.pooler_output, dim=-1)
 
     def tokenize(self, texts: list[str]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` [B, T] of captions, padded to the longest."""

@@ -1,0 +1,120 @@
+"""Train the latent prior: the latents of frontal images and their captions to `RUN/prior` (Rodin, Sec. 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from math import sqrt
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rodin.denoiser import check_denoiser, save_denoiser
+from rodin.diffusion import Diffusion, DiffusionConfig
+from rodin.encoder import Encoder
+from rodin.errors import UserError
+from rodin.prior import Prior, PriorConfig, TextCondition
+from rodin.store import read_shards
+from rodin.train.base import ENCODED_AT_ONCE
+from rodin.train.loop import LoopConfig, process_state, run_loop
+
+DALLE2 = DiffusionConfig(prediction="sample", schedule="cosine")  # z_0 and the cosine schedule, as in its Table 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriorTraining:
+    """The latent prior and how it is trained.
+
+    Args:
+        network: its text_width must be that of the encoder's text transformer.
+        diffusion: the schedule and the prediction.
+        loop: how to train.
+        text_dropout: probability that a caption is left out, which makes guidance and draws from nothing possible.
+    """
+
+    network: PriorConfig
+    diffusion: DiffusionConfig = field(default_factory=lambda: DALLE2)
+    loop: LoopConfig
+    text_dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.diffusion.learned_variance:
+            raise ValueError("diffusion: the prior learns no variance; set learned_variance to false")
+        if not 0.0 <= self.text_dropout <= 1.0:
+            raise ValueError(f"text_dropout must be a probability in [0, 1], got {self.text_dropout}")
+
+
+def train_prior(run: Path, config: PriorTraining) -> None:
+    """Train the prior of a run folder; a finished one is left as it is, an unfinished one goes on.
+
+    Each time a subject is drawn, one of its captions is. Subjects without one are trained on without text.
+
+    Args:
+        run: reads `planes/` (frontal images and captions) and `encoder/`; writes `prior/` and, while training,
+            `prior.training/`.
+        config: what to train, and how.
+
+    Raises:
+        UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
+    """
+    run = Path(run)
+    output = run / "prior"
+    state = process_state()
+    loop = config.loop
+    if output.exists():
+        check_denoiser(output, config.network, config.diffusion)
+        state.print(f"prior: {output} is trained already; delete it to train anew")
+        return
+
+    encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
+    if (width := encoder.model.config.text_config.hidden_size) != config.network.text_width:
+        raise UserError(
+            f"{run / 'encoder'}: text tokens are {width} wide, the prior is for text_width {config.network.text_width}"
+        )
+    latents, captions = load_latents(run, encoder, state.process_index, state.num_processes)
+    if latents.shape[1] != config.network.latent_dim:
+        raise UserError(
+            f"{run / 'encoder'}: latents have {latents.shape[1]} numbers, the prior is for {config.network.latent_dim}"
+        )
+    planes = latents[:, None, :, None, None] * sqrt(config.network.latent_dim)
+    noising = Diffusion(config.diffusion, state.device)
+
+    def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        kind = {"generator": generator, "device": state.device}
+        chosen = torch.randint(len(planes), (loop.batch_size,), **kind)  # type: ignore[call-overload]
+        which, dropped = torch.rand(2, loop.batch_size, **kind)  # type: ignore[call-overload]
+        texts = draw_captions([captions[index] for index in chosen.tolist()], which)
+        spoken = torch.tensor([bool(text) for text in texts], device=state.device)
+        condition = TextCondition(*encoder.encode_text_tokens(texts)).only(spoken & (dropped >= config.text_dropout))
+        return noising.losses(lambda x, t, *_: network(x, t, condition), planes[chosen], None, generator)
+
+    torch.manual_seed(loop.seed)
+    average = run_loop(Prior(config.network), loss, loop, run / "prior.training", "prior", asdict(config))
+    if state.is_main_process:
+        save_denoiser(average, config.diffusion, output)  # type: ignore[arg-type]
+    state.wait_for_everyone()
+
+
+def draw_captions(captions: list[tuple[str, ...]], which: Tensor) -> list[str]:
+    """One caption of each of B subjects, "" of those without, by `which` [B] uniform in [0, 1)."""
+    picked = zip(captions, which.tolist(), strict=True)
+    return [some[int(place * len(some))].strip() if some else "" for some, place in picked]
+
+
+@torch.no_grad()
+def load_latents(run: Path, encoder: Encoder, rank: int, ranks: int) -> tuple[Tensor, list[tuple[str, ...]]]:
+    """This rank's share of the subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions.
+
+    Raises:
+        UserError: the planes are missing or damaged, or there are fewer subjects than ranks.
+    """
+    latents: list[Tensor] = []
+    captions: list[tuple[str, ...]] = []
+    share = islice(read_shards(run / "planes"), rank, None, ranks)
+    while subjects := list(islice(share, ENCODED_AT_ONCE)):
+        latents.append(encoder.encode_images(torch.stack([s.frontal for s in subjects]).to(encoder.mean.device)))
+        captions += [s.captions for s in subjects]
+    if not latents:
+        raise UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")
+    return torch.cat(latents).float(), captions
