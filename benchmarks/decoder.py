@@ -15,15 +15,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from fit import FIT, SHARED
-from tqdm import tqdm
+from fit import FIT, SHARED, fit_unseen
 
 from rodin import triplane
-from rodin.dataset import list_subjects, load_subject
+from rodin.dataset import list_subjects
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.fit.planes import fit_planes, judge
-from rodin.fit.scene import prepare
-from rodin.fit.shared import learn_decoder
+from rodin.fit.planes import judge
 
 SAMPLES, ROUNDS = 20_000, 15
 CONFIGS = {
@@ -53,14 +50,8 @@ def step_seconds() -> dict[str, float]:
 
 def held_out_psnr(config: DecoderConfig, folders: list[Path], label: str) -> float:
     """Mean PSNR in dB over the subjects after the decoder's own."""
-    own = folders[: SHARED.subjects]
-    scenes = [prepare(load_subject(f, FIT.image_size), FIT.samples, FIT.held_out)[0] for f in own]
-    decoder, start = learn_decoder(scenes, config, SHARED, FIT, 0, lambda _loss: None)
-    psnr = []
-    for folder in tqdm(folders[SHARED.subjects :], desc=label, leave=False):
-        scene, held_out = prepare(load_subject(folder, FIT.image_size), FIT.samples, FIT.held_out)
-        psnr.append(judge(fit_planes(scene, decoder, start, FIT, seed=0), decoder, held_out)[0])
-    return statistics.mean(psnr)
+    fits = fit_unseen(folders, config, FIT, label)
+    return statistics.mean(judge(planes, decoder, held_out)[0] for planes, decoder, held_out, _ in fits)
 
 
 def main() -> None:

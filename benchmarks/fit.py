@@ -11,36 +11,44 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from rodin import triplane
 from rodin.dataset import list_subjects, load_subject
+from rodin.decoder import Decoder, DecoderConfig
 from rodin.fit.planes import FitConfig, fit_planes, judge
-from rodin.fit.scene import prepare
+from rodin.fit.scene import HeldOut, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
 from rodin.presets import mini
 
-DECODER_SUBJECTS = 8
 FIT = FitConfig(plane_size=64, image_size=64, samples=64, steps=300, rays=1024, learning_rate=0.15, held_out=4)
-SHARED = SharedConfig(subjects=DECODER_SUBJECTS, common_steps=80, steps=400)
+SHARED = SharedConfig(subjects=8, common_steps=80, steps=400)
+
+
+def fit_unseen(
+    folders: list[Path], config: DecoderConfig, fit: FitConfig, label: str
+) -> Iterator[tuple[Tensor, Decoder, HeldOut, float]]:
+    """Learn a decoder on the first subjects; of each other one the planes, decoder, held-out views, CPU-seconds."""
+    own = folders[: SHARED.subjects]
+    scenes = [prepare(load_subject(f, fit.image_size), fit.samples, fit.held_out)[0] for f in own]
+    decoder, start = learn_decoder(scenes, config, SHARED, fit, 0, lambda _loss: None)
+    for folder in tqdm(folders[SHARED.subjects :], desc=label, leave=False):
+        began = time.process_time()
+        scene, held_out = prepare(load_subject(folder, fit.image_size), fit.samples, fit.held_out)
+        planes = fit_planes(scene, decoder, start, fit, seed=0)
+        yield planes, decoder, held_out, time.process_time() - began
 
 
 def measure(folders: list[Path], fit: FitConfig, label: str) -> tuple[float, ...]:
     """Mean PSNR, worst PSNR, mean SSIM, mean PSNR of halved planes (dB), mean CPU-seconds a subject."""
-    scenes = [
-        prepare(load_subject(f, fit.image_size), fit.samples, fit.held_out)[0] for f in folders[:DECODER_SUBJECTS]
-    ]
-    decoder, start = learn_decoder(scenes, mini().fitting.decoder, SHARED, fit, 0, lambda _loss: None)
     rows = []
-    for folder in tqdm(folders[DECODER_SUBJECTS:], desc=label, leave=False):
-        began = time.process_time()
-        scene, held_out = prepare(load_subject(folder, fit.image_size), fit.samples, fit.held_out)
-        planes = fit_planes(scene, decoder, start, fit, seed=0)
-        seconds = time.process_time() - began
+    for planes, decoder, held_out, seconds in fit_unseen(folders, mini().fitting.decoder, fit, label):
         psnr, ssim = judge(planes, decoder, held_out)
         half = fit.plane_size // 2
         halved, _ = judge(triplane.resize(planes, half, half), decoder, held_out)
@@ -56,8 +64,8 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, default=12, help="how many subjects are fitted and judged")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    folders = list_subjects(arguments.data)[: DECODER_SUBJECTS + arguments.subjects]
-    print(f"{len(folders) - DECODER_SUBJECTS} subjects of {arguments.data}, 64x64, planes 3x16x64x64, one thread")
+    folders = list_subjects(arguments.data)[: SHARED.subjects + arguments.subjects]
+    print(f"{len(folders) - SHARED.subjects} subjects of {arguments.data}, 64x64, planes 3x16x64x64, one thread")
     print("random rescaling    PSNR  worst   SSIM   halved    lost   CPU-s a subject")
     for label, fit in (("with", FIT), ("without", replace(FIT, rescale=0.0))):
         psnr, worst, ssim, halved, seconds = measure(folders, fit, label)

@@ -1,4 +1,4 @@
-"""A contact sheet of drawn avatars: each from the front, the side and the back, after the portrait that it follows."""
+"""Pictures of several avatars: a contact sheet, each from the front, the side and the back, and a strip."""
 
 from __future__ import annotations
 
@@ -37,3 +37,8 @@ def contact_sheet(avatars: list[Avatar], portrait: Tensor | None = None, size: i
         top, left = (GAP + (index // columns) * (height + GAP), GAP + (index % columns) * (width + GAP))
         sheet[top : top + height, left : left + width] = card
     return sheet.clamp(0, 1)
+
+
+def strip(images: list[Tensor]) -> Tensor:
+    """Straight RGBA pictures [S, S, 4] of one size, side by side: [S, n S, 3] in [0, 1]."""
+    return torch.cat([over(image, torch.tensor(BACKGROUND)) for image in images], dim=1).clamp(0, 1)

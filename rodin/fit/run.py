@@ -98,11 +98,6 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
     fit = config.planes
     with tqdm(chosen, desc="decoder: loading views", leave=False) as loading:
         scenes = [prepare(load_subject(folders[k], fit.image_size), fit.samples, fit.held_out)[0] for k in loading]
-    for index, scene in zip(chosen, scenes, strict=True):
-        if not len(scene.rays):
-            raise UserError(
-                f"{folders[index]}: no view sees matter in the unit box; check the images' alpha and cameras"
-            )
     with tqdm(total=config.shared.common_steps + config.shared.steps, desc="decoder") as bar:
 
         def report(loss: float) -> None:
@@ -167,8 +162,6 @@ def fit_subject(
 ) -> FittedSubject:
     """Fit and judge one subject."""
     scene, held_out = prepare(subject, config.samples, config.held_out)
-    if not len(scene.rays):
-        raise UserError(f"{subject.folder}: no view sees matter in the unit box; check the images' alpha and cameras")
     planes = fit_planes(scene, decoder, start, config, seed)
     psnr, ssim = judge(planes, decoder, held_out)
     frontal = subject.images[subject.frontal]

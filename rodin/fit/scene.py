@@ -11,6 +11,7 @@ from torch import Tensor
 from rodin.camera import Camera
 from rodin.dataset import MultiView, split_views
 from rodin.decoder import Decoder
+from rodin.errors import UserError
 from rodin.render import RAYS_PER_CHUNK, Occupancy, Rays, camera_rays, occupied_bins, render_rays
 
 OPAQUE = 0.995  # accumulated alpha behind which nothing is seen
@@ -80,6 +81,9 @@ def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, Hel
     Args:
         samples: bins a ray.
         held_out: number of views kept for judging the fit.
+
+    Raises:
+        UserError: there is no matter to fit.
     """
     train, test = split_views(len(subject.images), held_out, frontal=subject.frontal)
     images, camera = subject.images[train], subject.camera[train]
@@ -89,6 +93,8 @@ def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, Hel
     bins = occupied_bins(rays, samples, hull)
     # Rays that miss the hull render as nothing whatever the planes are: they would teach nothing.
     useful = bins.any(dim=1).nonzero()[:, 0]
+    if not len(useful):
+        raise UserError(f"{subject.folder}: no view sees matter in the unit box; check the images' alpha and cameras")
     targets = torch.cat([flat[:, :3] * flat[:, 3:], flat[:, 3:]], dim=1)
     scene = Scene(rays[useful], targets[useful], bins[useful], hull)
     return scene, HeldOut(subject.camera[test], subject.images[test])
