@@ -36,7 +36,7 @@ _DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 _PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "OPENCV", "RADIAL", "SIMPLE_RADIAL")
 _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
-_DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError)
+DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,8 @@ def read_image(path: Path) -> Tensor:
     Raises:
         UserError: the file is missing, cut off, no image, too large, or of a colour space that is not supported.
     """
-    with _open_image(path) as image:
-        return _decode(image, path)
+    with open_image(path) as image:
+        return decode_image(image, path)
 
 
 def _transforms_path(folder: Path) -> Path | None:
@@ -185,14 +185,21 @@ def _area_weights(old: int, new: int) -> Tensor:
 # ---- images
 
 
-def _open_image(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
+    """Open an image file without decoding its pixels; what is too large is refused by its header.
+
+    Raises:
+        UserError: the file is missing, no image, or too large.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, at a lower limit
             image = Image.open(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such image; put it there or mend file_path") from error
-    except _DECODE_ERRORS as error:
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path}: the image is too large; scale it to {MAX_PIXELS} pixels") from error
+    except DECODE_ERRORS as error:
         raise UserError(f"{path}: cannot be read as an image ({_one_line(error)}); write it again") from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
@@ -200,7 +207,12 @@ def _open_image(path: Path) -> Image.Image:
     return image
 
 
-def _decode(image: Image.Image, path: Path) -> Tensor:
+def decode_image(image: Image.Image, path: Path | str) -> Tensor:
+    """[H, W, 4] as `read_image` gives it; `path` names the image in errors.
+
+    Raises:
+        UserError: the image is cut off, or of a colour space that is not supported.
+    """
     mode = image.mode
     if mode not in _EIGHT_BIT_MODES + _SIXTEEN_BIT_MODES:
         raise UserError(f"{path}: pixel format {mode} is not supported; save it as 8-bit RGBA or RGB")
@@ -209,7 +221,7 @@ def _decode(image: Image.Image, path: Path) -> Tensor:
             grey = torch.from_numpy(np.asarray(image).astype(np.float32) / 65535.0)
             return torch.stack([grey, grey, grey, torch.ones_like(grey)], dim=-1)
         return torch.from_numpy(np.array(image.convert("RGBA"))).float() / 255.0
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise UserError(f"{path}: damaged or cut off ({_one_line(error)}); write it again") from error
 
 
@@ -223,7 +235,7 @@ def _load_images(
     first: tuple[int, int] | None = None
     for index, frame in enumerate(frames):
         path = _image_path(frame, folder, f"{transforms}: frame {index}")
-        with _open_image(path) as image:
+        with open_image(path) as image:
             found = (image.width, image.height)
             declared = tuple(_number(frame, document, key, transforms, index) or found[i] for i, key in enumerate("wh"))
             if declared != found:
@@ -239,7 +251,7 @@ def _load_images(
                 )
             if size is not None and size > min(found):
                 raise UserError(f"{path}: is {found[0]} x {found[1]} pixels; ask for size {min(found)} or less")
-            pixels = _decode(image, path)
+            pixels = decode_image(image, path)
         frame["w"], frame["h"] = found
         images.append(pixels if size is None else area_resize(pixels, size, size))
     return torch.stack(images)
