@@ -38,7 +38,7 @@ class DiffusionConfig:
         learned_variance: the network also gives the variance of each step, trained by the variational bound.
         schedule: how noise grows. "linear": log-SNR falls linearly, as in the paper; "cosine": Nichol & Dhariwal's;
             "shifted": RodinHD's, whose stronger noise suits planes, since they are more redundant than images.
-        train_steps: T.
+        train_steps: T. 1 leaves nothing but noise to see: a plain decoder of z, the paper's auto-encoder baseline.
         zero_terminal_snr: the last step is pure noise (Lin et al. 2024).
         min_snr_gamma: a prediction's weight in x_0 terms is min(SNR, gamma) (Hang et al. 2023); 0 = plain L_simple.
     """
@@ -54,14 +54,20 @@ class DiffusionConfig:
         for name, choices in (("prediction", get_args(Prediction)), ("schedule", get_args(Schedule))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        if self.train_steps < 2:
-            raise ValueError(f"train_steps must be at least 2, got {self.train_steps}")
+        if self.train_steps < 1:
+            raise ValueError(f"train_steps must be at least 1, got {self.train_steps}")
         if self.min_snr_gamma < 0:
             raise ValueError(f"min_snr_gamma must be positive, or 0 for off, got {self.min_snr_gamma}")
         if self.prediction == "epsilon" and self.zero_terminal_snr:
             raise ValueError(
                 "prediction 'epsilon' says nothing about x_0 at zero_terminal_snr: predict 'v_prediction' or 'sample', "
                 "or set zero_terminal_snr to false"
+            )
+        plain = self.prediction == "sample" and self.zero_terminal_snr
+        if self.train_steps == 1 and not (plain and not self.learned_variance and not self.min_snr_gamma):
+            raise ValueError(
+                "train_steps 1 sees pure noise alone: it needs prediction 'sample', zero_terminal_snr, "
+                "no learned_variance and min_snr_gamma 0"
             )
 
 
@@ -72,6 +78,8 @@ def noise_schedule(config: DiffusionConfig) -> Tensor:
     to 0.02 over 1000 steps): abar from 0.9999 to 4.04e-5. "shifted" is cos^6 over the last 8/10 of the quarter wave.
     """
     steps = config.train_steps
+    if steps == 1:
+        return torch.ones(1, dtype=torch.float64)  # abar 0: noise alone
     time = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
     if config.schedule == "linear":
         first, last = math.log(0.9999 / 1e-4), math.log(4.04e-5)  # log-SNR; 1 - abar is 1 at the end
@@ -105,7 +113,7 @@ class Diffusion:
         abar = (1 - betas).cumprod(0)
         before = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])  # abar_{t-1}
         variance = betas * (1 - before) / (1 - abar)
-        variance[0] = variance[1]  # q(x_{-1} | x_0) is a point: take the next step's (Nichol & Dhariwal)
+        variance[0] = variance[:2][-1]  # q(x_{-1} | x_0) is a point: take the next step's (Nichol & Dhariwal)
         self.abar = abar.float().to(device)
         # q(x_{t-1} | x_t, x_0) = N(clean x_0 + noisy x_t, variance) (DDPM, Eq. 6 and 7)
         self.posterior_clean = (before.sqrt() * betas / (1 - abar)).float().to(device)

@@ -397,6 +397,30 @@ def test_scale_one_is_a_single_pass() -> None:
     assert calls == [2]
 
 
+# ---- one step: the auto-encoder baseline
+
+
+@pytest.mark.parametrize("kind", ["ancestral", "ddim", "dpm++"])
+def test_one_step_is_a_plain_decoder_of_z(kind: str) -> None:
+    """Trained on noise that says nothing of x_0, a network that knows x_0 from z alone has no loss, and every sampler
+    gives what the network says, whatever the noise."""
+    settings = config("sample", train_steps=1)
+    x0 = planes(2, 3, 2, 4, 4)
+    seen: list[Tensor] = []
+
+    class Decoder(torch.nn.Module):
+        def forward(self, x: Tensor, t: Tensor, z: Tensor | None, low_res: Tensor | None) -> Tensor:
+            seen.append(x)
+            return x0
+
+    losses = Diffusion(settings).losses(Decoder(), x0, None, torch.Generator().manual_seed(0))
+    assert float(losses["loss"]) == 0.0
+    Diffusion(settings).losses(Decoder(), 100 * x0, None, torch.Generator().manual_seed(0))
+    assert torch.equal(seen[0], seen[1])  # what it saw is the noise, whatever x_0
+    drawn = draw(lambda x, t: x0, make_scheduler(settings, kind), (3, 2, 4, 4), generators(2), 1)  # type: ignore[arg-type]
+    assert torch.allclose(drawn, x0)
+
+
 # ---- what cannot work says so
 
 
@@ -406,7 +430,10 @@ def test_scale_one_is_a_single_pass() -> None:
         ({"prediction": "epsilon", "zero_terminal_snr": True}, "zero_terminal_snr"),
         ({"prediction": "noise"}, "prediction"),
         ({"schedule": "cosine6"}, "schedule"),
-        ({"train_steps": 1}, "train_steps"),
+        ({"train_steps": 0}, "train_steps"),
+        ({"train_steps": 1}, "train_steps 1"),
+        ({"train_steps": 1, "prediction": "sample", "zero_terminal_snr": False}, "train_steps 1"),
+        ({"train_steps": 1, "prediction": "sample", "min_snr_gamma": 5.0}, "train_steps 1"),
         ({"min_snr_gamma": -1.0}, "min_snr_gamma"),
     ],
 )
