@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rodin.synth.recipe import AvatarRecipe, Traits
+import re
+
+from rodin.synth.recipe import AvatarRecipe
 
 #: Beyond this standard score a trait is visible enough to be named.
 NAMED = 1.1
@@ -16,7 +18,7 @@ _HAIR_PHRASES = {
     "side-parted": "side-parted {color} hair",
     "quiff": "a {color} quiff",
     "curly": "short curly {color} hair",
-    "afro": "{article} {color} afro",
+    "afro": "a {color} afro",
     "mohawk": "a {color} mohawk",
     "bob": "a {color} bob",
     "long straight": "long straight {color} hair",
@@ -34,9 +36,18 @@ _EXPRESSION_PHRASES = {
     "sad": "looking sad",
     "surprised": "looking surprised",
 }
+#: By the signs of length and width, each 0 where it is not worth a word.
+_NOSE_PHRASES = {
+    (-1, -1): "a small narrow nose",
+    (-1, 0): "a small nose",
+    (-1, 1): "a short wide nose",
+    (0, -1): "a narrow nose",
+    (0, 1): "a wide nose",
+    (1, -1): "a long narrow nose",
+    (1, 0): "a big nose",
+    (1, 1): "a big wide nose",
+}
 _TRAIT_PHRASES = {
-    "nose_length": ("a small nose", "a big nose"),
-    "nose_width": ("a narrow nose", "a wide nose"),
     "lip_fullness": ("thin lips", "full lips"),
     "eye_size": ("small eyes", "large eyes"),
     "brow_thickness": ("thin eyebrows", "thick eyebrows"),
@@ -48,32 +59,35 @@ _TRAIT_PHRASES = {
 _COVERS_EARS = ("bob", "long straight", "long wavy", "long curly", "afro", "curly")
 
 
-def article(word: str) -> str:
-    """'a' or 'an'."""
-    return "an" if word[0].lower() in "aeiou" else "a"
+def mend_articles(text: str) -> str:
+    """'an' before every vowel that 'a' stands before; no word in use is spelt and spoken differently."""
+    return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
 
 
-def trait_phrases(traits: Traits, *, hidden: frozenset[str] = frozenset()) -> list[str]:
-    """The traits far enough from the mean to be named, in a fixed order."""
-    phrases = []
+def trait_phrases(recipe: AvatarRecipe) -> list[str]:
+    """The traits that show and are far enough from the mean to be named, in a fixed order."""
+    traits, hidden = recipe.traits, _hidden_traits(recipe)
+    nose = _NOSE_PHRASES.get((_sign(traits.nose_length), _sign(traits.nose_width)))
+    phrases = [nose] if nose else []
     for name, (low, high) in _TRAIT_PHRASES.items():
-        score = getattr(traits, name)
-        if name not in hidden and abs(score) >= NAMED:
-            phrases.append(high if score > 0 else low)
+        if name not in hidden and (sign := _sign(getattr(traits, name))):
+            phrases.append(high if sign > 0 else low)
     return phrases
 
 
-def hair_phrase(recipe: AvatarRecipe) -> str:
+def _sign(score: float) -> int:
+    """-1 or 1 where a standard score is worth a word, else 0."""
+    return 0 if abs(score) < NAMED else 1 if score > 0 else -1
+
+
+def _hair_phrase(recipe: AvatarRecipe) -> str:
     """The hair in words, with its fringe."""
-    color = (
-        f"{recipe.hair_color}-dyed" if recipe.hair_color in ("pink", "blue", "green", "purple") else recipe.hair_color
-    )
-    phrase = _HAIR_PHRASES[recipe.hair].format(color=color, article=article(color))
-    phrase = phrase.replace("a auburn", "an auburn")
-    return phrase + (" with a fringe" if recipe.fringe else "")
+    dyed = recipe.hair_color in ("pink", "blue", "green", "purple")
+    color = f"{recipe.hair_color}-dyed" if dyed else recipe.hair_color
+    return _HAIR_PHRASES[recipe.hair].format(color=color) + (" with a fringe" if recipe.fringe else "")
 
 
-def hidden_traits(recipe: AvatarRecipe) -> frozenset[str]:
+def _hidden_traits(recipe: AvatarRecipe) -> frozenset[str]:
     """Traits that hair or glasses cover, which the caption therefore leaves out."""
     hidden: set[str] = set()
     if recipe.hair in _COVERS_EARS or recipe.hat == "beanie":
@@ -94,23 +108,22 @@ def hidden_traits(recipe: AvatarRecipe) -> frozenset[str]:
 
 def make_caption(recipe: AvatarRecipe) -> str:
     """One phrase that names every visible attribute of the avatar."""
-    face = f"{article(recipe.face_shape)} {recipe.face_shape} face"
-    items = [hair_phrase(recipe)]
+    items = [_hair_phrase(recipe)]
     if recipe.glasses != "sunglasses":
         items.append(f"{recipe.eyes} eyes")
-    items += trait_phrases(recipe.traits, hidden=hidden_traits(recipe))
+    items += trait_phrases(recipe)
     if recipe.freckles:
         items.append("freckles")
     if recipe.beard == "stubble":
         items.append("stubble")
     elif recipe.beard != "none":
-        items.append(f"{article(recipe.hair_color)} {recipe.hair_color} {recipe.beard}")
+        items.append(f"a {recipe.hair_color} {recipe.beard}")
     if recipe.glasses != "none":
         items.append(f"{recipe.glasses_color} {recipe.glasses}")
     if recipe.earrings:
         items.append("earrings")
-    wearing = f"wearing {article(recipe.top_color)} {recipe.top_color} {recipe.top}"
+    wearing = f"wearing a {recipe.top_color} {recipe.top}"
     if recipe.hat != "none":
-        wearing += f" and {article(recipe.hat_color)} {recipe.hat_color} {recipe.hat}"
-    subject = f"{article(recipe.age)} {recipe.age} {recipe.sex} with {face}, {recipe.skin} skin, {', '.join(items)}"
-    return f"{subject}, {wearing}, {_EXPRESSION_PHRASES[recipe.expression]}"
+        wearing += f" and a {recipe.hat_color} {recipe.hat}"
+    subject = f"a {recipe.age} {recipe.sex} with a {recipe.face_shape} face, {recipe.skin} skin, {', '.join(items)}"
+    return mend_articles(f"{subject}, {wearing}, {_EXPRESSION_PHRASES[recipe.expression]}")

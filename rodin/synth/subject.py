@@ -1,7 +1,7 @@
 """One subject on disk: `NNNNN/000.webp ...` and, last of all, `NNNNN/transforms.json`.
 
-The format is NeRF-synthetic with extras (caption, attributes, frontal, aabb, seed, generator). Frames are straight
-(not premultiplied) sRGB RGBA. A folder without transforms.json is unfinished.
+The format is NeRF-synthetic with extras (caption, captions, attributes, frontal, aabb, seed, generator). Frames are
+straight (not premultiplied) sRGB RGBA. A folder without transforms.json is unfinished.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rodin.files import atomic_path, write_json
 from rodin.synth.cameras import BORDER, FOV, focal_length
 from rodin.synth.caption import make_caption
 from rodin.synth.mesh import Array
+from rodin.synth.paraphrase import paraphrases
 from rodin.synth.recipe import VERSION, AvatarRecipe
 
 QUALITY = 90
@@ -72,6 +73,7 @@ def write_transforms(folder: Path, recipe: AvatarRecipe, poses: Array, size: int
             "aabb": [[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]],
             "frontal": 0,
             "caption": make_caption(recipe),
+            "captions": paraphrases(recipe),
             "attributes": recipe.attributes(),
             "seed": recipe.seed,
             "index": recipe.index,

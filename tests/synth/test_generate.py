@@ -20,6 +20,7 @@ from rodin.errors import UserError
 from rodin.synth import SynthConfig, generate
 from rodin.synth.avatar import build_avatar, detail_for
 from rodin.synth.mesh import to_world
+from rodin.synth.paraphrase import paraphrases
 from rodin.synth.recipe import make_recipe
 from rodin.synth.subject import save_frame
 
@@ -60,6 +61,7 @@ def test_format(rendered: Path) -> None:
     assert data["seed"] == SEED
     assert data["generator"].startswith("rodin-synth")
     assert data["caption"].startswith(("a ", "an "))
+    assert data["captions"] == paraphrases(make_recipe(SEED, 0))
     assert data["attributes"]["hair"] == make_recipe(SEED, 0).hair
     assert [frame["file_path"] for frame in data["frames"]] == ["000.webp", "001.webp", "002.webp"]
     assert (rendered / "overview.png").is_file()

@@ -78,7 +78,10 @@ def test_visible_extremes_are_named(seed: int, index: int) -> None:
     recipe = make_recipe(seed, index)
     caption = make_caption(recipe)
     traits = recipe.traits
-    assert ("big nose" in caption) == (traits.nose_length >= NAMED)
+    assert bool(re.search(r"\b(big|long)( \w+)? nose", caption)) == (traits.nose_length >= NAMED)
+    assert bool(re.search(r"\b(small|short)( \w+)? nose", caption)) == (traits.nose_length <= -NAMED)
+    assert ("wide nose" in caption) == (traits.nose_width >= NAMED)
+    assert caption.count(" nose") <= 1
     assert ("full lips" in caption) == (traits.lip_fullness >= NAMED)
     assert ("thin lips" in caption) == (traits.lip_fullness <= -NAMED)
     if not recipe.fringe:

@@ -1,0 +1,397 @@
+"""The caption in other words: what people who never saw a caption may write of the same avatar.
+
+A paraphrase draws some of the recipe's attributes, a synonym for each, an order and a sentence pattern. It says nothing
+that the caption does not say, and nothing of what it leaves out. Some everyday words (ginger, goatee, spectacles, and
+elderly of a gentleman) are kept out on purpose: what a model makes of them shows whether it takes wordings that it
+never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rodin.synth.caption import mend_articles, trait_phrases
+from rodin.synth.recipe import AvatarRecipe
+
+COUNT = 8  # paraphrases of one subject
+
+SEX_SHARE = 0.85  # of paraphrases that name the sex: nearly every description does
+
+_NOUNS = {
+    "man": ("man", "man", "man", "guy", "gentleman", "male"),
+    "woman": ("woman", "woman", "woman", "lady", "female"),
+    "": ("person", "person", "character"),
+}
+_AGES = {
+    "young": ("young", "young", "youthful"),
+    "middle-aged": ("middle-aged", "middle-aged", "mature"),
+    "elderly": ("elderly", "old", "aged", "senior"),
+}
+_SKINS = {
+    "tan": ("tan", "tanned"),
+    "dark brown": ("dark brown", "dark"),
+    "deep brown": ("deep brown", "very dark"),
+}
+_HAIR_COLORS = {
+    "black": ("black", "black", "jet-black", "dark"),
+    "dark brown": ("dark brown", "dark-brown", "deep brown", "dark"),
+    "chestnut": ("chestnut", "chestnut-brown", "reddish brown"),
+    "auburn": ("auburn", "reddish-brown"),
+    "ginger": ("copper", "copper-red", "orange-red"),
+    "dark blond": ("dark blond", "dark blonde", "dirty blond"),
+    "blond": ("blond", "blonde", "golden", "fair"),
+    "platinum blond": ("platinum blond", "platinum", "very light blond", "pale blonde"),
+    "grey": ("grey", "gray"),
+    "white": ("white", "snow-white"),
+    "pink": ("pink", "pink-dyed", "bright pink"),
+    "blue": ("blue", "blue-dyed", "bright blue"),
+    "green": ("green", "green-dyed"),
+    "purple": ("purple", "purple-dyed", "violet"),
+    "red": ("red", "red-dyed", "bright red"),
+}
+_EYE_COLORS = {"grey": ("grey", "gray")}
+#: Wordings of a style; "{c}" is the colour and the space behind it, or nothing.
+_STYLES = {
+    "bald": ("a bald head", "no hair", "a completely bald head", "a hairless head"),
+    "buzz cut": ("a {c}buzz cut", "{c}hair in a buzz cut", "very short {c}hair", "closely cropped {c}hair"),
+    "short": ("short {c}hair", "{c}hair cut short"),
+    "pixie cut": ("a {c}pixie cut", "{c}hair in a pixie cut", "{c}hair cut short"),
+    "side-parted": ("side-parted {c}hair", "{c}hair with a side parting", "{c}hair parted on the side"),
+    "quiff": ("a {c}quiff", "{c}hair in a quiff", "{c}hair brushed up into a quiff"),
+    "curly": ("short curly {c}hair", "curly {c}hair", "short {c}curls"),
+    "afro": ("a {c}afro", "{c}hair in an afro"),
+    "mohawk": ("a {c}mohawk", "{c}hair in a mohawk"),
+    "bob": ("a {c}bob", "{c}hair cut in a bob", "a {c}bob cut"),
+    "long straight": ("long straight {c}hair", "straight {c}hair", "long {c}hair"),
+    "long wavy": ("long wavy {c}hair", "wavy {c}hair", "long {c}waves"),
+    "long curly": ("long curly {c}hair", "long {c}curls"),
+    "ponytail": ("{c}hair in a ponytail", "a {c}ponytail", "{c}hair tied back in a ponytail"),
+    "bun": ("{c}hair in a bun", "a {c}bun", "{c}hair tied up in a bun"),
+    "braids": ("{c}hair in two braids", "two {c}braids", "{c}braids", "{c}hair in plaits"),
+}
+_TRAITS = {
+    "a small nose": ("a small nose", "a little nose"),
+    "a big nose": ("a big nose", "a large nose"),
+    "a narrow nose": ("a narrow nose", "a thin nose"),
+    "a wide nose": ("a wide nose", "a broad nose"),
+    "a big wide nose": ("a big wide nose", "a large broad nose"),
+    "full lips": ("full lips", "plump lips"),
+    "large eyes": ("large", "big"),
+    "thick eyebrows": ("thick eyebrows", "bushy eyebrows", "heavy brows"),
+    "thin eyebrows": ("thin eyebrows", "fine eyebrows", "thin brows"),
+    "small ears": ("small ears", "little ears"),
+    "big ears": ("big ears", "large ears"),
+    "chubby cheeks": ("chubby cheeks", "full cheeks", "plump cheeks"),
+    "hollow cheeks": ("hollow cheeks", "sunken cheeks"),
+    "a slender neck": ("a slender neck", "a slim neck", "a thin neck"),
+    "a thick neck": ("a thick neck", "a broad neck"),
+}
+_BEARDS = {
+    "stubble": ("stubble", "a stubbly chin", "some stubble"),
+    "full beard": ("a {c}full beard", "a full {c}beard", "a {c}beard"),
+    "moustache": ("a {c}moustache", "a {c}mustache"),
+    "goatee": ("a {c}chin beard", "a small {c}beard on the chin", "a short {c}chin beard"),
+}
+_GLASSES = {
+    "round glasses": ("round {c}glasses", "{c}round glasses", "glasses with round {c}frames"),
+    "square glasses": ("square {c}glasses", "{c}square glasses", "glasses with square {c}frames"),
+    "cat-eye glasses": ("{c}cat-eye glasses", "glasses with {c}cat-eye frames"),
+    "sunglasses": ("{c}sunglasses", "a pair of {c}sunglasses", "{c}shades"),
+}
+_TOPS = {
+    "crew-neck sweater": ("crew-neck sweater", "sweater", "jumper", "pullover"),
+    "T-shirt": ("T-shirt", "T-shirt", "tee"),
+    "V-neck sweater": ("V-neck sweater", "V-neck", "sweater", "V-neck pullover"),
+    "turtleneck": ("turtleneck", "turtleneck sweater", "polo-neck sweater"),
+    "hoodie": ("hoodie", "hooded sweatshirt"),
+    "collared shirt": ("collared shirt", "shirt", "shirt with a collar"),
+}
+_HATS = {
+    "beanie": ("beanie", "beanie", "knitted cap"),
+    "baseball cap": ("baseball cap", "cap"),
+    "fedora": ("fedora", "hat", "felt hat"),
+    "sun hat": ("sun hat", "hat", "wide-brimmed hat"),
+}
+_CLOTH_COLORS = {
+    "burgundy": ("burgundy", "wine-red", "dark red"),
+    "mustard": ("mustard", "mustard-yellow"),
+    "olive": ("olive", "olive-green"),
+    "mint": ("mint", "mint-green", "pale green"),
+    "sky blue": ("sky blue", "light blue"),
+    "navy": ("navy", "navy blue", "dark blue"),
+    "lilac": ("lilac", "light purple"),
+    "grey": ("grey", "gray"),
+    "charcoal": ("charcoal", "dark grey"),
+    "cream": ("cream", "cream-coloured"),
+}
+#: An expression as adjective, as noun, as participle and as verb.
+_EXPRESSIONS = {
+    "neutral": (("calm",), ("a neutral expression", "a blank expression"), ("looking calm",), ("looks calm",)),
+    "smiling": (("smiling",), ("a smile",), ("smiling",), ("is smiling", "smiles")),
+    "grinning": (("grinning",), ("a broad grin", "a wide grin"), ("grinning", "grinning broadly"), ("is grinning",)),
+    "frowning": (("frowning",), ("a frown",), ("frowning",), ("is frowning", "frowns")),
+    "sad": (("sad",), ("a sad expression", "a sad look"), ("looking sad", "looking unhappy"), ("looks sad",)),
+    "surprised": (("surprised",), ("a surprised look",), ("looking surprised", "looking amazed"), ("looks surprised",)),
+}
+_ADJECTIVE, _NOUN, _PARTICIPLE, _VERB = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """What is left to chance."""
+
+    rng: np.random.Generator
+
+    def pick(self, options: Sequence[str]) -> str:
+        return options[int(self.rng.integers(len(options)))]
+
+    def synonym(self, table: Mapping[str, tuple[str, ...]], word: str) -> str:
+        return self.pick(table.get(word, (word,)))
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def shuffled(self, items: Sequence[str]) -> list[str]:
+        return [items[int(k)] for k in self.rng.permutation(len(items))]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Words:
+    """The attributes that one paraphrase names, in words.
+
+    Args:
+        noun: who it is, without article: "young red-haired woman", or "person" where no sex is named.
+        pronoun: "he", "she", or "" where the sex is left out.
+        features: what the avatar has, as noun phrases with their articles.
+        clothes: what it wears, as noun phrases with their articles.
+        expression: the recipe's, or "" where it is left out or said by the noun.
+    """
+
+    noun: str
+    pronoun: str
+    features: list[str]
+    clothes: list[str]
+    expression: str
+
+
+def paraphrases(recipe: AvatarRecipe, count: int = COUNT) -> list[str]:
+    """`count` different descriptions of the avatar, each of at least two attributes and at most all.
+
+    A larger count begins with the same ones as a smaller.
+    """
+    draws = _Draws(np.random.default_rng([recipe.seed, recipe.index, 2]))  # 0 and 1: the recipe and its geometry
+    found: dict[str, None] = {}  # a set that keeps the order
+    while len(found) < count:
+        words = _choose_words(recipe, draws)
+        pattern = _PATTERNS[int(draws.rng.integers(len(_PATTERNS)))]
+        found[mend_articles(pattern(words, draws))] = None
+    return list(found)
+
+
+# ---- attributes in words
+
+
+def _choose_words(recipe: AvatarRecipe, draws: _Draws) -> _Words:
+    """Leave attributes out, and find words for the others."""
+    features, clothes = _features(recipe, draws), _clothes(recipe, draws)
+    optional = ["age", "expression", *features, *clothes]
+    sex = recipe.sex if draws.chance(SEX_SHARE) else ""
+    fewest = 1 if sex else 2
+    kept = draws.shuffled(optional)[: int(draws.rng.integers(fewest, len(optional) + 1))]
+    adjectives = _adjectives(recipe, draws)
+    said = next((name for name in draws.shuffled(list(adjectives)) if name in kept and draws.chance(0.15)), "")
+    adjective = adjectives.get(said, "").replace(" ", "-")
+    kept = [name for name in kept if name != said]
+    noun = draws.pick(_NOUNS[sex])
+    age = draws.synonym(_AGES, recipe.age) if "age" in kept else ""
+    if (age, noun) == ("elderly", "gentleman"):
+        age = "old"
+    if not (sex or age or adjective) and draws.chance(0.5):
+        noun = "avatar"
+    described = (adjective, age, noun) if said == "expression" else (age, adjective, noun)
+    return _Words(
+        noun=" ".join(filter(None, described)),
+        pronoun={"man": "he", "woman": "she", "": ""}[sex],
+        features=[features[name] for name in kept if name in features],
+        clothes=[clothes[name] for name in kept if name in clothes],
+        expression=recipe.expression if "expression" in kept else "",
+    )
+
+
+def _features(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
+    """What shows of head and face, by name."""
+    traits = trait_phrases(recipe)
+    eye_size = next((phrase for phrase in traits if phrase.endswith(" eyes")), "")
+    skin = draws.synonym(_SKINS, recipe.skin)
+    features = {
+        "face": f"a {recipe.face_shape} face",
+        "skin": draws.pick((f"{skin} skin", f"{skin} skin", f"a {skin} complexion")),
+        "hair": _hair(recipe, draws),
+    }
+    if recipe.glasses != "sunglasses":
+        color = draws.synonym(_EYE_COLORS, recipe.eyes)
+        size = draws.synonym(_TRAITS, eye_size).removesuffix(" eyes")
+        features["eyes"] = draws.pick([f"{color} eyes", *([f"{size} {color} eyes", f"{size} eyes"] if size else [])])
+    features |= {phrase: draws.synonym(_TRAITS, phrase) for phrase in traits if phrase != eye_size}
+    if recipe.freckles:
+        features["freckles"] = draws.pick(("freckles", "a freckled face", "freckled cheeks"))
+    if recipe.beard != "none":
+        features["beard"] = _coloured(_BEARDS[recipe.beard], _HAIR_COLORS, recipe.hair_color, draws)
+    if recipe.glasses != "none":
+        glasses = _coloured(_GLASSES[recipe.glasses], {}, recipe.glasses_color, draws)
+        features["glasses"] = "glasses" if recipe.glasses != "sunglasses" and draws.chance(0.3) else glasses
+    if recipe.earrings:
+        features["earrings"] = draws.pick(("earrings", "a pair of earrings"))
+    return features
+
+
+def _clothes(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
+    """What is worn, by name."""
+    top = f"a {{c}}{draws.synonym(_TOPS, recipe.top)}"
+    clothes = {"top": _coloured((top,), _CLOTH_COLORS, recipe.top_color, draws)}
+    if recipe.hat != "none":
+        hat = f"a {{c}}{draws.synonym(_HATS, recipe.hat)}"
+        clothes["hat"] = _coloured((hat,), _CLOTH_COLORS, recipe.hat_color, draws)
+    return clothes
+
+
+def _hair(recipe: AvatarRecipe, draws: _Draws) -> str:
+    """Colour and style, or one of them, and perhaps the fringe."""
+    styles = _STYLES[recipe.hair]
+    if recipe.hair != "bald" and draws.chance(0.2):
+        return f"{draws.synonym(_HAIR_COLORS, recipe.hair_color)} hair"
+    hair = _coloured(styles, _HAIR_COLORS, recipe.hair_color, draws)
+    return hair + (draws.pick((" with a fringe", " with bangs", "")) if recipe.fringe else "")
+
+
+def _coloured(forms: Sequence[str], colors: Mapping[str, tuple[str, ...]], color: str, draws: _Draws) -> str:
+    """One of the forms, its "{c}" filled with a word for the colour, or left out."""
+    word = f"{draws.synonym(colors, color)} " if draws.chance(0.75) else ""
+    return draws.pick(forms).format(c=word)
+
+
+def _adjectives(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
+    """The attributes that an adjective before the noun can say, by name."""
+    hair = "bald" if recipe.hair == "bald" else f"{draws.synonym(_HAIR_COLORS, recipe.hair_color)}-haired"
+    adjectives = {"hair": hair, "skin": f"{recipe.skin}-skinned"}
+    if recipe.glasses != "sunglasses":
+        adjectives["eyes"] = f"{recipe.eyes}-eyed"
+    if recipe.freckles:
+        adjectives["freckles"] = "freckled"
+    adjectives["expression"] = draws.pick(_EXPRESSIONS[recipe.expression][_ADJECTIVE])
+    return adjectives
+
+
+# ---- sentence patterns
+
+
+def _join(items: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def _bare(phrase: str) -> str:
+    """A noun phrase without its article."""
+    return phrase.removeprefix("a ")
+
+
+def _qualifiers(words: _Words, draws: _Draws) -> list[str]:
+    """What follows the noun: "with ...", "wearing ...", "smiling"."""
+    features, result = list(words.features), []
+    forms = _EXPRESSIONS.get(words.expression)
+    if forms and draws.chance(0.5):
+        features.append(draws.pick(forms[_NOUN]))
+        forms = None
+    if features:
+        result.append(f"with {_join(features)}")
+    if words.clothes:
+        result.append(f"{draws.pick(('wearing', 'wearing', 'in'))} {_join(words.clothes)}")
+    if forms:
+        result.append(draws.pick(forms[_PARTICIPLE]))
+    return result
+
+
+def _clauses(words: _Words, draws: _Draws) -> list[str]:
+    """What the noun does: "has ...", "wears ...", "smiles"."""
+    result = []
+    if words.features:
+        result.append(f"has {_join(words.features)}")
+    if words.clothes:
+        result.append(f"{draws.pick(('wears', 'is wearing', 'is dressed in'))} {_join(words.clothes)}")
+    if words.expression:
+        result.append(draws.pick(_EXPRESSIONS[words.expression][_VERB]))
+    return result
+
+
+def _qualified(noun: str, qualifiers: Sequence[str]) -> str:
+    """The noun and what follows it; only a participle wants a comma right behind the noun."""
+    if not qualifiers:
+        return f"a {noun}"
+    link = " " if qualifiers[0].startswith(("with ", "wearing ", "in ")) else ", "
+    return f"a {noun}{link}{', '.join(qualifiers)}"
+
+
+def _sentence_case(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _phrase(words: _Words, draws: _Draws) -> str:
+    """A young woman with red hair, wearing a blue shirt, smiling."""
+    return _qualified(words.noun, _qualifiers(words, draws))
+
+
+def _bare_phrase(words: _Words, draws: _Draws) -> str:
+    """Young woman with red hair, in a blue shirt."""
+    return _bare(_phrase(words, draws))
+
+
+def _portrait(words: _Words, draws: _Draws) -> str:
+    """A portrait of a young woman with red hair."""
+    kinds = ("a portrait of ", "portrait of ", "a picture of ", "an avatar of ", "a 3D avatar of ", "a bust of ")
+    return ("" if words.noun == "avatar" else draws.pick(kinds)) + _phrase(words, draws)
+
+
+def _list(words: _Words, draws: _Draws) -> str:
+    """Young woman, red hair, blue shirt, smiling."""
+    items = [_bare(phrase) for phrase in (*words.features, *words.clothes)]
+    if words.expression:
+        forms = _EXPRESSIONS[words.expression]
+        items.append(_bare(draws.pick((*forms[_NOUN], *forms[_PARTICIPLE]))))
+    items = draws.shuffled(items)
+    items.insert(0 if draws.chance(0.7) else len(items), words.noun)
+    return ", ".join(items)
+
+
+def _inverted(words: _Words, draws: _Draws) -> str:
+    """Wearing a blue shirt, a young woman with red hair."""
+    qualifiers = draws.shuffled(_qualifiers(words, draws))
+    return ", ".join([*qualifiers[:1], _qualified(words.noun, qualifiers[1:])])
+
+
+def _sentence(words: _Words, draws: _Draws) -> str:
+    """This young woman has red hair and is smiling."""
+    clauses = _clauses(words, draws)
+    return _sentence_case(
+        f"{draws.pick(('this', 'the'))} {words.noun} {_join(clauses)}" if clauses else f"this is a {words.noun}"
+    )
+
+
+def _sentences(words: _Words, draws: _Draws) -> str:
+    """This is a young woman. She has red hair. She wears a blue shirt and looks sad."""
+    clauses = _clauses(words, draws)
+    subject = words.pronoun or f"this {words.noun.split()[-1]}"
+    cut = int(draws.rng.integers(len(clauses))) if clauses else 0
+    said = [f"{subject} {_join(group)}" for group in (clauses[:cut], clauses[cut:]) if group]
+    return " ".join(_sentence_case(text) for text in [f"this is a {words.noun}", *said])
+
+
+def _relative(words: _Words, draws: _Draws) -> str:
+    """A young woman who has red hair and wears a blue shirt."""
+    clauses = _clauses(words, draws)
+    return f"a {words.noun}" + (f" who {_join(clauses)}" if clauses else "")
+
+
+_PATTERNS = (_phrase, _phrase, _bare_phrase, _portrait, _list, _list, _inverted, _sentence, _sentences, _relative)
