@@ -1,0 +1,48 @@
+"""What an evaluation draws and counts; the report prints every field."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationConfig:
+    """Numbers of an evaluation.
+
+    Args:
+        samples: avatars drawn from nothing, for the distances between distributions and the nearest neighbours.
+        views: pictures of each avatar and of each real subject: the frontal one and others of the front half.
+        image_size: side in pixels of all pictures that are compared; the data must have it.
+        prompts: held-out captions that avatars are drawn from; those of all held-out subjects if there are fewer.
+        photos: held-out portraits that are inverted; those of all held-out subjects if there are fewer.
+        fits: held-out subjects that planes are fitted to.
+        refine_steps: steps of render-guided inversion, after the encoder's.
+        guidance_scale: of everything that is drawn; the row "no guidance" has 1.
+        steps: of the base model's sampler.
+        seed: avatar k is drawn with seed + k.
+    """
+
+    samples: int = 48
+    views: int = 4
+    image_size: int = 64
+    prompts: int = 12
+    photos: int = 12
+    fits: int = 3
+    refine_steps: int = 40
+    guidance_scale: float = 1.5
+    steps: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("views", "image_size", "steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("samples", "prompts", "photos"):  # a spread needs two, and so does a choice among subjects
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
+        for name in ("fits", "refine_steps", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0 (0 = none), got {getattr(self, name)}")
+        if not (math.isfinite(self.guidance_scale) and self.guidance_scale > 0):
+            raise ValueError(f"guidance_scale must be above 0 (1 = no guidance), got {self.guidance_scale}")

@@ -1,0 +1,204 @@
+"""A report as a document: sections of text, tables, pictures and charts, written as HTML, as Markdown and as numbers.
+
+index.html     for the eye
+report.md      the same, for terminals and code hosts
+figures.json   every number
+*.png, *.svg   what the two show
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rodin.errors import UserError
+from rodin.files import atomic_path, write_json, write_text
+
+FIGURES_NAME = "figures.json"
+STYLE = """
+:root { --ink: #1d2126; --faint: #6b737c; --line: #d9dde1; --ground: #fbfbfa; --card: #ffffff; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e8ea; --faint: #98a1aa; --line: #363c43; --ground: #15181b; --card: #1d2125; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 62rem; padding: 3rem 1.5rem 6rem; background: var(--ground); color: var(--ink);
+  font: 16px/1.55 Charter, "Bitstream Charter", Georgia, "Times New Roman", serif; }
+h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .4rem; }
+h2 { font-size: 1.3rem; margin: 3.2rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line); }
+p { max-width: 44rem; margin: .6rem 0; }
+p.note, figcaption { color: var(--faint); font-size: .86rem; line-height: 1.4; }
+.wide { overflow-x: auto; margin: 1.2rem 0; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums lining-nums; }
+th, td { padding: .32rem .9rem .32rem 0; text-align: right; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { font-weight: 600; }
+thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; }
+table.protocol td { text-align: left; }
+table.protocol td:first-child { color: var(--faint); white-space: nowrap; }
+.gallery { display: grid; gap: 1.1rem 1.2rem; margin: 1.2rem 0;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--least)), 1fr)); }
+figure { margin: 0; }
+figure img { display: block; width: 100%; background: var(--card); border: 1px solid var(--line); border-radius: 4px; }
+figcaption { margin-top: .35rem; }
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A header and rows of as many cells; a note below. `protocol` sets it as a list of names and values."""
+
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    note: str = ""
+    protocol: bool = False
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.header):
+                raise ValueError(f"a row must have {len(self.header)} cells, got {row}")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels [H, W, 3] in [0, 1], or an SVG, to be written as `name`; a caption."""
+
+    name: str
+    content: Tensor | str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures side by side, as many as fit; none narrower than `width_rem` (a letter's height is 1 rem)."""
+
+    pictures: list[Picture]
+    width_rem: float = 60.0
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, and below it paragraphs, tables and pictures."""
+
+    title: str
+    blocks: Sequence[str | Table | Gallery]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Args:
+        summary: the paragraph under the title.
+        figures: every number of the report, as JSON values.
+    """
+
+    title: str
+    summary: str
+    sections: list[Section]
+    figures: dict[str, Any]
+
+    def write(self, out: Path) -> None:
+        """Write the report's folder, whole or not at all; an older report there is replaced.
+
+        Raises:
+            UserError: `out` holds something else, or cannot be written.
+        """
+        check_place(out)
+        pictures = [p for s in self.sections for b in s.blocks if isinstance(b, Gallery) for p in b.pictures]
+        names = [picture.name for picture in pictures]
+        assert len(set(names)) == len(names), names
+        with atomic_path(Path(out)) as folder:
+            folder.mkdir()
+            for picture in pictures:
+                _write_picture(folder / picture.name, picture.content)
+            write_text(folder / "index.html", self.html())
+            write_text(folder / "report.md", self.markdown())
+            write_json(folder / FIGURES_NAME, self.figures)
+
+    def html(self) -> str:
+        """The report as a page without scripts, its pictures beside it."""
+        body = [f"<h1>{_escaped(self.title)}</h1>", f"<p>{_escaped(self.summary)}</p>"]
+        for section in self.sections:
+            body.append(f"<h2>{_escaped(section.title)}</h2>")
+            body += [_block_html(block) for block in section.blocks]
+        head = (
+            '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{_escaped(self.title)}</title>\n<style>{STYLE}</style>"
+        )
+        content = "\n".join(body)
+        return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{content}\n</body>\n</html>\n'
+
+    def markdown(self) -> str:
+        """The report as Markdown, its pictures beside it."""
+        parts = [f"# {self.title}", self.summary]
+        for section in self.sections:
+            parts.append(f"## {section.title}")
+            for block in section.blocks:
+                if isinstance(block, str):
+                    parts.append(block)
+                elif isinstance(block, Table):
+                    lines = [block.header, ("---", *("---:" for _ in block.header[1:])), *block.rows]
+                    parts.append("\n".join("| " + " | ".join(map(_one_cell, cells)) + " |" for cells in lines))
+                    parts += [f"*{block.note}*"] if block.note else []
+                else:
+                    parts += [f"![{p.caption}]({p.name})\n\n{p.caption}" for p in block.pictures]
+        return "\n\n".join(parts) + "\n"
+
+
+def check_place(out: Path) -> None:
+    """Raise UserError if `out` holds anything but a report: writing would replace it."""
+    out = Path(out)
+    if out.is_dir() and any(out.iterdir()) and not (out / FIGURES_NAME).is_file():
+        raise UserError(f"{out}: holds other files than a report; choose another folder for it")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; choose a folder for the report")
+
+
+def _write_picture(path: Path, content: Tensor | str) -> None:
+    if isinstance(content, str):
+        write_text(path, content)
+        return
+    pixels = (content.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary)
+
+
+def _block_html(block: str | Table | Gallery) -> str:
+    if isinstance(block, str):
+        return f"<p>{_escaped(block)}</p>"
+    return _table_html(block) if isinstance(block, Table) else _gallery_html(block)
+
+
+def _table_html(table: Table) -> str:
+    def row(cells: tuple[str, ...], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{_escaped(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    body = "\n".join(row(cells, "td") for cells in table.rows)
+    head = "" if table.protocol else f"<thead>{row(table.header, 'th')}</thead>\n"
+    kind = ' class="protocol"' if table.protocol else ""
+    note = f'\n<p class="note">{_escaped(table.note)}</p>' if table.note else ""
+    return f'<div class="wide"><table{kind}>\n{head}<tbody>\n{body}\n</tbody></table></div>{note}'
+
+
+def _gallery_html(gallery: Gallery) -> str:
+    figures = "\n".join(
+        f'<figure><img src="{_escaped(p.name)}" alt="{_escaped(p.caption)}">'
+        f"<figcaption>{_escaped(p.caption)}</figcaption></figure>"
+        for p in gallery.pictures
+    )
+    return f'<div class="gallery" style="--least: {gallery.width_rem:g}rem">\n{figures}\n</div>'
+
+
+def _one_cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=True)

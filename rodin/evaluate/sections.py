@@ -1,0 +1,340 @@
+"""The words, tables and pictures of a report; see docs/evaluation.md for how each figure is taken."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from rodin.camera import orbit
+from rodin.evaluate.distribution import Distance
+from rodin.evaluate.document import Gallery, Picture, Report, Section, Table
+from rodin.evaluate.measure import Inversion, drawn_in_total
+from rodin.evaluate.pictures import histogram, strip
+from rodin.evaluate.results import Drawn, Results
+
+SHOWN_SAMPLES = 12
+SHOWN_ROWS = 12  # captions, portraits
+SHOWN_NEIGHBOURS = 8
+SHOWN_ABLATION = 8  # samples of each model
+ANGLES_DEG = (0.0, 45.0, 110.0, 180.0)
+CELL = 112  # pixels of a view in a picture
+
+
+def make_report(results: Results) -> Report:
+    """Put an evaluation into words."""
+    settings, main = results.settings, results.drawn[0]
+    text, _ = drawn_in_total(main.readings)
+    summary = (
+        f"{settings.samples} avatars drawn from nothing, {len(main.caption_pictures)} from captions and "
+        f"{len(main.inverted)} from portraits, held against {len(results.reality.held_out)} subjects that the model "
+        f"has never seen and the {len(results.reality.training)} that it was trained on. FID to the training set "
+        f"{main.distances.to_training.fid:.1f}, {main.distances.to_training.ratio:.2f} times that of real subjects; "
+        f"attributes of captions met {percent(text.accuracy)}; portraits found again "
+        f"{percent(main.inversion.held_out_top1)}; samples lie {results.neighbours.ratio:.2f} times as far from the "
+        "training set as held-out subjects do."
+    )
+    sections = [
+        protocol_section(results),
+        samples_section(results),
+        distribution_section(results),
+        text_section(results),
+        inversion_section(results),
+        neighbours_section(results),
+    ]
+    if results.fits:
+        sections.append(fits_section(results))
+    return Report("Evaluation", summary, sections, figures(results))
+
+
+def protocol_section(results: Results) -> Section:
+    """How the figures were taken."""
+    reality, settings = results.reality, results.settings
+    rows = [
+        ("model", results.model_hash[:16]),
+        ("training subjects", f"{len(reality.training)}, {results.data[0]}"),
+        ("held-out subjects", f"{len(reality.held_out)}, {results.data[1]}"),
+        *((name.replace("_", " "), f"{value:g}") for name, value in asdict(settings).items()),
+        ("features", "image latents of the model's encoder, length sqrt(512); pictures over white"),
+        ("cameras", "those of the real subjects, |azimuth| <= 60 degrees, the first frontal"),
+        ("FID, KID", "torchmetrics, in these features; KID is the mean over views, one picture a subject"),
+        ("pictures", "rendered at the image size, 128 samples a ray, without the refiner except where it is said"),
+        ("time", f"{results.seconds:.0f} s"),
+    ]
+    note = "No figure compares with one of another protocol, nor those of two encoders with one another."
+    return Section("Protocol", [Table(("", ""), rows, note, protocol=True)])
+
+
+def samples_section(results: Results) -> Section:
+    """Samples from all around."""
+    camera = orbit(list(ANGLES_DEG), [4.0] * len(ANGLES_DEG), size=CELL)
+    samples = results.drawn[0].samples[:SHOWN_SAMPLES]
+    pictures = [
+        Picture(f"sample-{k:02d}.png", strip(list(avatar.render(camera)), CELL), f"seed {results.settings.seed + k}")
+        for k, avatar in enumerate(samples)
+    ]
+    angles = ", ".join(f"{angle:g}" for angle in ANGLES_DEG)
+    text = f"The first {len(samples)} avatars drawn from nothing, none chosen, seen from {angles} degrees."
+    return Section("Samples", [text, Gallery(pictures, 24.0)])
+
+
+def distribution_section(results: Results) -> Section:
+    """FID and KID of all models, and rows of their samples."""
+    main = results.drawn[0]
+    named = [(row_label(one), one.distances) for one in results.drawn]
+    named.insert(1, (f"{row_label(main)}, refined pictures", results.refined))
+    tables = []
+    for title, which in (("training set", "to_training"), ("held-out set", "to_held_out")):
+        distances: list[tuple[str, Distance]] = [(label, getattr(both, which)) for label, both in named]
+        rows = [distance_row(label, one) for label, one in distances]
+        count = distances[0][1].count
+        header = (f"to the {title}", "FID", "KID x 1000", f"FID at {count}", f"real at {count}", "ratio")
+        note = f"FID at {count}: of {count} drawn subjects to {count} real ones; real at {count}: of as many real ones."
+        tables.append(Table(header, rows, note))
+    explained = (
+        "FID falls with the number of subjects, real ones included. The ratio sets that right: FID of drawn avatars "
+        "over FID of as many real subjects to the same target. For the training set these are two disjoint halves of "
+        "it; for the held-out set, training subjects. 1 is as good as real; a copy of the training set would be 0 "
+        "towards it. KID has no such bias: 0, or a little below, is the same distribution."
+    )
+    pictures = [
+        Picture(f"row-{k:02d}.png", strip(list(one.sample_pictures[:SHOWN_ABLATION, 0]), CELL), row_label(one))
+        for k, one in enumerate(results.drawn)
+    ]
+    shown = "Below, the same seeds drawn by each model."
+    return Section("Distance to real avatars, and ablations", [explained, *tables, shown, Gallery(pictures)])
+
+
+def text_section(results: Results) -> Section:
+    """What avatars show of their captions."""
+    main, held_out = results.drawn[0], results.reality.held_out
+    _, real = drawn_in_total(main.readings)
+    rows = []
+    for one in results.drawn:
+        drawn, _ = drawn_in_total(one.readings)
+        rows.append((row_label(one), *counts(drawn.count, drawn.accuracy, drawn.chance)))
+    rows.append(("real pictures of the same subjects", *counts(real.count, real.accuracy, real.chance)))
+    trusted = ", ".join(one.classifier.name for one in main.readings if one.trusted) or "none"
+    summary = Table(
+        ("", "attributes judged", "read as the caption says", "chance"),
+        rows,
+        f"Attributes with a trusted classifier: {trusted}. Chance: the commonest value of the training subjects.",
+    )
+    details = [
+        (
+            one.classifier.name.replace("_", " "),
+            str(len(one.classifier.values)),
+            percent(one.real.accuracy),
+            percent(one.real.chance),
+            "yes" if one.trusted else "no",
+            str(one.drawn.count),
+            percent(one.drawn.accuracy),
+            percent(one.prompted.accuracy),
+            percent(one.drawn.chance),
+        )
+        for one in main.readings
+    ]
+    header = ("attribute", "values", "held-out", "chance", "trusted", "in captions", "avatars", "real", "chance")
+    skipped = "; ".join(f"{name} ({why})" for name, why in results.skipped.items())
+    table = Table(
+        header,
+        details,
+        "held-out: accuracy of the classifier on real pictures of all held-out subjects, and of the commonest value. "
+        "in captions: subjects whose caption says the value; of these, what is read off the avatars and off the real "
+        f"pictures, and chance. Without a classifier: {skipped or 'none'}.",
+    )
+    text = (
+        "Avatars drawn from the captions of held-out subjects. A classifier an attribute, trained on the pixels of the "
+        "training subjects' real pictures, reads what the avatar shows; only what the caption says counts. A "
+        "classifier that does not beat the commonest value on real held-out subjects is not trusted, and is left out "
+        "of the sum."
+    )
+    rows_shown = min(SHOWN_ROWS, len(main.caption_pictures))
+    pictures = [
+        Picture(
+            f"text-{k:02d}.png",
+            strip([held_out.frontals[k], *pick(main.caption_pictures[k])], CELL),
+            held_out.captions[k],
+        )
+        for k in range(rows_shown)
+    ]
+    shown = "The picture on the left is the real subject whose caption it is, which the model does not see."
+    return Section("Text to avatar", [text, summary, shown, Gallery(pictures, 20.0), table])
+
+
+def inversion_section(results: Results) -> Section:
+    """Portraits, and the avatars that follow them."""
+    reality, main = results.reality, results.drawn[0]
+    held_out, everyone = len(reality.held_out), len(reality.held_out) + len(reality.training)
+    refine = results.settings.refine_steps
+    rows = [inversion_row(row_label(one), one.inversion) for one in results.drawn]
+    if results.inversion is not None:
+        rows.insert(1, inversion_row(f"{row_label(main)}, {refine} steps of refinement", results.inversion))
+    count = len(main.inverted)
+    real = reality.identified(reality.held_out.images[:count, -1])
+    rows.append(("a real picture from another view", "", "", *map(percent, real), ""))
+    shares = (f"top-1 of {held_out}", f"top-1 of {everyone}", "oblique top-1")
+    header = ("", "PSNR given view", "PSNR other views", *shares)
+    note = (
+        f"{count} portraits. Chance: {percent(1 / held_out)} among the held-out subjects, {percent(1 / everyone)} "
+        "among all. PSNR in dB over white."
+    )
+    text = (
+        "The frontal picture of a held-out subject becomes an avatar: by the encoder's latent alone, and with steps of "
+        "render-guided refinement after it. Identity: the real frontal picture nearest to the avatar's, in the "
+        "features, is the subject's own, among the held-out subjects, and among these and the training subjects."
+    )
+    pictures = []
+    for k in range(min(SHOWN_ROWS, count)):
+        views = [reality.held_out.frontals[k], *pick(main.inverted[k])]
+        views += pick(results.inverted[k]) if results.inverted is not None else []
+        pictures.append(Picture(f"portrait-{k:02d}.png", strip(views, CELL), reality.held_out.names[k]))
+    refined = ", then the same after refinement" if results.inverted is not None else ""
+    shown = f"From the left: the portrait; the avatar by the encoder alone, from the front and obliquely{refined}."
+    return Section("Portrait inversion", [text, Table(header, rows, note), shown, Gallery(pictures, 24.0)])
+
+
+def neighbours_section(results: Results) -> Section:
+    """Nearest training subjects."""
+    found, main = results.neighbours, results.drawn[0]
+    training = results.reality.training.frontals
+    sets = {"samples": found.samples, "held-out subjects": found.held_out, "training subjects": found.training}
+    rows = [
+        (name, str(len(values)), *(f"{float(values.quantile(q)):.3f}" for q in (0.0, 0.25, 0.5, 0.75, 1.0)))
+        for name, values in sets.items()
+    ]
+    table = Table(
+        ("distance to the nearest training subject", "number", "least", "quarter", "median", "three quarters", "most"),
+        rows,
+        f"Ratio of the medians, samples over held-out: {found.ratio:.2f}. Samples nearer to a training subject than "
+        f"any held-out subject is: {percent(found.copies)}. Median distance of a sample to the nearest other sample: "
+        f"{float(found.pairs.quantile(0.5)):.3f}.",
+    )
+    text = (
+        "A model that has memorised its training set draws avatars that lie nearer to it than unseen people do. Both "
+        "distances are 1 - cosine of frontal pictures in the features; that of a training subject is to the nearest "
+        "other one. Renderings lack the finest detail of real pictures, which adds a little to the samples' distances."
+    )
+    chart = Picture("distances.svg", histogram(sets, "1 - cosine to the nearest training subject"), "Distances.")
+    closest = found.samples.argsort()[:SHOWN_NEIGHBOURS].tolist()
+    pictures = [
+        Picture(
+            f"neighbours-{rank:02d}.png",
+            strip([main.sample_pictures[k, 0], *training[found.nearest[k]]], CELL),
+            f"seed {results.settings.seed + k}; nearest at {float(found.samples[k]):.3f}",
+        )
+        for rank, k in enumerate(closest)
+    ]
+    shown = f"The {len(closest)} samples that lie nearest to the training set, each with its nearest training subjects."
+    return Section("Nearest training subjects", [text, table, Gallery([chart], 40.0), shown, Gallery(pictures, 24.0)])
+
+
+def fits_section(results: Results) -> Section:
+    """Planes fitted to held-out subjects."""
+    rows = [(one.name, f"{one.psnr:.2f}", f"{one.ssim:.3f}") for one in results.fits]
+    psnr, ssim = (mean([getattr(one, name) for one in results.fits]) for name in ("psnr", "ssim"))
+    rows.append(("mean", f"{psnr:.2f}", f"{ssim:.3f}"))
+    fit = results.fit
+    note = (
+        f"{fit.steps} steps of {fit.rays} rays at {fit.image_size} pixels; {fit.held_out} views held out; over white."
+    )
+    text = (
+        "Planes fitted to held-out subjects with the model's frozen decoder, judged on views that were not fitted: the "
+        "ceiling of what the model can draw."
+    )
+    return Section("Fits of unseen subjects", [text, Table(("subject", "PSNR (dB)", "SSIM"), rows, note)])
+
+
+def figures(results: Results) -> dict[str, Any]:
+    """Every number of the report."""
+    found = results.neighbours
+    return {
+        "settings": asdict(results.settings),
+        "model_hash": results.model_hash,
+        "training_subjects": len(results.reality.training),
+        "held_out_subjects": len(results.reality.held_out),
+        "models": {one.variant.label: drawn_figures(one) for one in results.drawn},
+        "refined_pictures": asdict(results.refined),
+        "refined_inversion": None if results.inversion is None else plain(asdict(results.inversion)),
+        "neighbours": {
+            "ratio": found.ratio,
+            "copies": found.copies,
+            "samples": found.samples.tolist(),
+            "held_out": found.held_out.tolist(),
+            "training": found.training.tolist(),
+            "pairs": found.pairs.tolist(),
+        },
+        "fits": {one.name: {"psnr": one.psnr, "ssim": one.ssim} for one in results.fits},
+        "attributes_without_classifier": results.skipped,
+        "seconds": results.seconds,
+    }
+
+
+def drawn_figures(one: Drawn) -> dict[str, Any]:
+    """The numbers of one model."""
+    drawn, real = drawn_in_total(one.readings)
+    return {
+        "guidance_scale": one.variant.guidance_scale,
+        "steps": one.variant.steps,
+        "distances": asdict(one.distances),
+        "text": {
+            "drawn": asdict(drawn),
+            "real": asdict(real),
+            "attributes": {
+                r.classifier.name: {
+                    "trusted": r.trusted,
+                    "held_out": asdict(r.real),
+                    "drawn": asdict(r.drawn),
+                    "real": asdict(r.prompted),
+                }
+                for r in one.readings
+            },
+        },
+        "inversion": plain(asdict(one.inversion)),
+    }
+
+
+def row_label(one: Drawn) -> str:
+    """The model, and how it was drawn from."""
+    steps = "1 step" if one.variant.steps == 1 else f"{one.variant.steps} steps"
+    return f"{one.variant.label} ({steps}, guidance {one.variant.guidance_scale:g})"
+
+
+def distance_row(label: str, one: Distance) -> tuple[str, ...]:
+    """A row of the table of distances."""
+    numbers = (f"{one.fid:.1f}", f"{1000 * one.kid:.1f}", f"{one.equal_fid:.1f}", f"{one.real_fid:.1f}")
+    return (label, *numbers, f"{one.ratio:.2f}")
+
+
+def inversion_row(label: str, one: Inversion) -> tuple[str, ...]:
+    """A row of the table of inversions."""
+    other = "" if math.isnan(one.other_psnr) else f"{one.other_psnr:.2f}"
+    shares = (one.held_out_top1, one.everyone_top1, one.oblique_top1)
+    return (label, f"{one.frontal_psnr:.2f}", other, *map(percent, shares))
+
+
+def counts(count: int, accuracy: float, chance: float) -> tuple[str, str, str]:
+    """Three cells."""
+    return str(count), percent(accuracy), percent(chance)
+
+
+def pick(views: Tensor) -> list[Tensor]:
+    """The frontal and the most oblique of V views [V, S, S, 4]."""
+    return [views[0], views[-1]]
+
+
+def percent(share: float) -> str:
+    """A share for reading; a dash where nothing was counted."""
+    return "-" if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def mean(numbers: list[float]) -> float:
+    """The mean."""
+    return sum(numbers) / len(numbers)
+
+
+def plain(numbers: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {name: None if math.isnan(value) else value for name, value in numbers.items()}
