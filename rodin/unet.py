@@ -3,12 +3,14 @@
 The base model and the upsampler are two configs of it. What it takes from ADM: residual blocks with an AdaGN shift and
 scale in every one, up and down inside residual blocks (BigGAN), attention at the low resolutions, zero-initialised last
 layers. What Rodin adds: every 3x3 convolution is 3D-aware, attention runs over the tokens of all three planes (the
-roll-out), and AdaGN is driven by the latent z beside the time.
+roll-out), and AdaGN is driven by a vector z beside the time: the latent in the base model, the levels of condition
+augmentation in the upsampler.
 
-Two things are ours. Edges are replicated (see `rodin.aware_conv`), and the planes share all weights, so nothing would
+Three things are ours. Edges are replicated (see `rodin.aware_conv`), and the planes share all weights, so nothing would
 tell a layer where on which plane it is, as zero padding does in ADM; a few sinusoids of each texel's world coordinates
-are therefore added after the first layer. And the planes may be cut in patches: 2x2 texels become channels, which
-halves the time at 32^2 for little quality.
+are therefore added after the first layer. The planes may be cut in patches: 2x2 texels become channels, which halves
+the time at 32^2 for little quality. And the resized low-resolution planes may be added to the output, so that an
+upsampler learns the detail alone.
 
 Shapes: B batch, C channels, H W rows columns; inside, planes ride in the batch dimension, N = 3B, plane index fastest.
 """
@@ -22,6 +24,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from rodin.aware_conv import AwareConv
 from rodin.triplane import COLUMN_AXES, PLANES, ROW_AXES, resize
@@ -47,7 +50,10 @@ class UNetConfig:
         dropout: probability inside residual blocks.
         latent_dim: length of z; 0 = a network without z.
         condition_channels: C of the low-resolution planes that are resized and joined to the input; 0 = none.
+        condition_skip: add the resized low-resolution planes to the output too. Ours; for a network that predicts x_0.
         aware: 3D-aware convolutions; False = plain ones on each plane, the paper's ablation.
+        checkpointing: residual blocks keep their inputs alone, and compute the rest again in the backward pass: about
+            a third more time for a fraction of the memory. Values and gradients stay the same.
     """
 
     size: int
@@ -62,7 +68,9 @@ class UNetConfig:
     dropout: float = 0.0
     latent_dim: int = 512
     condition_channels: int = 0
+    condition_skip: bool = False
     aware: bool = True
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
         for name in ("in_channels", "out_channels", "width", "blocks", "head_width", "patch"):
@@ -71,6 +79,9 @@ class UNetConfig:
         for name in ("latent_dim", "condition_channels"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0 (0 = off), got {getattr(self, name)}")
+        if self.condition_skip and self.condition_channels != self.out_channels:
+            found = f"{self.condition_channels} and {self.out_channels}"
+            raise ValueError(f"condition_skip wants condition_channels equal to out_channels, got {found}")
         if not self.multipliers or min(self.multipliers) < 1:
             raise ValueError(f"multipliers must be one whole number from 1 a level, got {self.multipliers}")
         if self.width % 2:
@@ -99,7 +110,7 @@ class UNetConfig:
 
 
 class UNet(nn.Module):
-    """Noisy planes, time and latent to a prediction of the same size."""
+    """Noisy planes, time and conditions to a prediction of the same size."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -143,7 +154,8 @@ class UNet(nn.Module):
         Args:
             x: [B, 3, C, H, W] noisy planes; H and W multiples of `config.size_multiple`.
             t: [B] timestep in 0..999, whole or not.
-            z: [B, latent_dim] latent of unit length, zeros for no condition. Not given where `latent_dim` is 0.
+            z: [B, latent_dim] condition vector: a latent of unit length (zeros for no condition), or augmentation
+                levels in [0, 1]. Not given where `latent_dim` is 0.
             low_res: [B, 3, condition_channels, h, w] planes of any size. Not given where `condition_channels` is 0.
 
         Returns:
@@ -159,7 +171,8 @@ class UNet(nn.Module):
             embedding = embedding + self.latent(z * math.sqrt(self.config.latent_dim))
         embedding = F.silu(embedding)  # [B, 4 width]
 
-        planes = x if low_res is None else torch.cat([x, resize(low_res, height, width).to(x)], dim=2)
+        condition = None if low_res is None else resize(low_res, height, width).to(x)
+        planes = x if condition is None else torch.cat([x, condition], dim=2)
         h = self.first(F.pixel_unshuffle(planes.flatten(0, 1), self.config.patch))  # [3B, width, H/patch, W/patch]
         position = self.position(_position(h.shape[2], h.shape[3], x.device))  # [3, width, H/patch, W/patch]
         h = (h.unflatten(0, (batch, PLANES)) + position).flatten(0, 1)
@@ -172,7 +185,8 @@ class UNet(nn.Module):
         for stage in self.up:
             h = stage(torch.cat([h, skips.pop()], dim=1), embedding)
         h = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.config.patch)
-        return h.unflatten(0, (batch, PLANES)).to(x.dtype)
+        h = h.unflatten(0, (batch, PLANES)).to(x.dtype)
+        return h + condition if self.config.condition_skip and condition is not None else h
 
     def _check(self, x: Tensor, t: Tensor, z: Tensor | None, low_res: Tensor | None) -> None:
         config = self.config
@@ -207,6 +221,7 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.resample = resample
+        self.checkpointing = config.checkpointing
         self.norm_in = _norm(in_channels)
         self.conv_in = _convolution(config, in_channels, out_channels)
         self.modulation = nn.Linear(4 * config.width, 2 * out_channels)
@@ -218,6 +233,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """[N=3B, C, H, W], [B, 4 width] -> [N, C', H', W']"""
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(self._compute, x, embedding, use_reentrant=False)
+        return self._compute(x, embedding)
+
+    def _compute(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = F.silu(self.norm_in(x))
         if self.resample == "down":
             h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)

@@ -14,7 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from rodin.aware_conv import AwareConv
 from rodin.component import load_component, save_component
+from rodin.triplane import resize
 from rodin.unet import ResidualBlock, RollOutAttention, UNet, UNetConfig, _position
 
 TINY = UNetConfig(
@@ -155,6 +157,47 @@ def test_low_resolution_planes_of_any_size_steer_the_upsampler() -> None:
     )
 
 
+def test_the_skip_adds_the_resized_condition_to_the_output() -> None:
+    config = dataclasses.replace(TINY, condition_channels=4)
+    x, t, z, low = inputs(config)
+    plain, skipping = awake(config), UNet(dataclasses.replace(config, condition_skip=True)).eval()
+    torch.testing.assert_close(skipping(x, t, z, low), resize(low, 8, 8))  # as it starts
+    skipping.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(skipping(x, t, z, low), plain(x, t, z, low) + resize(low, 8, 8))
+
+
+@pytest.mark.parametrize("change", [{}, {"multipliers": (1, 2, 3), "blocks": 2}, {"aware": False, "attention": ()}])
+def test_checkpointing_changes_neither_values_nor_gradients(change: dict) -> None:
+    config = dataclasses.replace(TINY, dropout=0.3, **change)
+    x, t, z, low = inputs(config)
+    results = []
+    for checkpointing in (False, True):
+        network = awake(dataclasses.replace(config, checkpointing=checkpointing)).train()
+        leaf = x.clone().requires_grad_()
+        torch.manual_seed(5)  # dropout draws the same when it is computed again
+        y = network(leaf, t, z, low)
+        y.square().sum().backward()
+        results.append([y, leaf.grad, *(parameter.grad for parameter in network.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_checkpointing_keeps_less() -> None:
+    kept = []
+    for checkpointing in (False, True):
+        config = dataclasses.replace(TINY, blocks=3, checkpointing=checkpointing)
+        sizes: list[int] = []
+
+        def note(tensor: Tensor, sizes: list[int] = sizes) -> Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            awake(config)(*inputs(config))
+        kept.append(sum(sizes))
+    assert kept[1] < 0.5 * kept[0]
+
+
 def test_batch_neighbours_do_not_matter_and_forward_changes_nothing() -> None:
     network = awake(TINY)
     before = copy.deepcopy(network.state_dict())
@@ -178,6 +221,27 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
     loaded = load_component(UNet, UNetConfig, tmp_path / "unet")
     assert loaded.config == TINY
     assert torch.equal(loaded(*inputs(TINY)), network(*inputs(TINY)))
+
+
+def test_the_papers_upsampler_builds() -> None:
+    config = UNetConfig(
+        size=256,
+        in_channels=32,
+        out_channels=32,
+        width=192,
+        multipliers=(1, 1, 2, 2, 4, 4),
+        blocks=2,
+        latent_dim=3,
+        condition_channels=32,
+        checkpointing=True,
+    )  # ADM's 64 -> 256
+    with torch.device("meta"):
+        network = UNet(config)
+        y = network(torch.empty(1, 3, 32, 256, 256), torch.empty(1), torch.empty(1, 3), torch.empty(1, 3, 32, 64, 64))
+    print(f"paper's upsampler: {sum(parameter.numel() for parameter in network.parameters()) / 1e6:.1f} M parameters")
+    assert y.shape == (1, 3, 32, 256, 256)
+    blocks = [module for module in network.modules() if isinstance(module, ResidualBlock)]
+    assert all(isinstance(layer, AwareConv) for block in blocks for layer in (block.conv_in, block.conv_out))
 
 
 def test_the_papers_size_builds() -> None:
@@ -205,6 +269,7 @@ def test_the_papers_size_builds() -> None:
         ("dropout", 1.0),
         ("latent_dim", -1),
         ("patch", 0),
+        ("condition_skip", True),
     ],
 )
 def test_impossible_configs_are_refused(field: str, value: object) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from rodin.denoiser import check_denoiser, save_denoiser
 from rodin.diffusion import Diffusion, DiffusionConfig
 from rodin.encoder import Encoder
 from rodin.errors import UserError
-from rodin.store import load_statistics, read_shards
+from rodin.store import FittedSubject, load_statistics, read_index, read_shards
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.triplane import resize
 from rodin.unet import UNet, UNetConfig
@@ -96,31 +98,42 @@ def train_base(run: Path, config: BaseTraining) -> None:
 def load_subjects(run: Path, size: int, rank: int, ranks: int) -> tuple[Tensor, Tensor]:
     """This rank's share of the subjects: normalised planes [N, 3, C, size, size] (fp16), latents [N, D] of unit length.
 
-    The planes were fitted at the upsampler's size; the base model learns them resampled to its own.
-
     Raises:
-        UserError: the planes or the encoder are missing or damaged, the planes are smaller than `size`, or there are
-            fewer subjects than ranks.
+        UserError: as `read_share`, or the encoder is missing or damaged.
     """
-    fitted = load_statistics(run / "planes")
-    if size > min(fitted.config.height, fitted.config.width):
-        found = f"{fitted.config.height} x {fitted.config.width}"
-        raise UserError(f"{run / 'planes'}: planes are {found}, the network is for {size}; fit larger ones")
-    statistics = fitted.resized(size)
+    share = read_share(run, size, rank, ranks)
     encoder = Encoder.from_pretrained(run / "encoder")
     planes: list[Tensor] = []
     latents: list[Tensor] = []
     frontals: list[Tensor] = []
-    for index, subject in enumerate(read_shards(run / "planes")):
-        if index % ranks != rank:
-            continue
-        planes.append(statistics.normalize(resize(subject.planes, size, size)).half())
+    for subject in share:
+        planes.append(subject.planes.half())
         frontals.append(subject.frontal)
         if len(frontals) == ENCODED_AT_ONCE:
             latents.append(encoder.encode_images(torch.stack(frontals)))
             frontals.clear()
     if frontals:
         latents.append(encoder.encode_images(torch.stack(frontals)))
-    if not planes:
-        raise UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")
     return torch.stack(planes), torch.cat(latents).float()
+
+
+def read_share(run: Path, size: int, rank: int, ranks: int) -> Iterator[FittedSubject]:
+    """This rank's share of a run's subjects, their planes normalised and [3, C, size, size], one at a time.
+
+    The planes were fitted at the upsampler's size; the base model learns them resampled to its own.
+
+    Raises:
+        UserError: the planes are missing, damaged or smaller than `size`, or there are fewer subjects than ranks.
+    """
+    fitted = load_statistics(run / "planes")
+    if size > min(fitted.config.height, fitted.config.width):
+        found = f"{fitted.config.height} x {fitted.config.width}"
+        raise UserError(f"{run / 'planes'}: planes are {found}, the network is for {size}; fit larger ones")
+    statistics = fitted.resized(size)
+    if read_index(run / "planes").count < ranks:
+        raise UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")
+    return (
+        dataclasses.replace(subject, planes=statistics.normalize(resize(subject.planes, size, size)))
+        for index, subject in enumerate(read_shards(run / "planes"))
+        if index % ranks == rank
+    )

@@ -1,0 +1,148 @@
+"""Random patches of renders, for losses that look at images while they train planes (Rodin, Sec. 3.2).
+
+A patch is the window of a virtual camera around the avatar, so that its pixels are those of the whole image. The
+fitted planes tell where matter is: bins of rays far from it are left out. Memory is bounded: rays are rendered in
+chunks, whose inside is computed again in the backward pass.
+
+Symbols: C channels, H W rows and columns of planes, S side of a patch, R = S^2 rays.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from rodin.camera import Camera, orbit
+from rodin.decoder import Decoder
+from rodin.render import RAYS_PER_CHUNK, Occupancy, Rays, camera_rays, occupied_bins, render_rays
+
+MOST_DRAWS = 20  # of a patch, before an empty one is taken as it is
+CELLS = 32  # of the grid that tells where matter is
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatchConfig:
+    """Where patches are taken, and how they are rendered.
+
+    Args:
+        size: S, side of a patch in pixels.
+        image_size: side of the image that it is a part of.
+        samples: bins a ray.
+        elevation_deg: lowest and highest elevation of the cameras; their azimuth is any.
+        least_matter: a patch whose mean alpha is below this is drawn again.
+        focus: a point in the world that deserves more patches than others, such as the middle of a face.
+        focus_radius: of the ball around it, in which those patches have their middle.
+        focus_probability: how often a patch is drawn there; 0 = never.
+        focus_spread_deg: largest difference between the camera's azimuth and the focus's own, for those patches.
+    """
+
+    size: int
+    image_size: int
+    samples: int = 64
+    elevation_deg: tuple[float, float] = (-20.0, 50.0)
+    least_matter: float = 0.3
+    focus: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    focus_radius: float = 0.3
+    focus_probability: float = 0.0
+    focus_spread_deg: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= self.image_size:
+            raise ValueError(f"patch size must lie in 1 to image_size = {self.image_size}, got {self.size}")
+        if self.samples < 1:
+            raise ValueError(f"samples must be at least 1, got {self.samples}")
+        low, high = self.elevation_deg
+        if not -90.0 <= low <= high <= 90.0:
+            raise ValueError(f"elevation_deg must be two angles from -90 to 90, the lower first, got {(low, high)}")
+        for name in ("least_matter", "focus_probability"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        for name in ("focus_radius", "focus_spread_deg"):
+            if getattr(self, name) < 0.0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One patch: its rays, which bins of them to look up, and what the fitted planes show there.
+
+    Args:
+        bins: [R, bins] bool.
+        target: [3, S, S] over white.
+    """
+
+    rays: Rays
+    bins: Tensor
+    target: Tensor
+
+
+@torch.no_grad()
+def draw_patch(planes: Tensor, decoder: Decoder, config: PatchConfig, generator: torch.Generator) -> Patch:
+    """A random patch of an avatar that shows something of it.
+
+    Args:
+        planes: [3, C, H, W], the fitted ones.
+    """
+    occupancy = Occupancy.measure(planes, decoder, CELLS).grown(1)
+    for _ in range(MOST_DRAWS):
+        rays = _to(camera_rays(draw_window(config, generator)), planes.device)
+        bins = occupied_bins(rays, config.samples, occupancy)
+        image, alpha = render_patch(planes, decoder, rays, bins)
+        if alpha.mean() >= config.least_matter:
+            break
+    return Patch(rays, bins, image)
+
+
+def draw_window(config: PatchConfig, generator: torch.Generator) -> Camera:
+    """The camera [] of one patch: a window of an image, anywhere in it or around the focus."""
+    u = torch.rand(7, generator=generator, device=generator.device).tolist()
+    focused = u[0] < config.focus_probability
+    low, high = config.elevation_deg
+    azimuth = 360.0 * u[1]
+    if focused:
+        azimuth = math.degrees(math.atan2(config.focus[0], config.focus[2])) + config.focus_spread_deg * (2 * u[1] - 1)
+    camera = orbit([azimuth], [low + (high - low) * u[2]], size=config.image_size)[0]
+    room = config.image_size - config.size
+    corner = [u[3] * room, u[4] * room]
+    if focused:
+        # uniform in the disc that the ball is for the camera: its axes are the pose's first two columns
+        distance, angle = config.focus_radius * math.sqrt(u[5]), 2 * math.pi * u[6]
+        right, up = camera.cam_to_world[:3, 0], camera.cam_to_world[:3, 1]
+        point = torch.tensor(config.focus) + distance * (math.cos(angle) * right + math.sin(angle) * up)
+        corner = (camera.project(point[None])[0][0] - config.size / 2).clamp(0, room).tolist()
+    offset = torch.tensor([round(side) for side in corner])
+    return Camera(camera.cam_to_world, camera.focal, camera.centre - offset, config.size, config.size)
+
+
+def render_patch(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor) -> tuple[Tensor, Tensor]:
+    """What the rays of a square patch see; differentiable.
+
+    Args:
+        planes: [3, C, H, W]
+        bins: [R, bins] bool.
+
+    Returns:
+        image [3, S, S] over white, and alpha [S, S].
+    """
+    side = math.isqrt(len(rays))
+
+    def render(some: Rays, of_them: Tensor) -> Tensor:
+        seen = render_rays(planes, decoder, some, of_them)
+        return torch.cat([seen.premultiplied, seen.alpha[:, None]], dim=1)
+
+    if len(rays) <= RAYS_PER_CHUNK:
+        total = render(rays, bins)
+    else:
+        starts = range(0, len(rays), RAYS_PER_CHUNK)
+        chunks = [slice(start, start + RAYS_PER_CHUNK) for start in starts]
+        total = torch.cat([checkpoint(render, rays[chunk], bins[chunk], use_reentrant=False) for chunk in chunks])
+    total = total.mT.unflatten(1, (side, side))  # [4, S, S]
+    return total[:3] + 1.0 - total[3:], total[3]
+
+
+def _to(rays: Rays, device: torch.device) -> Rays:
+    return Rays(rays.origins.to(device), rays.directions.to(device), rays.near.to(device), rays.far.to(device))

@@ -1,0 +1,186 @@
+"""Train the upsampler: fitted planes to `RUN/upsampler` (Rodin, Sec. 3.2).
+
+Each step draws fitted planes, their reduced and damaged copies as the condition, and noise. The network's x_0 is
+compared with the planes themselves, and for some of the batch a random patch of its render with that of the planes.
+
+RUN/upsampler/                   the denoiser
+RUN/upsampler/perceptual.json    which features the perceptual loss was taken in
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rodin.component import load_component
+from rodin.decoder import Decoder, DecoderConfig
+from rodin.denoiser import check_denoiser, save_denoiser
+from rodin.diffusion import Diffusion, DiffusionConfig
+from rodin.encoder import Encoder
+from rodin.errors import UserError
+from rodin.files import atomic_path, read_json, write_json
+from rodin.perceptual import Features, load_features, perceptual_distance
+from rodin.store import load_statistics, module_hash, read_index
+from rodin.train.base import read_share
+from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.patches import PatchConfig, draw_patch, render_patch
+from rodin.triplane import resize
+from rodin.unet import UNet, UNetConfig
+from rodin.upsampler import LEVELS, ConditionAugment, augment_condition
+
+PERCEPTUAL_NAME = "perceptual.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpsamplerTraining:
+    """The upsampler and how it is trained.
+
+    Args:
+        network: its size is that of the fitted planes, its z the levels of augmentation.
+        diffusion: predicts x_0 ("sample").
+        loop: how to train.
+        scale: side of the planes, divided by that of the low-resolution ones.
+        augment: the damage to the condition.
+        patches: what is looked at in renders.
+        rendered: samples of each step's batch that are rendered, one patch each; 0 = L2 on the planes alone.
+        pixel_weight: of the squared error of a patch's pixels.
+        perceptual_weight: of a patch's perceptual distance.
+    """
+
+    network: UNetConfig
+    diffusion: DiffusionConfig = field(
+        default_factory=lambda: DiffusionConfig(
+            prediction="sample", schedule="linear", train_steps=100, zero_terminal_snr=False
+        )
+    )
+    loop: LoopConfig
+    scale: int = 4
+    augment: ConditionAugment = field(default_factory=ConditionAugment)
+    patches: PatchConfig
+    rendered: int = 1
+    pixel_weight: float = 1.0
+    perceptual_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        network, diffusion = self.network, self.diffusion
+        channels = network.in_channels
+        if (network.out_channels, network.condition_channels, network.latent_dim) != (channels, channels, LEVELS):
+            raise ValueError(
+                f"network: with in_channels {channels} an upsampler has out_channels {channels}, condition_channels "
+                f"{channels} and latent_dim {LEVELS}, got {network.out_channels}, {network.condition_channels}, "
+                f"{network.latent_dim}"
+            )
+        if diffusion.prediction != "sample" or diffusion.learned_variance:
+            found = f"{diffusion.prediction!r}, {diffusion.learned_variance}"
+            raise ValueError(f"an upsampler has prediction 'sample' and learned_variance False, got {found}")
+        if self.scale < 2 or network.size % self.scale:
+            raise ValueError(f"scale must divide the network's size {network.size} and be at least 2, got {self.scale}")
+        if not 0 <= self.rendered <= self.loop.batch_size:
+            raise ValueError(f"rendered must lie in 0 to batch_size {self.loop.batch_size}, got {self.rendered}")
+        for name in ("pixel_weight", "perceptual_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+def train_upsampler(run: Path, config: UpsamplerTraining, vgg: Path | None) -> None:
+    """Train the upsampler of a run folder; a finished one is left as it is, an unfinished one goes on.
+
+    Args:
+        run: reads `planes/`, `decoder/` and `encoder/`; writes `upsampler/` and, while training, `upsampler.training/`.
+        config: what to train, and how.
+        vgg: file of VGG-16's weights for the perceptual loss; None takes the run's own encoder.
+
+    Raises:
+        UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
+    """
+    run = Path(run)
+    output = run / "upsampler"
+    state = process_state()
+    features = load_features(Encoder.from_pretrained(run / "encoder"), vgg).to(state.device)
+    if output.exists():
+        _check_finished(output, config, features)
+        state.print(f"upsampler: {output} is trained already; delete it to train anew")
+        return
+
+    decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False).to(state.device)
+    read_index(run / "planes", decoder_hash=module_hash(decoder))
+    share = read_share(run, config.network.size, state.process_index, state.num_processes)
+    planes = torch.stack([subject.planes.half() for subject in share]).to(state.device)  # [N, 3, C, H, W]
+    if planes.shape[2] != config.network.in_channels:
+        found = f"{planes.shape[2]} channels, the network is for {config.network.in_channels}"
+        raise UserError(f"{run / 'planes'}: planes have {found}; fit and train with one preset")
+    statistics = load_statistics(run / "planes").resized(config.network.size).to(state.device)
+    noising = Diffusion(config.diffusion, state.device)
+    state.print(f"upsampler: perceptual loss by {features.name}")
+
+    def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        chosen = torch.randint(len(planes), (config.loop.batch_size,), generator=generator, device=state.device)
+        x0 = planes[chosen].float()
+        clean = predict_clean(network, x0, noising, config, generator)
+        error = (clean - x0).square().mean()
+        if not config.rendered:
+            return {"loss": error, "planes": error}
+        true, predicted = (statistics.denormalize(values[: config.rendered]) for values in (x0, clean))
+        pixel, perceptual = rendered_losses(predicted, true, decoder, features, config.patches, generator)
+        total = error + config.pixel_weight * pixel + config.perceptual_weight * perceptual
+        return {"loss": total, "planes": error, "pixel": pixel, "perceptual": perceptual}
+
+    torch.manual_seed(config.loop.seed)
+    settings = {**asdict(config), "perceptual": features.name}
+    average = run_loop(UNet(config.network), loss, config.loop, run / "upsampler.training", "upsampler", settings)
+    if state.is_main_process:
+        with atomic_path(output) as temporary:
+            save_denoiser(average, config.diffusion, temporary)  # type: ignore[arg-type]
+            write_json(temporary / PERCEPTUAL_NAME, {"features": features.name})
+    state.wait_for_everyone()
+
+
+def predict_clean(
+    network: nn.Module, x0: Tensor, noising: Diffusion, config: UpsamplerTraining, generator: torch.Generator
+) -> Tensor:
+    """The network's x_0 [B, 3, C, H, W] of planes x0 of that shape, from noised planes and a damaged condition."""
+    side = config.network.size // config.scale
+    low_res, levels = augment_condition(resize(x0, side, side), config.augment, generator)
+    t = noising.draw_timesteps(len(x0), generator)
+    noise = torch.randn(x0.shape, generator=generator, device=generator.device)
+    return network(noising.add_noise(x0, noise, t), t, levels, low_res).float()
+
+
+def rendered_losses(
+    predicted: Tensor,
+    true: Tensor,
+    decoder: Decoder,
+    features: Features,
+    config: PatchConfig,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Squared error of pixels and perceptual distance of one random patch a sample, means over the samples.
+
+    In float32 whatever autocast says, which would round the rays. What the prediction puts far from the true matter is
+    not rendered: to keep that space empty is up to the loss on the planes.
+
+    Args:
+        predicted, true: [B, 3, C, H, W] planes that the decoder reads.
+    """
+    with torch.autocast(true.device.type, enabled=False):
+        patches = [draw_patch(planes, decoder, config, generator) for planes in true]
+        pairs = zip(predicted, patches, strict=True)
+        images = torch.stack([render_patch(planes, decoder, patch.rays, patch.bins)[0] for planes, patch in pairs])
+        targets = torch.stack([patch.target for patch in patches])
+        return (images - targets).square().mean(), perceptual_distance(features, images, targets).mean()
+
+
+def _check_finished(output: Path, config: UpsamplerTraining, features: Features) -> None:
+    """Raises UserError if the finished upsampler was trained with another network, diffusion or other features."""
+    check_denoiser(output, config.network, config.diffusion)
+    path = output / PERCEPTUAL_NAME
+    document = read_json(path)
+    found = document.get("features") if isinstance(document, dict) else document
+    if found != features.name:
+        raise UserError(
+            f"{path}: the perceptual loss was by {found}, not {features.name}; "
+            f"give the same, another run folder, or delete {output}"
+        )
