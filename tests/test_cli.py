@@ -21,7 +21,7 @@ import torch
 import yaml
 from PIL import Image
 
-from rodin import stages
+from rodin import applications
 from rodin.avatar import SUFFIX
 from rodin.cli import COMMANDS, TRAINING, main
 from rodin.presets import load_preset, smoke
@@ -55,15 +55,18 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Fails:
 @pytest.fixture(scope="module")
 def avatar(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An avatar's file: the fitted ball0, which has a clear surface."""
-    from rodin.avatar import Avatar
+    from rodin.avatar import Avatar, Drawing
     from rodin.component import load_component
     from rodin.decoder import Decoder, DecoderConfig
+    from rodin.refiner import Refiner, RefinerConfig
     from rodin.store import read_shards
 
     ball = next(iter(read_shards(trained / "planes")))
     decoder = load_component(Decoder, DecoderConfig, trained / "decoder")
     path = tmp_path_factory.mktemp("avatar") / f"ball{SUFFIX}"
-    Avatar(ball.planes, decoder, torch.zeros(512), 0, "").save(path)
+    refiner = load_component(Refiner, RefinerConfig, trained / "refiner")
+    noise = torch.zeros(3, 4, 8, 8)
+    Avatar(ball.planes, decoder, refiner, torch.zeros(512), noise, Drawing(seed=0), "").save(path)
     return path
 
 
@@ -71,7 +74,7 @@ def avatar(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures and turntables that take no time."""
     for name, value in (("PICTURE_SIZE", 32), ("TURNTABLE_SIZE", 24), ("TURNTABLE_FRAMES", 4)):
-        monkeypatch.setattr(stages, name, value)
+        monkeypatch.setattr(applications, name, value)
 
 
 def stamps(run: Path, *names: str) -> dict[str, int]:
@@ -97,11 +100,17 @@ def test_help_is_cheap() -> None:
 FLAGS = {
     ("synth",): "out count views size seed workers heads",
     ("fit",): "run preset workers seed",
-    ("train", "all"): "run preset workers seed clip",
+    ("train", "all"): "run preset workers seed clip large vgg",
     ("train", "encoder"): "run preset",
+    ("train", "prior"): "run preset",
     ("train", "base"): "run preset",
-    ("generate",): "out model image seed count guidance-scale steps sampler",
-    ("render",): "out size azimuth elevation turntable",
+    ("train", "upsampler"): "run preset vgg",
+    ("train", "refiner"): "run preset vgg",
+    ("generate",): "out model text image seed count guidance-scale steps sampler refine azimuth elevation search-pose",
+    ("edit",): "text out model source-text strength",
+    ("vary",): "out model count seed",
+    ("interpolate",): "out model steps",
+    ("render",): "out size azimuth elevation turntable refine",
     ("export",): "format out resolution threshold",
     ("preset",): "",
 }
@@ -137,7 +146,7 @@ def test_a_second_run_trains_nothing(
     balls: Path, trained: Path, tiny_preset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
-    names = ("encoder", "decoder", "fits-*", "base", "*.training")
+    names = ("encoder", "decoder", "fits-*", "base", "prior", "upsampler", "refiner", "*.training")
     before = stamps(run, *names)
     assert len(before) > 15
     begun = time.process_time()
@@ -229,7 +238,7 @@ def test_generate_writes_four_files_an_avatar(trained: Path, tmp_path: Path, sma
     from rodin.avatar import Avatar
 
     second, alone = Avatar.load(out / f"avatar-001{SUFFIX}"), Avatar.load(tmp_path / "one" / f"avatar-000{SUFFIX}")
-    assert second.seed == alone.seed == 4
+    assert second.drawing.seed == alone.drawing.seed == 4
     torch.testing.assert_close(second.planes, alone.planes, atol=2e-3, rtol=2e-3)
 
 
@@ -311,7 +320,7 @@ SPOILERS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda subject: Image.new("RGBA", (30, 20)).save(subject / "004.png"),
         r"004\.png: is 30 x 20 pixels, .* 24.*; ",
     ),
-    "no caption": (_edit(lambda d: d.pop("caption")), "ball0: has no caption; add one"),
+    "caption no text": (_edit(lambda d: d.update(caption=5)), r"transforms\.json: caption is 5; give text"),
 }
 
 
@@ -322,9 +331,8 @@ def test_spoiled_subjects(balls: Path, tmp_path: Path, tiny_preset: Path, fails:
     spoil(tmp_path / "data" / "ball0")
     line = fails("train", "all", tmp_path / "data", "--run", tmp_path / "run", "--preset", tiny_preset)
     assert re.search(message, line)
-    if name != "no caption":
-        line = fails("fit", tmp_path / "data", "--run", tmp_path / "run", "--preset", tiny_preset)
-        assert re.search(message, line)
+    line = fails("fit", tmp_path / "data", "--run", tmp_path / "run", "--preset", tiny_preset)
+    assert re.search(message, line)
     for stage in ("encoder", "decoder", "planes", "base", "model"):
         assert not (tmp_path / "run" / stage).exists()
 
@@ -403,6 +411,32 @@ def test_presets_that_are_none(balls: Path, tmp_path: Path, fails: Fails) -> Non
     assert not (tmp_path / "run").exists()
 
 
+def test_words_become_an_avatar_that_can_be_changed(trained: Path, tmp_path: Path, small_pictures: None) -> None:
+    """The way of a user: a sentence, an edit, kin, the way between two, a refined picture."""
+    model = trained / "model"
+    main([*f"generate --model {model} --out {tmp_path / 'one'} --steps 4 --text".split(), "a ball of radius 0.5"])
+    one = tmp_path / "one" / f"avatar-000{SUFFIX}"
+    main([*f"edit {one} --model {model} --out {tmp_path / 'edit'} --text".split(), "seed 2"])
+    changed = {path.name for path in (tmp_path / "edit").iterdir()}
+    assert {f"avatar-000{SUFFIX}", "avatar-000.png", "before-after.png"} <= changed
+    main(f"vary {one} --model {model} --out {tmp_path / 'kin'} --count 2 --seed 5".split())
+    assert len(list((tmp_path / "kin").glob(f"*{SUFFIX}"))) == 2
+    two = tmp_path / "kin" / f"avatar-001{SUFFIX}"
+    main(f"interpolate {one} {two} --model {model} --out {tmp_path / 'way'} --steps 3".split())
+    assert len(list((tmp_path / "way").glob(f"*{SUFFIX}"))) == 3
+    with (
+        Image.open(tmp_path / "way" / "strip.png") as strip,
+        Image.open(tmp_path / "way" / "interpolation.gif") as film,
+    ):
+        assert strip.size == (96, 32)
+        assert film.n_frames == 4, "there and back"
+    main(f"render {one} --size 48 --refine --out {tmp_path / 'sharp.png'}".split())
+    main(f"render {one} --size 48 --out {tmp_path / 'plain.png'}".split())
+    with Image.open(tmp_path / "sharp.png") as sharp, Image.open(tmp_path / "plain.png") as plain:
+        assert sharp.size == plain.size == (48, 48)
+        assert sharp.tobytes() != plain.tobytes()
+
+
 # ---- mistakes: generating
 
 
@@ -417,6 +451,13 @@ def test_presets_that_are_none(balls: Path, tmp_path: Path, fails: Fails) -> Non
         ("--seed -1", "seed: -1; choose 0 or more"),
         ("--image {no_image}", r"no_image\.png: cannot be read as an image \(.+\); "),
         ("--image {missing}", "missing: no such image; "),
+        ("--image {animated}", "animated"),
+        ("--text a --image {no_image}", r"no_image\.png|more than one is given"),
+        ("--text=", "prompt: it is empty"),
+        (f"--text {'x' * 10_000}", "prompt: 10000 characters; give at most"),
+        ("--refine 5", "refine: 5 steps towards no portrait"),
+        ("--refine -1", "refine: -1 steps; choose 0 or more"),
+        ("--search-pose", "--search-pose: there is no portrait"),
         ("--out {no_image}", r"--out: .*no_image\.png is a file; choose a folder"),
         ("--out /proc/none", "/proc/none.*: cannot be written"),
         ("--model {missing}", "missing: no such model folder; train one with"),
@@ -426,7 +467,10 @@ def test_generate_refuses(
     trained: Path, tmp_path: Path, fails: Fails, small_pictures: None, flags: str, message: str
 ) -> None:
     (tmp_path / "no_image.png").write_text("no image")
-    flags = flags.format(no_image=tmp_path / "no_image.png", missing=tmp_path / "missing")
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "animated.gif", save_all=True, append_images=frames[1:])
+    names = {"no_image": "no_image.png", "missing": "missing", "animated": "animated.gif"}
+    flags = flags.format(**{key: tmp_path / name for key, name in names.items()})
     given = flags.split()
     for name, value in (("--model", trained / "model"), ("--out", tmp_path / "out"), ("--steps", 2)):
         if name not in given:
@@ -435,7 +479,26 @@ def test_generate_refuses(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["base", "decoder"])
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("edit {avatar} --text red", "avatar: it was drawn by another model"),
+        ("vary {avatar}", "avatar: it was drawn by another model"),
+        ("interpolate {avatar} {avatar}", "avatar: it was drawn by another model"),
+        ("edit {missing} --text red", "no such file; give an avatar"),
+        ("edit {avatar} --text red --strength nan", "another model|strength: nan"),
+    ],
+)
+def test_changes_that_cannot_be(
+    trained: Path, avatar: Path, tmp_path: Path, fails: Fails, command: str, message: str
+) -> None:
+    words = command.format(avatar=avatar, missing=tmp_path / "missing").split()
+    rest = ("--model", trained / "model", "--out", tmp_path / "out")
+    assert re.search(message, fails(*words, *rest))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["base", "decoder", "prior", "upsampler", "refiner"])
 def test_damaged_models(trained: Path, tmp_path: Path, fails: Fails, name: str) -> None:
     model = Path(shutil.copytree(trained / "model", tmp_path / "model"))
     rest = ("generate", "--model", model, "--out", tmp_path / "out")
@@ -445,8 +508,8 @@ def test_damaged_models(trained: Path, tmp_path: Path, fails: Fails, name: str) 
     shutil.rmtree(model / name)
     assert re.search(rf"{name}/config\.json: no such file; ", fails(*rest))
     index = model / "model_index.json"
-    index.write_text(index.read_text().replace("rodin-model-1", "rodin-model-0"))
-    assert "model_index.json: schema is 'rodin-model-0', this version reads 'rodin-model-1'; train" in fails(*rest)
+    index.write_text(index.read_text().replace("rodin-model-2", "rodin-model-0"))
+    assert "model_index.json: schema is 'rodin-model-0', this version reads 'rodin-model-2'; train" in fails(*rest)
     assert not (tmp_path / "out").exists()
 
 

@@ -1,9 +1,9 @@
 """Stage "encoder": contrastive training of a small CLIP on renders and their captions (Rodin, Sec. 3.3 takes CLIP's).
 
-The latent z is what a frontal picture or a caption says of an avatar, so views are drawn from the front half,
+The latent z is what a frontal picture or a caption says of a subject, so views are drawn from the front half,
 |azimuth| <= 60 degrees, the more often the more frontal they are (in proportion to the cosine). Two views of each
-subject are in a batch, and three losses of one form pull together: each view and the caption, and the two views. The
-last makes z tell subjects apart beyond what captions say.
+subject are in a batch, and three losses of one form pull together: each view and a paraphrase of the caption, and the
+two views. The last makes z tell subjects apart beyond what captions say; a subject without a caption has only it.
 
 Symbols: B subjects in a batch, S side of the images in pixels, N subjects, M views of all of them.
 """
@@ -22,7 +22,6 @@ from transformers import CLIPModel
 from rodin.camera import Camera
 from rodin.dataset import list_subjects, load_subject
 from rodin.encoder import Encoder, EncoderConfig, small_clip
-from rodin.errors import UserError
 from rodin.files import write_json
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases
 from rodin.train.loop import LoopConfig, process_state, run_loop
@@ -40,13 +39,15 @@ class Views:
         images: [M, S, S, 4] uint8 straight RGBA; the views of a subject lie together, its frontal view first.
         first: [N] where each subject's views begin.
         chances: [N, most views of a subject, at least 2] of being drawn; 0 where a subject has fewer views.
-        captions: N texts.
+        caption: N texts, "" where a subject has none.
+        captions: N tuples of paraphrases, empty where a subject has none.
     """
 
     images: Tensor
     first: Tensor
     chances: Tensor
-    captions: list[str]
+    caption: list[str]
+    captions: list[tuple[str, ...]]
 
     def of(self, subject: int) -> Tensor:
         """[V, S, S, 4] uint8 views of one subject, the frontal one first."""
@@ -91,7 +92,7 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining) -> None:
     written to `run`/encoder.training/retrieval.json.
 
     Args:
-        data: folder of subject folders, each with a caption.
+        data: folder of subject folders, with captions or without.
         run: folder of the whole training run.
         config: what to train, and how.
 
@@ -105,9 +106,11 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining) -> None:
         return
     loop, changes = config.loop, config.augment
     views = load_views(Path(data), config.network.image_size)
-    trained, held_out = split_subjects(len(views.captions))
+    trained, held_out = split_subjects(len(views.first))
+    if missing := [k for k in trained if not views.captions[k]]:
+        state.print(f"encoder: {len(missing)} of {len(trained)} subjects have no caption; only their views teach")
     torch.manual_seed(loop.seed)  # the initial weights
-    network = small_clip(config.network, [views.captions[k] for k in trained])
+    network = small_clip(config.network, [text for k in trained for text in views.captions[k]])
     network.to(state.device)
     images, chances, first = views.images.to(state.device), views.chances.to(state.device), views.first.to(state.device)
     subjects = torch.tensor(trained, device=state.device)
@@ -118,10 +121,14 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining) -> None:
         pairs = first[drawn, None] + draw_two(chances[drawn], generator)
         chosen = pairs.t().flatten()  # [2B]: all first views, then all second ones
         pixels = augment_images(images[chosen].float() / 255.0, changes, generator)
-        captions = drop_phrases([views.captions[k] for k in drawn.tolist()], changes.phrase_drop, generator)
-        z_image, z_text, scale = model((pixels - network.mean) / network.std, network.tokenize(captions))
+        texts = draw_captions([views.captions[k] for k in drawn.tolist()], generator)
+        tokens = network.tokenize(drop_phrases(texts, changes.phrase_drop, generator))
+        z_image, z_text, scale = model((pixels - network.mean) / network.std, tokens)
         one, two = z_image.chunk(2)
-        text = (contrast(one, z_text, scale) + contrast(two, z_text, scale)) / 2
+        said = [k for k, text in enumerate(texts) if text]
+        text = 0.0 * z_text.sum()  # a gradient of every parameter, which parallel training waits for
+        if said:
+            text = (contrast(one[said], z_text[said], scale) + contrast(two[said], z_text[said], scale)) / 2
         view = contrast(one, two, scale)
         return {"loss": text + view, "text": text, "view": view}
 
@@ -134,8 +141,7 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining) -> None:
         result.save_pretrained(target)
         whose = f"{len(held_out)} held-out" if held_out else f"{len(trained)} training (too few to hold any out)"
         print(
-            f"encoder: among {whose} subjects, image -> caption {figures['caption_top1']:.1%}, view -> frontal view "
-            f"{figures['view_top1']:.1%}, mean cosine between subjects {figures['mean_cosine']:.3f}"
+            f"encoder: among {whose} subjects, " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
         )
     state.wait_for_everyone()
 
@@ -147,26 +153,31 @@ def contrast(one: Tensor, other: Tensor, scale: Tensor) -> Tensor:
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.t(), target)) / 2
 
 
+def draw_captions(captions: list[tuple[str, ...]], generator: torch.Generator) -> list[str]:
+    """One paraphrase of each subject, "" where it has none."""
+    draws = torch.rand(len(captions), generator=generator, device=generator.device).tolist()
+    return [texts[int(draw * len(texts))] if texts else "" for texts, draw in zip(captions, draws, strict=True)]
+
+
 def load_views(data: Path, size: int) -> Views:
     """Read the front views of all subjects.
 
     Raises:
-        UserError: a subject cannot be read or has no caption.
+        UserError: a subject cannot be read.
     """
-    images, chances, captions = [], [], []
+    images, chances, caption, captions = [], [], [], []
     for folder in list_subjects(data):
         subject = load_subject(folder, size)
-        if not subject.caption.strip():
-            raise UserError(f"{folder}: has no caption; add one to its transforms.json")
         front = front_views(subject.camera, subject.frontal)
         images.append((subject.images[front] * 255.0).round().to(torch.uint8))
         cosine = azimuths_deg(subject.camera)[front].deg2rad().cos()
         chances.append(cosine.clamp_min(math.cos(math.radians(FRONT_HALF_DEG))))  # the frontal one may lie elsewhere
-        captions.append(subject.caption)
+        caption.append(subject.caption)
+        captions.append(subject.captions)
     counts = torch.tensor([len(one) for one in images])
     most = max(2, int(counts.max()))
     table = torch.stack([F.pad(one, (0, most - len(one))) for one in chances])
-    return Views(torch.cat(images), counts.cumsum(0) - counts, table, captions)
+    return Views(torch.cat(images), counts.cumsum(0) - counts, table, caption, captions)
 
 
 def azimuths_deg(camera: Camera) -> Tensor:
@@ -192,24 +203,30 @@ def measure_retrieval(encoder: Encoder, views: Views, subjects: list[int]) -> di
 
     Returns:
         caption_top1: share of frontal views whose nearest caption is theirs (or reads the same),
+        paraphrase_top1: share of all paraphrases whose nearest frontal view is of their subject (short ones fit many);
+        both left out where no subject has a caption,
         view_top1: share of other front views whose nearest frontal view is of the same subject,
         mean_cosine: mean cosine between the frontal views of different subjects: near 1, z would say nothing.
     """
-    captions = [views.captions[k] for k in subjects]
     latents = [encoder.encode_images(views.of(k).float() / 255.0) for k in subjects]
     frontal = torch.stack([z[0] for z in latents])
-    nearest = (frontal @ encoder.encode_texts(captions).t()).argmax(dim=1).tolist()
-    right = [captions[found] == caption for found, caption in zip(nearest, captions, strict=True)]
+    figures = {}
+    if said := [k for k in range(len(subjects)) if views.caption[subjects[k]]]:
+        caption = [views.caption[subjects[k]] for k in said]
+        nearest = (frontal[said] @ encoder.encode_texts(caption).t()).argmax(dim=1).tolist()
+        right = [caption[found] == own for found, own in zip(nearest, caption, strict=True)]
+        figures["caption_top1"] = sum(right) / len(said)
+        texts = [(k, text) for k in said for text in views.captions[subjects[k]]]
+        nearest = (encoder.encode_texts([text for _, text in texts]) @ frontal.t()).argmax(dim=1).tolist()
+        figures["paraphrase_top1"] = sum(found == k for found, (k, _) in zip(nearest, texts, strict=True)) / len(texts)
     others = torch.cat([z[1:] for z in latents])
     owner = torch.repeat_interleave(torch.tensor([len(z) - 1 for z in latents]))
     view_top1 = ((others @ frontal.t()).argmax(dim=1) == owner).float().mean() if len(owner) else torch.tensor(0.0)
     count = len(subjects)
     cosines = (frontal @ frontal.t()).sum() - frontal.square().sum()
-    return {
-        "caption_top1": sum(right) / count,
-        "view_top1": float(view_top1),
-        "mean_cosine": float(cosines) / max(1, count * (count - 1)),
-    }
+    figures["view_top1"] = float(view_top1)
+    figures["mean_cosine"] = float(cosines) / max(1, count * (count - 1))
+    return figures
 
 
 def draw_two(chances: Tensor, generator: torch.Generator) -> Tensor:
