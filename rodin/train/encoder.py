@@ -140,9 +140,8 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining) -> None:
         write_json(scratch / "retrieval.json", {"held_out_subjects": len(held_out), **figures})
         result.save_pretrained(target)
         whose = f"{len(held_out)} held-out" if held_out else f"{len(trained)} training (too few to hold any out)"
-        print(
-            f"encoder: among {whose} subjects, " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        )
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        print(f"encoder: among {whose} subjects, {shown}")
     state.wait_for_everyone()
 
 
