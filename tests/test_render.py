@@ -1,7 +1,8 @@
-"""Contract: volume rendering equals its closed forms; culling changes cost, never the picture; gradients are right.
+"""Contract: volume rendering equals its closed forms; culling changes cost, never the picture nor the feature image;
+gradients are right.
 
-References: Beer-Lambert for a constant medium (alpha = 1 - exp(-sigma L)), a two-layer medium by hand, finite
-differences in float64.
+References: Beer-Lambert for a constant medium (alpha = 1 - exp(-sigma L)), a two-layer medium by hand, the compositing
+sum written as a loop over samples, finite differences in float64.
 """
 
 from __future__ import annotations
@@ -10,9 +11,21 @@ import pytest
 import torch
 from torch import nn
 
+from rodin import triplane
 from rodin.camera import orbit
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.render import Occupancy, alpha_weights, clip_to_box, occupied_bins, over, render_image, render_rays, straight
+from rodin.render import (
+    Occupancy,
+    alpha_weights,
+    camera_rays,
+    clip_to_box,
+    occupied_bins,
+    over,
+    render_image,
+    render_rays,
+    render_totals,
+    straight,
+)
 
 
 class Medium(nn.Module):
@@ -88,6 +101,31 @@ def test_culling_changes_cost_but_not_the_picture() -> None:
     torch.testing.assert_close(culled_depth[solid], whole_depth[solid], atol=5e-3, rtol=0)
 
 
+def test_feature_image_is_the_compositing_sum() -> None:
+    planes, decoder = blob()
+    camera = orbit([40.0, -100.0], [10.0, 30.0], size=9)
+    samples = 40
+    rays = camera_rays(camera)
+    transmitted = torch.ones(len(rays))
+    wanted = torch.zeros(len(rays), 4)
+    step = (rays.far - rays.near) / samples
+    for index in range(samples):
+        points = rays.origins + (rays.near + (index + 0.5) * step)[:, None] * rays.directions
+        features = triplane.sample(planes, points)
+        opacity = 1 - torch.exp(-decoder.density_of(features) * step)
+        wanted += (transmitted * opacity)[:, None] * features
+        transmitted = transmitted * (1 - opacity)
+    wanted = wanted.reshape(2, 9, 9, 4)
+    whole = render_totals(planes, decoder, camera, samples, features=True)
+    assert wanted.abs().max() > 0.5
+    torch.testing.assert_close(whole[..., 5:], wanted, atol=1e-3, rtol=1e-4)
+    occupancy = Occupancy.measure(planes, decoder, cells=40, threshold=1e-4)
+    culled = render_totals(planes, decoder, camera, samples, occupancy, features=True)
+    torch.testing.assert_close(culled[..., 5:], wanted, atol=2e-3 * float(wanted.abs().max()), rtol=0)
+    # the picture does not depend on whether the features are asked for
+    torch.testing.assert_close(render_totals(planes, decoder, camera, samples, occupancy), culled[..., :5])
+
+
 def test_occupied_bins_miss_no_marked_cell() -> None:
     generator = torch.Generator().manual_seed(1)
     grid = torch.rand(20, 20, 20, generator=generator) > 0.97
@@ -115,8 +153,7 @@ def test_gradients_match_finite_differences() -> None:
     bins[:, 4] = False  # a skipped bin in the middle
 
     def picture(values: torch.Tensor) -> torch.Tensor:
-        seen = render_rays(values, decoder, rays, bins)
-        return torch.cat([seen.premultiplied, seen.alpha[:, None], seen.depth[:, None]], dim=1)
+        return render_rays(values, decoder, rays, bins, features=True).totals
 
     assert torch.autograd.gradcheck(picture, planes.requires_grad_(), eps=1e-6, atol=1e-7)
 

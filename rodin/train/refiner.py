@@ -33,7 +33,8 @@ from rodin.store import FittedSubject, module_hash, read_shards
 from rodin.train.encoder import split_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
 
-VIEWS_AT_ONCE = 8  # when judging
+JUDGED = 8  # subjects at most
+FIGURES = ("psnr", "ssim", "perceptual", "sharpness")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +43,8 @@ class RefinerTraining:
 
     Args:
         network: its channels must be those of the planes.
-        loop: how to train; batch_size counts patches.
+        loop: how to train; batch_size counts patches. gradient_clip is best 0: it bounds the gradients of both
+            networks together, and the discriminator's drown the refiner's (measured at smoke size: -0.5 dB).
         image_size: the renders are this many pixels square, the true views `network.scale` times as many.
         samples: bins a ray of the renders.
         subjects: the most that are rendered; with `views` it bounds the memory.
@@ -188,14 +190,12 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
         channels = f"{decoder.config.channels} channels, the refiner is for {network.channels}"
         raise UserError(f"{run / 'decoder'}: planes have {channels}; fit and train with one preset")
 
-    names = [subject.name for _, subject in fitted_subjects(Path(data), run, decoder, config.subjects)]
-    trained, held_out = split_subjects(len(names))
+    count = sum(1 for _ in fitted_subjects(Path(data), run, decoder, config.subjects))
+    trained, held_out = split_subjects(count)
     mine = trained[state.process_index :: state.num_processes]
     if not mine:
         raise UserError(f"{run / 'planes'}: {len(trained)} subjects for {state.num_processes} processes; start fewer")
-    chosen = mine + (held_out or trained if state.is_main_process else [])
-    rendered = render_pairs(Path(data), run, decoder, config, set(chosen))
-    pairs = joined([rendered[k] for k in mine]).to(state.device)
+    pairs = render_pairs(Path(data), run, decoder, config, mine).to(state.device)
 
     torch.manual_seed(config.loop.seed)  # the initial weights
     model = AdversarialPair(Refiner(network), PatchDiscriminator(config.discriminator_width))
@@ -213,7 +213,7 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
     settings = {**asdict(config), "perceptual_features": features.name}
     average = run_loop(model, loss, config.loop, scratch, "refiner", settings)
     if state.is_main_process:
-        judged = joined([rendered[k] for k in held_out or trained])
+        judged = render_pairs(Path(data), run, decoder, config, (held_out or trained)[:JUDGED])
         quality = compare(average.refiner, judged, features.to("cpu"))  # type: ignore[arg-type]
         write_json(scratch / "quality.json", {"held_out_subjects": len(held_out), **quality})
         whose = f"{len(held_out)} held-out" if held_out else f"{len(trained)} training (too few to hold any out)"
@@ -243,16 +243,14 @@ def fitted_subjects(data: Path, run: Path, decoder: Decoder, limit: int) -> Iter
         )
 
 
-def render_pairs(
-    data: Path, run: Path, decoder: Decoder, config: RefinerTraining, chosen: set[int]
-) -> dict[int, Pairs]:
-    """The views of some subjects, by their position among `fitted_subjects`.
+def render_pairs(data: Path, run: Path, decoder: Decoder, config: RefinerTraining, chosen: list[int]) -> Pairs:
+    """Views of some subjects, given by their position among `fitted_subjects`.
 
     Raises:
         UserError: a subject cannot be read, or its images are smaller than the refined size.
     """
     size = config.image_size
-    found: dict[int, Pairs] = {}
+    inputs, true = [], []
     for index, (folder, fitted) in enumerate(fitted_subjects(data, run, decoder, config.subjects)):
         if index not in chosen:
             continue
@@ -261,16 +259,11 @@ def render_pairs(
         views = torch.randperm(len(subject.images), generator=generator)[: config.views]
         occupancy = Occupancy.measure(fitted.planes, decoder)
         camera = subject.camera[views].resized(size, size)
-        inputs = render_inputs(fitted.planes, decoder, camera, config.samples, occupancy)
+        inputs.append(render_inputs(fitted.planes, decoder, camera, config.samples, occupancy).half())
         images = subject.images[views]
-        true = torch.cat([images[..., :3] * images[..., 3:], images[..., 3:]], dim=-1).movedim(-1, 1)
-        found[index] = Pairs(inputs.half(), (true * 255).round().to(torch.uint8))
-    return found
-
-
-def joined(parts: list[Pairs]) -> Pairs:
-    """All views of several subjects."""
-    return Pairs(torch.cat([part.inputs for part in parts]), torch.cat([part.true for part in parts]))
+        premultiplied = torch.cat([images[..., :3] * images[..., 3:], images[..., 3:]], dim=-1)
+        true.append((premultiplied.movedim(-1, 1) * 255).round().to(torch.uint8))
+    return Pairs(torch.cat(inputs), torch.cat(true))
 
 
 def measure_features(inputs: Tensor, refiner: Refiner) -> None:
@@ -290,36 +283,32 @@ def laid_on(premultiplied: Tensor, background: float | Tensor) -> Tensor:
 
 @torch.no_grad()
 def compare(refiner: Refiner, pairs: Pairs, features: Features) -> dict[str, dict[str, float]]:
-    """Quality over white of the renders as the refiner enlarges them, and as plain resizing does."""
-    refined, resized = [], []
-    for inputs in pairs.inputs.float().split(VIEWS_AT_ONCE):
-        refined.append(refiner.premultiplied(inputs))
-        resized.append(enlarge_picture(inputs, refiner.config.scale))
-    true = laid_on(pairs.true.float() / 255.0, 1.0)
-    return {
-        "resized": image_quality(laid_on(torch.cat(resized), 1.0), true, features),
-        "refined": image_quality(laid_on(torch.cat(refined), 1.0), true, features),
-    }
+    """`image_quality` over white of the renders as plain resizing enlarges them, and as the refiner does; means over
+    the views."""
+    rows: dict[str, list[list[float]]] = {"resized": [], "refined": []}
+    for inputs, true in zip(pairs.inputs.split(1), pairs.true.split(1), strict=True):
+        wanted = laid_on(true.float() / 255.0, 1.0)
+        resized = enlarge_picture(inputs.float(), refiner.config.scale)
+        for name, seen in (("resized", resized), ("refined", refiner.premultiplied(inputs.float()))):
+            rows[name].append(list(image_quality(laid_on(seen, 1.0), wanted, features).values()))
+    means = {name: torch.tensor(values).mean(dim=0).tolist() for name, values in rows.items()}
+    return {name: dict(zip(FIGURES, values, strict=True)) for name, values in means.items()}
 
 
 @torch.no_grad()
 def image_quality(seen: Tensor, true: Tensor, features: Features) -> dict[str, float]:
-    """How well pictures [M, 3, H, W] meet the true ones.
+    """How well a picture [1, 3, H, W] meets the true one: the figures named FIGURES.
 
-    Returns:
-        psnr in dB of all of them together, ssim, perceptual distance, and sharpness: the energy of the Laplacian as a
-        part of the true pictures'. Noise is sharp too: read it beside the others.
+    PSNR in dB; SSIM; perceptual distance; and sharpness: the energy of the Laplacian as a part of the true picture's.
+    Noise is sharp too: read it beside the others.
     """
-    distances = [
-        perceptual_distance(features, one, other)
-        for one, other in zip(seen.split(VIEWS_AT_ONCE), true.split(VIEWS_AT_ONCE), strict=True)
-    ]
-    return {
-        "psnr": float(-10 * (seen - true).square().mean().clamp_min(1e-10).log10()),
-        "ssim": float(structural_similarity_index_measure(seen, true, data_range=1.0)),
-        "perceptual": float(torch.cat(distances).mean()),
-        "sharpness": float(laplacian_energy(seen) / laplacian_energy(true).clamp_min(1e-10)),
-    }
+    figures = (
+        -10 * (seen - true).square().mean().clamp_min(1e-10).log10(),
+        structural_similarity_index_measure(seen, true, data_range=1.0),
+        perceptual_distance(features, seen, true)[0],
+        laplacian_energy(seen) / laplacian_energy(true).clamp_min(1e-10),
+    )
+    return {name: float(figure) for name, figure in zip(FIGURES, figures, strict=True)}
 
 
 def laplacian_energy(images: Tensor) -> Tensor:
