@@ -1,7 +1,7 @@
 """An avatar: tri-planes and the decoder that reads them, in one self-contained file.
 
-`NAME.rodin.safetensors` holds the planes (fp16), the decoder's weights, the latent z, and in its metadata the decoder's
-config, the seed and the hash of the model that made it.
+`NAME.rodin.safetensors` holds the planes (fp16), the decoder's and the refiner's weights, the latent z and the noise
+that the avatar was drawn from, and in its metadata their configs, how it was drawn and the hash of the model.
 """
 
 from __future__ import annotations
@@ -24,11 +24,35 @@ from rodin.decoder import Decoder, DecoderConfig
 from rodin.errors import UserError
 from rodin.files import atomic_path
 from rodin.mesh import Mesh, extract_mesh
+from rodin.refiner import Refiner, RefinerConfig
+from rodin.refiner import refine as refined_image
 from rodin.render import Occupancy, grid_points, render_image
 
-SCHEMA = "rodin-avatar-1"
+SCHEMA = "rodin-avatar-2"
 SUFFIX = ".rodin.safetensors"
 POINTS_PER_CHUNK = 2**17
+PORTRAIT_ELEVATION_DEG = 2.0  # where the camera of a portrait stands
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drawing:
+    """How an avatar was drawn: with its latent and its noise, all that the model needs to draw it again.
+
+    Args:
+        seed: of all that is random but the base model's first noise, which the avatar keeps.
+        prompt: the words that it was drawn for; "" = none.
+        guidance_scale: of the base model.
+        num_inference_steps: of the base model.
+        upsampling_steps: of the upsampler.
+        refine: steps of render-guided inversion towards a portrait, whose findings the planes alone hold.
+    """
+
+    seed: int
+    prompt: str = ""
+    guidance_scale: float = 1.0
+    num_inference_steps: int = 20
+    upsampling_steps: int = 10
+    refine: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,19 +62,24 @@ class Avatar:
     Args:
         planes: [3, C, H, W]; kept at the precision of the file, so that a saved avatar renders as it did.
         decoder: reads them.
-        latent: [512] of unit length, zeros if the avatar was drawn without a condition.
-        seed: that it was drawn with.
-        model_hash: of the model that made it.
+        refiner: sharpens what is rendered.
+        latent: [512] of unit length.
+        noise: [3, C, h, w] x_T of the base model.
+        drawing: how it was drawn from latent and noise.
+        model_hash: of the model that drew it.
     """
 
     planes: Tensor
     decoder: Decoder
+    refiner: Refiner
     latent: Tensor
-    seed: int
+    noise: Tensor
+    drawing: Drawing
     model_hash: str
 
     def __post_init__(self) -> None:
         triplane.check_planes(self.planes, leading=0)
+        triplane.check_planes(self.noise, leading=0)
         object.__setattr__(self, "planes", self.planes.half().float())
 
     @cached_property
@@ -58,18 +87,26 @@ class Avatar:
         """Where there is matter; found once, it makes every rendering several times faster."""
         return Occupancy.measure(self.planes, self.decoder)
 
-    def render(self, camera: Camera, samples: int = 128) -> Tensor:
-        """Images [..., H, W, 4], straight RGBA in [0, 1], from a camera or a batch of cameras."""
+    def render(self, camera: Camera, samples: int = 128, refine: bool = False) -> Tensor:
+        """Images [..., H, W, 4], straight RGBA in [0, 1], from a camera or a batch of cameras.
+
+        Args:
+            samples: bins a ray.
+            refine: render smaller by the refiner's scale, and let the refiner enlarge it to the camera's size. Sharper;
+                views from different sides agree less.
+        """
+        if refine:
+            return refined_image(self.refiner, self.planes, self.decoder, camera, samples, self.occupancy)
         return render_image(self.planes, self.decoder, camera, samples, self.occupancy)[0]
 
-    def portrait(self, size: int = 256) -> Tensor:
+    def portrait(self, size: int = 256, refine: bool = False) -> Tensor:
         """The frontal view [size, size, 4], straight RGBA in [0, 1]."""
-        return self.render(orbit([0.0], [2.0], size=size)[0])
+        return self.render(orbit([0.0], [PORTRAIT_ELEVATION_DEG], size=size)[0], refine=refine)
 
-    def turntable(self, frames: int = 36, size: int = 192, elevation_deg: float = 8.0) -> Tensor:
+    def turntable(self, frames: int = 36, size: int = 192, elevation_deg: float = 8.0, refine: bool = False) -> Tensor:
         """Views from all around, [frames, size, size, 4], starting in front."""
         azimuths = [360.0 * k / frames for k in range(frames)]
-        return self.render(orbit(azimuths, [elevation_deg] * frames, size=size))
+        return self.render(orbit(azimuths, [elevation_deg] * frames, size=size), refine=refine)
 
     @torch.no_grad()
     def mesh(self, resolution: int = 128, threshold: float = 15.0) -> Mesh:
@@ -90,16 +127,17 @@ class Avatar:
 
     def save(self, path: Path) -> None:
         """Write the avatar to one file, whole or not at all."""
-        weights = {f"decoder.{name}": value.contiguous() for name, value in self.decoder.state_dict().items()}
         facts = {
             "schema": SCHEMA,
-            "decoder": json.dumps(dataclasses.asdict(self.decoder.config)),
-            "seed": str(self.seed),
+            "drawing": json.dumps(dataclasses.asdict(self.drawing)),
             "model_hash": self.model_hash,
         }
-        tensors = {"planes": self.planes.half().contiguous(), "latent": self.latent.contiguous(), **weights}
+        tensors = {"planes": self.planes.half(), "latent": self.latent, "noise": self.noise.half()}
+        for name, part in (("decoder", self.decoder), ("refiner", self.refiner)):
+            facts[name] = json.dumps(dataclasses.asdict(part.config))
+            tensors.update({f"{name}.{key}": value for key, value in part.state_dict().items()})
         with atomic_path(Path(path)) as temporary:
-            save_file(tensors, temporary, metadata=facts)
+            save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, metadata=facts)
 
     @staticmethod
     def load(path: Path) -> Avatar:
@@ -122,16 +160,20 @@ class Avatar:
             raise UserError(f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; generate it again")
         try:
             decoder = Decoder(config_from_dict(DecoderConfig, json.loads(facts["decoder"]), str(path)))
-            prefix = "decoder."
-            weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-            decoder.load_state_dict(weights)
-            if tensors["planes"].ndim != 4 or tensors["planes"].shape[1] != decoder.config.channels:
-                raise ValueError(f"planes {list(tensors['planes'].shape)} for {decoder.config.channels} channels")
+            refiner = Refiner(config_from_dict(RefinerConfig, json.loads(facts["refiner"]), str(path)))
+            for name, part in (("decoder.", decoder), ("refiner.", refiner)):
+                part.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
+                part.requires_grad_(False).eval()
+            for name, shape in (("planes", tensors["planes"].shape), ("noise", tensors["noise"].shape)):
+                if len(shape) != 4 or shape[1] != decoder.config.channels:
+                    raise ValueError(f"{name} {list(shape)} for {decoder.config.channels} channels")
             return Avatar(
                 tensors["planes"].float(),
-                decoder.requires_grad_(False).eval(),
+                decoder,
+                refiner,
                 tensors["latent"],
-                int(facts["seed"]),
+                tensors["noise"].float(),
+                config_from_dict(Drawing, json.loads(facts["drawing"]), str(path)),
                 facts["model_hash"],
             )
         except (KeyError, ValueError, RuntimeError) as error:  # RecursionError is a RuntimeError

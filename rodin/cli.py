@@ -76,6 +76,19 @@ def train_encoder(data: Data, run: Path, preset: str = "smoke") -> None:
     stages.encoder(data, run, load_preset(preset))
 
 
+def train_prior(run: Path, preset: str = "smoke") -> None:
+    """Train the latent prior, which draws the latent z from text or from nothing.
+
+    Args:
+        run: Run folder with planes/ and encoder/.
+        preset: smoke, mini, paper, or a YAML file.
+    """
+    from rodin import stages
+    from rodin.presets import load_preset
+
+    stages.prior(run, load_preset(preset))
+
+
 def train_base(run: Path, preset: str = "smoke") -> None:
     """Train the base diffusion model on the planes of a run.
 
@@ -91,44 +104,83 @@ def train_base(run: Path, preset: str = "smoke") -> None:
     stages.base(run, load_preset(preset))
 
 
+def train_upsampler(run: Path, preset: str = "smoke", vgg: Path | None = None) -> None:
+    """Train the upsampler, which makes large planes of the base model's small ones.
+
+    On many processes or machines: torchrun OPTIONS -m -- rodin train upsampler --run RUN --preset PRESET
+
+    Args:
+        run: Run folder with planes/, encoder/ and decoder/.
+        preset: smoke, mini, paper, or a YAML file.
+        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else it is the encoder.
+    """
+    from rodin import stages
+    from rodin.presets import load_preset
+
+    stages.upsampler(run, load_preset(preset), vgg)
+
+
+def train_refiner(data: Data, run: Path, preset: str = "smoke", vgg: Path | None = None) -> None:
+    """Train the refiner, which enlarges and sharpens rendered pictures.
+
+    On many processes or machines: torchrun OPTIONS -m -- rodin train refiner DATA --run RUN --preset PRESET
+
+    Args:
+        data: Folder of subjects of the run, in pictures at least as large as the refiner's output.
+        run: Run folder with planes/, encoder/ and decoder/.
+        preset: smoke, mini, paper, or a YAML file.
+        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else it is the encoder.
+    """
+    from rodin import stages
+    from rodin.presets import load_preset
+
+    stages.refiner(data, run, load_preset(preset), vgg)
+
+
 def train_all(
-    data: Data, run: Path, preset: str = "smoke", workers: int = 2, seed: int = 0, clip: str | None = None
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    workers: int = 2,
+    seed: int = 0,
+    clip: str | None = None,
+    large: Path | None = None,
+    vgg: Path | None = None,
 ) -> None:
-    """Train the whole chain: encoder, fitted planes, base model. The result is RUN/model.
+    """Train the whole chain: encoder, fitted planes, base model, prior, upsampler, refiner. The result is RUN/model.
 
     Args:
         data: Folder of subjects, each with a transforms.json.
         run: Run folder; an interrupted run goes on where it stopped.
         preset: smoke, mini, paper, or a YAML file (see: rodin preset).
-        workers: Processes that fit subjects and train the base model, one thread each.
+        workers: Processes that fit subjects and train the networks, one thread each.
         seed: Seed of the fits.
         clip: Use this CLIP with 512 outputs (a folder or a hub name) instead of training one.
+        large: Folder of the same subjects in larger pictures, for the refiner; else it learns from DATA.
+        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual losses; else the encoder.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    settings = load_preset(preset)
-    stages.check_workers(workers)
-    if clip is None:
-        stages.encoder(data, run, settings)
-    else:
-        stages.adopt_clip(clip, run)
-    stages.fit(data, run, settings, workers, seed)
-    stages.base_on_processes(run, settings, workers)
-    stages.model(run)
+    stages.train_all(data, run, load_preset(preset), workers, seed, clip, large or data, vgg)
 
 
 def generate(
     out: Path,
     model: Path = DEMO_MODEL,
+    text: str | None = None,
     image: Path | None = None,
     seed: int = 0,
     count: int = 1,
     guidance_scale: float = 1.5,
     steps: int = 20,
     sampler: Sampler = "dpm++",
+    refine: int = 0,
+    azimuth: float = 0.0,
+    elevation: float = 2.0,
+    search_pose: bool = False,
 ) -> None:
-    """Draw avatars from nothing or from a portrait.
+    """Draw avatars from a sentence, a portrait or nothing.
 
     Each becomes avatar-000.rodin.safetensors, avatar-000.png, avatar-000.glb and avatar-000-turntable.gif; overview.png
     shows them all from three sides.
@@ -136,16 +188,76 @@ def generate(
     Args:
         out: Folder for the avatars.
         model: Model folder; make demo leaves one in the default place.
-        image: Portrait to follow; what its alpha hides is left out.
+        text: What they shall look like, such as "an old man with a white beard".
+        image: Portrait to follow: a photograph with a face, or a cut-out on transparency, framed head and shoulders.
         seed: Avatar k is drawn with seed + k.
         count: Number of avatars.
-        guidance_scale: Above 0; how strongly a portrait is followed, 1 = as trained.
+        guidance_scale: Above 0; how strongly text or portrait is followed, 1 = as trained.
         steps: Denoising steps.
         sampler: dpm++ and ddim are deterministic; ancestral is the paper's, with about 100 steps.
+        refine: Steps of render-guided inversion towards the portrait, such as 50; 0 leaves it to the encoder.
+        azimuth: For --refine: degrees from where the portrait was taken; 0 = front, positive towards its left.
+        elevation: For --refine: degrees above the horizon.
+        search_pose: For --refine: estimate azimuth and elevation instead.
     """
-    from rodin import stages
+    from rodin import applications
 
-    stages.generate(model, out, image, seed, count, guidance_scale, steps, sampler)
+    applications.generate(
+        model, out, text, image, seed, count, guidance_scale, steps, sampler, refine, azimuth, elevation, search_pose
+    )
+
+
+def edit(
+    avatar: Data,
+    text: str,
+    out: Path,
+    model: Path = DEMO_MODEL,
+    source_text: str | None = None,
+    strength: float = 1.0,
+) -> None:
+    """Change an avatar by words; what they do not name stays. before-after.png shows both.
+
+    Args:
+        avatar: File that rodin generate wrote (.rodin.safetensors).
+        text: What shall be there, such as "with red hair and glasses".
+        out: Folder for the changed avatar.
+        model: Model folder that drew the avatar.
+        source_text: What is there instead, such as "with black hair"; makes the change more exact.
+        strength: How far; 0 changes nothing, beyond 1 exaggerates.
+    """
+    from rodin import applications
+
+    applications.edit(model, avatar, text, source_text, strength, out)
+
+
+def vary(avatar: Data, out: Path, model: Path = DEMO_MODEL, count: int = 4, seed: int = 1) -> None:
+    """Draw an avatar's kin: the same latent, new noise.
+
+    Args:
+        avatar: File that rodin generate wrote (.rodin.safetensors).
+        out: Folder for the avatars.
+        model: Model folder that drew the avatar.
+        count: Number of avatars.
+        seed: Avatar k is drawn with seed + k.
+    """
+    from rodin import applications
+
+    applications.vary(model, avatar, count, seed, out)
+
+
+def interpolate(first: Data, last: Data, out: Path, model: Path = DEMO_MODEL, steps: int = 8) -> None:
+    """Draw the avatars between two, as files, a strip and a video.
+
+    Args:
+        first: File that rodin generate wrote (.rodin.safetensors).
+        last: Another, drawn by the same model.
+        out: Folder for the avatars.
+        model: Model folder that drew them.
+        steps: Number of avatars, both ends included.
+    """
+    from rodin import applications
+
+    applications.interpolate(model, first, last, steps, out)
 
 
 def render(
@@ -155,6 +267,7 @@ def render(
     azimuth: float = 0.0,
     elevation: float = 2.0,
     turntable: int = 0,
+    refine: bool = False,
 ) -> None:
     """Render a picture of an avatar, or a turntable.
 
@@ -165,10 +278,11 @@ def render(
         azimuth: Degrees; 0 = front, positive towards the avatar's left.
         elevation: Degrees above the horizon.
         turntable: Number of views all around; 0 for one picture.
+        refine: Render smaller and let the refiner enlarge it: sharper, but views agree less with each other.
     """
-    from rodin import stages
+    from rodin import applications
 
-    stages.render(avatar, out, size, azimuth, elevation, turntable)
+    applications.render(avatar, out, size, azimuth, elevation, turntable, refine)
 
 
 def export(
@@ -187,9 +301,9 @@ def export(
         resolution: Grid points along each side of the box.
         threshold: Density of the surface, in 1 / world units.
     """
-    from rodin import stages
+    from rodin import applications
 
-    stages.export(avatar, format, out, resolution, threshold)
+    applications.export(avatar, format, out, resolution, threshold)
 
 
 def preset(name: Annotated[Literal["smoke", "mini", "paper"], tyro.conf.Positional]) -> None:
@@ -207,19 +321,30 @@ def train() -> None:
     """Train a stage or the whole chain; see: rodin train --help."""
 
 
-TRAINING: dict[str, Callable[..., None]] = {"all": train_all, "encoder": train_encoder, "base": train_base}
+TRAINING: dict[str, Callable[..., None]] = {
+    "all": train_all,
+    "encoder": train_encoder,
+    "prior": train_prior,
+    "base": train_base,
+    "upsampler": train_upsampler,
+    "refiner": train_refiner,
+}
 COMMANDS: dict[str, Callable[..., None]] = {
     "synth": synth,
     "fit": fit,
     "train": train,  # for the list of commands; main hands its own commands to TRAINING
     "generate": generate,
+    "edit": edit,
+    "vary": vary,
+    "interpolate": interpolate,
     "render": render,
     "export": export,
     "preset": preset,
 }
 DESCRIPTION = """Rodin: 3D avatars by diffusion over tri-planes.
 
-The way from pictures to avatars: synth (or your own captures), train all, generate, then render and export.
+The way from pictures to avatars: synth (or your own captures), train all, generate; then edit, vary, interpolate,
+render and export.
 Each command explains itself: rodin COMMAND --help"""
 
 
@@ -235,7 +360,13 @@ def main(arguments: list[str] | None = None) -> None:
         arguments, commands, prog = arguments[1:], TRAINING, "rodin train"
         description = "Train a stage, or all of them one after another. What a run folder holds is not made again."
     try:
-        tyro.extras.subcommand_cli_from_dict(commands, prog=prog, description=description, args=arguments or ["--help"])
+        tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog=prog,
+            description=description,
+            args=arguments or ["--help"],
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
     except UserError as error:
         _stop(error, str(error), 2)
     except OSError as error:  # a full disk or a closed door where nothing nearer has put it into words

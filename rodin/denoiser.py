@@ -37,9 +37,9 @@ def load_denoiser(
     Raises:
         UserError: a file is missing, cut off, or of another schema.
     """
+    network = load_component(network_class, config_class, folder)
     path = Path(folder) / DIFFUSION_NAME
-    diffusion = config_from_dict(DiffusionConfig, read_json(path), str(path))
-    return load_component(network_class, config_class, folder), diffusion
+    return network, config_from_dict(DiffusionConfig, read_json(path), str(path))
 
 
 def check_denoiser(folder: Path, network: Any, diffusion: DiffusionConfig) -> None:

@@ -1,160 +1,66 @@
-"""From nothing or a portrait to avatars: latent, base diffusion, planes (Rodin, Fig. 2).
-
-A model folder has diffusers' layout, one sub-folder a part, each read by explicit code; nothing is unpickled:
-
-    model_index.json            schema, the hash of all weights
-    encoder/                    frozen CLIP, portrait -> z
-    base/                       U-Net that denoises planes under z
-    statistics/                 maps its unit-variance residuals to planes
-    decoder/                    planes -> density and colour
-    scheduler/                  diffusers' scheduler config
-"""
+"""From words, a portrait or nothing to avatars: latent prior, base diffusion, upsampler, planes (Rodin, Fig. 2)."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
-import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import diffusers
 import torch
 from diffusers import DiffusionPipeline
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 
-from rodin.avatar import Avatar
-from rodin.component import load_component, save_component
-from rodin.dataset import read_image
-from rodin.decoder import Decoder, DecoderConfig
-from rodin.denoiser import load_denoiser, save_denoiser
-from rodin.diffusion import DiffusionConfig, Scheduler, draw_noise, guided, make_scheduler, sample
-from rodin.encoder import LATENT_DIM, Encoder
+from rodin.avatar import PORTRAIT_ELEVATION_DEG, Avatar, Drawing
+from rodin.diffusion import draw_noise, guided, sample
 from rodin.errors import UserError
-from rodin.files import atomic_path, read_json, write_json
-from rodin.store import PlaneStatistics, PlaneStatisticsConfig, load_statistics, module_hash
-from rodin.unet import UNet, UNetConfig
+from rodin.model import Model, load_model, save_model
+from rodin.portrait import Portrait, read_portrait
+from rodin.prior import TextCondition, sample_latents
+from rodin.upsampler import upsample
 
-SCHEMA = "rodin-model-2"
-INDEX_NAME = "model_index.json"
 LARGEST_SEED = 2**62  # generators take 64 bits; seed + k must not run out of them
+LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
+PRIOR_STEPS = 20
+EDIT_DRAWS = 16  # of the prior, whose means are compared
+# Each part has its own random numbers for a seed; generators look at 32 bits, over which these offsets are spread.
+NOISE_STREAM, STEPS_STREAM, PRIOR_STREAM, UPSAMPLER_STREAM = 0, 0x40000000, 0x80000000, 0xC0000000
 
 
 class RodinPipeline(DiffusionPipeline):
     """Draws avatars.
 
         pipe = RodinPipeline.from_pretrained("out/run/model")
-        avatar = pipe(seed=3)[0]                      # from nothing
-        avatar = pipe(image="portrait.png")[0]        # from a portrait
+        avatar = pipe("an old man with a white beard")[0]     # from words
+        avatar = pipe(image="portrait.png", refine=50)[0]     # from a portrait
+        avatar = pipe(seed=3)[0]                              # from nothing
+        hat = pipe.edit(avatar, "with a red hat")
 
+    An avatar hangs on the model, its condition and its seed alone, whatever is drawn beside it.
     `pipe.scheduler` may be replaced: `pipe.scheduler = make_scheduler(pipe.diffusion, "ddim")`.
     """
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        base: UNet,
-        statistics: PlaneStatistics,
-        decoder: Decoder,
-        scheduler: Scheduler,
-        diffusion: DiffusionConfig,
-    ) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
-        self.register_modules(encoder=encoder, base=base, statistics=statistics, decoder=decoder, scheduler=scheduler)
-        self.diffusion = diffusion
-        self.model_hash = combined_hash(base, statistics, decoder)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parts lie; diffusers would ask the parts, but ours are plain modules, which do not know."""
-        return next(self.base.parameters()).device
-
-    def to(self, device: torch.device | str) -> RodinPipeline:  # type: ignore[override]
-        """Move all parts, and return the pipeline. Avatars come out on the CPU wherever they were drawn."""
-        for part in (self.encoder, self.base, self.statistics, self.decoder):
-            part.to(device)
-        return self
-
-    @torch.no_grad()
-    def __call__(
-        self,
-        image: Tensor | Image.Image | str | Path | None = None,
-        *,
-        count: int = 1,
-        seed: int = 0,
-        generator: list[torch.Generator] | None = None,
-        guidance_scale: float = 1.5,
-        num_inference_steps: int = 20,
-        callback_on_step_end: Callable[[int, Tensor], None] | None = None,
-    ) -> list[Avatar]:
-        """Draw avatars.
-
-        Args:
-            image: a portrait as [H, W, 3 or 4] in [0, 1], a PIL image or a file. What its alpha hides is left out, and
-                it is cropped square. None draws from the base model without a condition.
-            count: how many avatars.
-            seed: avatar k is drawn with seed + k, whatever is drawn beside it.
-            generator: one generator an avatar instead of `seed`.
-            guidance_scale: lambda of the guidance, > 0; 1 follows the portrait as trained, more exaggerates it.
-            num_inference_steps: denoising steps.
-            callback_on_step_end: called as callback(step, x) with the noisy planes [B, 3, C, H, W].
-
-        Raises:
-            UserError: an argument is out of range, or the image cannot be read.
-        """
-        if count < 1:
-            raise UserError(f"count: {count} avatars; choose 1 or more")
-        if not (math.isfinite(guidance_scale) and guidance_scale > 0):
-            raise UserError(f"guidance_scale: {guidance_scale}; choose a number above 0 (1 = no guidance)")
-        if generator is not None and len(generator) != count:
-            raise UserError(f"generator: {len(generator)} of them for {count} avatars; give one each")
-        if not 0 <= seed < LARGEST_SEED:
-            raise UserError(f"seed: {seed}; choose 0 or more, below {LARGEST_SEED}")
-        generators = generator or [torch.Generator().manual_seed(seed + k) for k in range(count)]
-        seeds = [g.initial_seed() for g in generators]
-        latent = torch.zeros(LATENT_DIM) if image is None else self.encode_portrait(image)
-        scale = 1.0 if image is None else guidance_scale  # without a condition there is nothing to be guided by
-        decoder = copy.deepcopy(self.decoder).cpu()  # an avatar stays as it was drawn, whatever becomes of the pipeline
-        avatars: list[Avatar] = []
-        for start in range(0, count, BATCH):
-            part = generators[start : start + BATCH]
-            planes = self.draw_planes(latent, part, scale, num_inference_steps, callback_on_step_end)
-            for offset, one in enumerate(planes):
-                avatars.append(Avatar(one, decoder, latent, seeds[start + offset], self.model_hash))
-        return avatars
-
-    def draw_planes(
-        self,
-        latent: Tensor,
-        generators: list[torch.Generator],
-        guidance_scale: float,
-        num_inference_steps: int,
-        callback: Callable[[int, Tensor], None] | None,
-    ) -> Tensor:
-        """Planes [B, 3, C, H, W] for one latent [512] and B generators."""
-        config = self.base.config
-        z = latent.to(self.device).expand(len(generators), -1)
-        try:
-            residual = sample(
-                guided(self.base, z, guidance_scale),
-                self.scheduler,
-                draw_noise((3, config.in_channels, config.size, config.size), generators, self.device),
-                generators,
-                num_inference_steps,
-                clip=self.statistics.config.clip,
-                callback=callback,
-            )
-        except ValueError as error:
-            raise UserError(f"num_inference_steps: {error}") from error
-        return self.statistics.denormalize(residual).cpu()
-
-    def encode_portrait(self, image: Tensor | Image.Image | str | Path) -> Tensor:
-        """The latent [512] of a portrait, unit length."""
-        return self.encoder.encode_images(square_portrait(image)[None].to(self.device))[0].cpu()
+        self.register_modules(
+            encoder=model.encoder,
+            prior=model.prior,
+            base=model.base,
+            upsampler=model.upsampler,
+            refiner=model.refiner,
+            statistics=model.statistics,
+            decoder=model.decoder,
+            scheduler=model.scheduler,
+        )
+        self.model = model
+        self.diffusion = model.diffusion
+        self.prior_diffusion = model.prior_diffusion
+        self.upsampler_diffusion = model.upsampler_diffusion
+        self.base_statistics = model.statistics.resized(model.base.config.size)
+        self.model_hash = model.hash()
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> RodinPipeline:  # type: ignore[override]
@@ -163,126 +69,281 @@ class RodinPipeline(DiffusionPipeline):
         Raises:
             UserError: it is missing, of another schema, or a part of it is missing or damaged.
         """
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such model folder; train one with: rodin train all DATA --run RUN")
-        path = folder / INDEX_NAME
-        index = read_json(path)
-        found = index.get("schema") if isinstance(index, dict) else None
-        if found != SCHEMA:
-            raise UserError(
-                f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; train again or get a newer model"
-            )
-        base, diffusion = load_denoiser(UNet, UNetConfig, folder / "base")
-        statistics = load_component(PlaneStatistics, PlaneStatisticsConfig, folder / "statistics")
-        decoder = load_component(Decoder, DecoderConfig, folder / "decoder").requires_grad_(False)
-        scheduler = load_scheduler(folder / "scheduler", index)
-        shape = (statistics.config.channels, statistics.config.height, statistics.config.width)
-        size = base.config.size
-        if shape != (base.config.in_channels, size, size) or decoder.config.channels != base.config.in_channels:
-            raise UserError(f"{folder}: base, statistics and decoder are not of one model; copy all parts of one")
-        return cls(Encoder.from_pretrained(folder / "encoder"), base, statistics, decoder, scheduler, diffusion)
+        return cls(load_model(Path(folder)))
 
     def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
         """Write a model folder, whole or not at all."""
-        with atomic_path(Path(folder)) as temporary:
-            temporary.mkdir()
-            self.encoder.save_pretrained(temporary / "encoder")
-            save_denoiser(self.base, self.diffusion, temporary / "base")
-            for name in ("statistics", "decoder"):
-                save_component(getattr(self, name), temporary / name)
-            self.scheduler.save_pretrained(temporary / "scheduler")
-            index: dict[str, Any] = {
-                "_class_name": type(self).__name__,
-                "schema": SCHEMA,
-                "model_hash": self.model_hash,
-                "encoder": ["rodin.encoder", "Encoder"],
-                "base": ["rodin.unet", "UNet"],
-                "statistics": ["rodin.store", "PlaneStatistics"],
-                "decoder": ["rodin.decoder", "Decoder"],
-                "scheduler": ["diffusers", type(self.scheduler).__name__],
-            }
-            write_json(temporary / INDEX_NAME, index)
+        save_model(replace(self.model, scheduler=self.scheduler), Path(folder))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts lie; diffusers would ask the parts, but ours are plain modules, which do not know."""
+        return next(self.base.parameters()).device
+
+    def to(self, device: torch.device | str) -> RodinPipeline:  # type: ignore[override]
+        """Move all parts, and return the pipeline. Avatars come out on the CPU wherever they were drawn."""
+        parts = (self.encoder, self.prior, self.base, self.upsampler, self.statistics, self.decoder)
+        for part in (*parts, self.base_statistics):
+            part.to(device)
+        return self
+
+    # ---- drawing
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | None = None,
+        image: Portrait | Tensor | Image.Image | str | Path | None = None,
+        *,
+        vary: Avatar | None = None,
+        count: int = 1,
+        seed: int = 0,
+        guidance_scale: float = 1.5,
+        num_inference_steps: int = 20,
+        upsampling_steps: int = 10,
+        prior_guidance_scale: float = 2.0,
+        candidates: int = 4,
+        refine: int = 0,
+        azimuth_deg: float = 0.0,
+        elevation_deg: float = PORTRAIT_ELEVATION_DEG,
+        callback_on_step_end: Callable[[int, Tensor], None] | None = None,
+    ) -> list[Avatar]:
+        """Draw avatars from one of: a prompt, a portrait, another avatar's latent, nothing.
+
+        Args:
+            prompt: what they shall look like; each is drawn with its own latent from the prior.
+            image: a portrait as [H, W, 3 or 4] in [0, 1], a PIL image, a file, or one that `read_portrait` has read.
+            vary: the avatar whose latent they share; only the noise is new.
+            count: how many avatars.
+            seed: avatar k is drawn with seed + k, whatever is drawn beside it.
+            guidance_scale: lambda of the base model's guidance, > 0; 1 follows the latent as trained, more exaggerates.
+            num_inference_steps: denoising steps of the base model.
+            upsampling_steps: denoising steps of the upsampler.
+            prior_guidance_scale: lambda of the prior's guidance by the prompt, > 0.
+            candidates: latents that the prior draws for a prompt, of which the best match is taken.
+            refine: steps of render-guided inversion towards the portrait; 0 leaves it to the encoder.
+            azimuth_deg, elevation_deg: from where the portrait was taken, for `refine`.
+            callback_on_step_end: called as callback(step, x) with the base model's noisy planes [B, 3, C, h, w].
+
+        Raises:
+            UserError: an argument is out of range, two conditions are given, the image cannot be read, or the avatar to
+                vary is another model's.
+        """
+        if sum(given is not None for given in (prompt, image, vary)) > 1:
+            raise UserError("prompt, image, vary: more than one is given; choose one, and edit what it draws")
+        _check_numbers(count, seed, refine, guidance_scale, prior_guidance_scale, candidates)
+        if refine and image is None:
+            raise UserError(f"refine: {refine} steps towards no portrait; give image, or 0 steps")
+        seeds = [seed + k for k in range(count)]
+        portrait = None
+        if vary is not None:
+            self._check_own(vary)
+            latents = vary.latent.expand(count, -1)
+        elif image is not None:
+            portrait = image if isinstance(image, Portrait) else read_portrait(image)
+            latents = self.encoder.encode_images(portrait.pixels[None].to(self.device)).cpu().expand(count, -1)
+        else:
+            latents = self.draw_latents(prompt, seeds, prior_guidance_scale, candidates)
+        drawings = [
+            Drawing(
+                seed=one,
+                prompt=prompt or "",
+                guidance_scale=guidance_scale,
+                num_inference_steps=num_inference_steps,
+                upsampling_steps=upsampling_steps,
+            )
+            for one in seeds
+        ]
+        noise = self._base_noise(seeds)
+        return self._draw(latents, noise, drawings, callback_on_step_end)
+
+    def draw_latents(
+        self, prompt: str | None, seeds: list[int], guidance_scale: float = 2.0, candidates: int = 4
+    ) -> Tensor:
+        """Latents [B, 512] of unit length from the prior, one a seed; from nothing without a prompt.
+
+        Raises:
+            UserError: the prompt is empty or too long.
+        """
+        generators = _generators(seeds, PRIOR_STREAM)
+        text = None if prompt is None else self._condition(prompt, len(seeds))
+        scale = 1.0 if text is None else guidance_scale
+        drawn = sample_latents(self.prior, self.prior_diffusion, text, generators, scale, PRIOR_STEPS, candidates)
+        return drawn.cpu()
+
+    def _condition(self, prompt: str, copies: int) -> TextCondition:
+        if not prompt.strip():
+            raise UserError("prompt: it is empty; describe the avatar, or leave the prompt out to draw from nothing")
+        if len(prompt) > LONGEST_PROMPT:
+            raise UserError(f"prompt: {len(prompt)} characters; give at most {LONGEST_PROMPT}")
+        return TextCondition(*self.encoder.encode_text_tokens([prompt] * copies))
+
+    def _base_noise(self, seeds: list[int]) -> Tensor:
+        config = self.base.config
+        return draw_noise(
+            (3, config.in_channels, config.size, config.size), _generators(seeds, NOISE_STREAM), self.device
+        )
+
+    def _draw(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        drawings: list[Drawing],
+        callback: Callable[[int, Tensor], None] | None = None,
+    ) -> list[Avatar]:
+        """Avatars of latents [B, 512] and x_T [B, 3, C, h, w], drawn alike but for their seeds."""
+        avatars: list[Avatar] = []
+        for start in range(0, len(drawings), BATCH):
+            part = slice(start, start + BATCH)
+            low = self._sample_base(latents[part], noise[part], drawings[part], callback)
+            planes = self._enlarge(low, drawings[part])
+            avatars += self._avatars(planes, latents[part], noise[part], drawings[part])
+        return avatars
+
+    def _sample_base(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        drawings: list[Drawing],
+        callback: Callable[[int, Tensor], None] | None,
+    ) -> Tensor:
+        """The base model's residuals [B, 3, C, h, w]."""
+        one = drawings[0]
+        z = self._condition_of(latents)
+        scale = one.guidance_scale if z is not None else 1.0
+        generators = _generators([drawing.seed for drawing in drawings], STEPS_STREAM)
+        try:
+            return sample(
+                guided(self.base, z, scale),
+                self.scheduler,
+                noise.to(self.device),
+                generators,
+                one.num_inference_steps,
+                clip=self.statistics.config.clip,
+                callback=callback,
+            )
+        except ValueError as error:
+            raise UserError(f"num_inference_steps: {error}") from error
+
+    def _condition_of(self, latents: Tensor) -> Tensor | None:
+        """What the base model is told: z [B, 512], or nothing if it was trained without."""
+        return latents.to(self.device) if self.base.config.latent_dim else None
+
+    def _enlarge(self, low: Tensor, drawings: list[Drawing]) -> Tensor:
+        """The base model's residuals [B, 3, C, h, w] to planes [B, 3, C, H, W], on the CPU."""
+        generators = _generators([drawing.seed for drawing in drawings], UPSAMPLER_STREAM)
+        try:
+            residual = upsample(
+                self.upsampler,
+                self.upsampler_diffusion,
+                low,
+                self.upsampler.config.size,
+                generators,
+                drawings[0].upsampling_steps,
+                clip=self.statistics.config.clip,
+            )
+        except ValueError as error:
+            raise UserError(f"upsampling_steps: {error}") from error
+        return self.statistics.denormalize(residual).cpu()
+
+    def _avatars(self, planes: Tensor, latents: Tensor, noise: Tensor, drawings: list[Drawing]) -> list[Avatar]:
+        # An avatar stays as it was drawn, whatever becomes of the pipeline.
+        decoder, refiner = copy.deepcopy(self.decoder).cpu(), copy.deepcopy(self.refiner).cpu()
+        return [
+            Avatar(one, decoder, refiner, z, x.cpu(), drawing, self.model_hash)
+            for one, z, x, drawing in zip(planes, latents, noise, drawings, strict=True)
+        ]
+
+    # ---- from avatars to avatars
+
+    @torch.no_grad()
+    def edit(self, avatar: Avatar, prompt: str, *, source_prompt: str | None = None, strength: float = 1.0) -> Avatar:
+        """Change what the prompt names, and keep the rest: z is moved, the noise stays.
+
+        The direction is the difference of two means of the prior: of the latents for the prompt, and of those for
+        `source_prompt`, or for nothing. (The paper moves CLIP's image latent by the difference of two text embeddings;
+        images and texts lie apart in CLIP's space, and the prior is what maps between them.)
+
+        Args:
+            prompt: what shall be there, such as "with red hair and glasses".
+            source_prompt: what is there instead, such as "with black hair"; None = whatever avatars have on average.
+            strength: how far z is moved; 0 draws the same avatar again, beyond 1 exaggerates, below 0 turns round.
+
+        Raises:
+            UserError: a prompt is empty or too long, the strength is no number, or the avatar is another model's.
+        """
+        self._check_own(avatar)
+        if not math.isfinite(strength):
+            raise UserError(f"strength: {strength}; choose a number such as 1")
+        direction = self._mean_latent(prompt) - self._mean_latent(source_prompt)
+        latent = torch.nn.functional.normalize(avatar.latent + strength * direction, dim=-1)
+        words = ", ".join(filter(None, (avatar.drawing.prompt, prompt)))
+        drawing = replace(avatar.drawing, prompt=words)
+        edited = self._draw(latent[None], avatar.noise[None], [drawing])[0]
+        if not avatar.drawing.refine:
+            return edited
+        # What the inversion found beyond the model's own drawing is carried over.
+        again = self._draw(avatar.latent[None], avatar.noise[None], [avatar.drawing])[0]
+        return replace(edited, planes=edited.planes + avatar.planes - again.planes)
+
+    def _mean_latent(self, prompt: str | None) -> Tensor:
+        """[512] mean of what the prior draws, always from the same noise."""
+        return self.draw_latents(prompt, list(range(EDIT_DRAWS)), guidance_scale=1.0, candidates=1).mean(dim=0)
+
+    @torch.no_grad()
+    def interpolate(self, first: Avatar, last: Avatar, steps: int = 8) -> list[Avatar]:
+        """Avatars on the way between two, both ends included: z and the noise go along great circles.
+
+        Raises:
+            UserError: fewer than 2 steps, or an avatar is another model's.
+        """
+        if steps < 2:
+            raise UserError(f"steps: {steps} avatars; choose 2 or more, the two ends are among them")
+        for avatar in (first, last):
+            self._check_own(avatar)
+        parts = [k / (steps - 1) for k in range(steps)]
+        latents = torch.stack([slerp(first.latent, last.latent, part) for part in parts])
+        noise = torch.stack([slerp(first.noise, last.noise, part) for part in parts])
+        return self._draw(latents, noise.half().float(), [first.drawing] * steps)
+
+    def _check_own(self, avatar: Avatar) -> None:
+        if avatar.model_hash != self.model_hash:
+            raise UserError(
+                f"avatar: it was drawn by another model ({avatar.model_hash[:12]}, this is {self.model_hash[:12]}); "
+                "give that model, or an avatar of this one"
+            )
 
 
-def load_scheduler(folder: Path, index: dict[str, Any]) -> Scheduler:
-    """The diffusers scheduler that the index names."""
-    known = {kind.__name__: kind for kind in (diffusers.DDPMScheduler, diffusers.DDIMScheduler)}
-    known["DPMSolverMultistepScheduler"] = diffusers.DPMSolverMultistepScheduler
-    entry = index.get("scheduler")
-    name = str(entry[-1] if isinstance(entry, list) and entry else entry)
-    if name not in known:
-        raise UserError(f"{folder}: scheduler {name!r} is not known; choose one of {', '.join(known)}")
-    config = read_json(folder / "scheduler_config.json")
-    if not isinstance(config, dict):  # diffusers would take it for a name and ask the hub
-        raise UserError(f"{folder / 'scheduler_config.json'}: expected a mapping, found {config!r}; copy it again")
-    try:
-        return known[name].from_config(config)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"{folder}: not a scheduler's config ({' '.join(str(error).split())[:200]})") from error
+def slerp(first: Tensor, last: Tensor, part: float) -> Tensor:
+    """The point a part in [0, 1] of the way along the great circle between two tensors, seen as vectors of any length.
 
-
-def combined_hash(base: UNet, statistics: PlaneStatistics, decoder: Decoder) -> str:
-    """One hash of all that turns noise and z into an avatar: same hash and seed, same avatar."""
-    return hashlib.sha256("".join(module_hash(part) for part in (base, statistics, decoder)).encode()).hexdigest()
-
-
-def square_portrait(image: Tensor | Image.Image | str | Path) -> Tensor:
-    """A portrait as the encoder wants it: [S, S, 4] straight RGBA in [0, 1].
-
-    Turned upright as the camera noted, then cropped to a square: the middle of a wide picture, the upper part of a tall
-    one, where a portrait has its face.
-
-    Raises:
-        UserError: the file cannot be read as an image, or a tensor is no image.
+    Lengths go linearly. Vectors that point the same or opposite ways are mixed linearly.
     """
-    if isinstance(image, (str, Path)):
-        pixels = read_image(Path(image))
-        with Image.open(image) as file:
-            image = upright(pixels, orientation(file))
-    elif isinstance(image, Image.Image):
-        rgba = image.convert("RGBA")
-        values = torch.frombuffer(bytearray(rgba.tobytes()), dtype=torch.uint8)
-        image = upright(values.reshape(rgba.height, rgba.width, 4).float() / 255, orientation(image))
-    if image.ndim != 3 or image.shape[-1] not in (3, 4) or 0 in image.shape or not image.is_floating_point():
-        raise UserError(f"image: expected [H, W, 3 or 4] floats in [0, 1], got {list(image.shape)} {image.dtype}")
-    if not torch.isfinite(image).all():
-        raise UserError("image: expected [H, W, 3 or 4] floats in [0, 1], some are not finite; mend them")
-    if image.shape[-1] == 3:
-        image = torch.cat([image, torch.ones_like(image[..., :1])], dim=-1)
-    height, width = image.shape[:2]
-    side = min(height, width)
-    left = (width - side) // 2
-    return image[:side, left : left + side].clamp(0, 1)
+    one, other = first.flatten(), last.flatten()
+    lengths = one.norm(), other.norm()
+    cosine = (one @ other / (lengths[0] * lengths[1]).clamp_min(1e-12)).clamp(-1, 1)
+    angle = torch.acos(cosine)
+    if torch.sin(angle) < 1e-4:
+        return torch.lerp(first, last, part)
+    directions = [vector / length for vector, length in zip((first, last), lengths, strict=True)]
+    between = torch.sin((1 - part) * angle) * directions[0] + torch.sin(part * angle) * directions[1]
+    return between / torch.sin(angle) * torch.lerp(lengths[0], lengths[1], part)
 
 
-def orientation(picture: Image.Image) -> int:
-    """How the camera was held, EXIF's number 1 to 8; 1, as it is, where the picture does not say."""
-    try:
-        return picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except (ValueError, SyntaxError, OSError, struct.error):  # damaged notes; the pixels are whole
-        return 1
+def _generators(seeds: list[int], stream: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed + stream) for seed in seeds]
 
 
-def upright(image: Tensor, number: int) -> Tensor:
-    """[H, W, 4] to [H or W, W or H, 4]: undo an EXIF orientation."""
-    if number in (5, 6, 7, 8):
-        image = image.transpose(0, 1)
-    return image.flip({2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}.get(number, ()))
-
-
-def assemble(run: Path) -> RodinPipeline:
-    """The pipeline of a finished run folder; write it with `save_pretrained`.
-
-    Raises:
-        UserError: a stage of the run is missing or damaged.
-    """
-    base, diffusion = load_denoiser(UNet, UNetConfig, run / "base")
-    return RodinPipeline(
-        Encoder.from_pretrained(run / "encoder"),
-        base,
-        load_statistics(run / "planes").resized(base.config.size),
-        load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False),
-        make_scheduler(diffusion, "dpm++"),
-        diffusion,
-    )
+def _check_numbers(
+    count: int, seed: int, refine: int, guidance_scale: float, prior_guidance_scale: float, candidates: int
+) -> None:
+    for name, number, unit in (("count", count, "avatars"), ("candidates", candidates, "latents")):
+        if number < 1:
+            raise UserError(f"{name}: {number} {unit}; choose 1 or more")
+    if not 0 <= seed < LARGEST_SEED:
+        raise UserError(f"seed: {seed}; choose 0 or more, below {LARGEST_SEED}")
+    if refine < 0:
+        raise UserError(f"refine: {refine} steps; choose 0 or more")
+    for name, scale in (("guidance_scale", guidance_scale), ("prior_guidance_scale", prior_guidance_scale)):
+        if not (math.isfinite(scale) and scale > 0):
+            raise UserError(f"{name}: {scale}; choose a number above 0 (1 = no guidance)")

@@ -21,10 +21,17 @@ from rodin.errors import UserError
 from rodin.fit.planes import FitConfig
 from rodin.fit.run import FittingConfig
 from rodin.fit.shared import SharedConfig
+from rodin.prior import PriorConfig
+from rodin.refiner import RefinerConfig
 from rodin.train.base import BaseTraining
 from rodin.train.encoder import EncoderTraining
 from rodin.train.loop import LoopConfig
+from rodin.train.patches import PatchConfig
+from rodin.train.prior import PriorTraining
+from rodin.train.refiner import RefinerTraining
+from rodin.train.upsampler import UpsamplerTraining
 from rodin.unet import UNetConfig
+from rodin.upsampler import LEVELS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,14 +41,27 @@ class Preset:
     encoder: EncoderTraining
     fitting: FittingConfig
     base: BaseTraining
+    prior: PriorTraining
+    upsampler: UpsamplerTraining
+    refiner: RefinerTraining
 
     def __post_init__(self) -> None:
         channels, plane_size = self.fitting.decoder.channels, self.fitting.planes.plane_size
-        base = self.base.network
-        if base.in_channels != channels:
-            raise ValueError(f"base.network.in_channels must be {channels} as the decoder's, got {base.in_channels}")
-        if base.size > plane_size:
-            raise ValueError(f"base.network.size must be at most the plane_size {plane_size}, got {base.size}")
+        upsampler = self.upsampler.network
+        wanted = {
+            "base.network.in_channels": (self.base.network.in_channels, channels, "the decoder's"),
+            "upsampler.network.in_channels": (upsampler.in_channels, channels, "the decoder's"),
+            "refiner.network.channels": (self.refiner.network.channels, channels, "the decoder's"),
+            "upsampler.network.size": (upsampler.size, plane_size, "the fitted planes'"),
+            "base.network.size": (
+                self.base.network.size,
+                upsampler.size // self.upsampler.scale,
+                "the upsampler's size by its scale",
+            ),
+        }
+        for name, (found, value, whose) in wanted.items():
+            if found != value:
+                raise ValueError(f"{name} must be {value} as {whose}, got {found}")
 
 
 def smoke() -> Preset:
@@ -84,6 +104,34 @@ def smoke() -> Preset:
             diffusion=DiffusionConfig(prediction="sample"),
             loop=LoopConfig(steps=600, batch_size=16, learning_rate=4e-3, warmup_steps=50, ema_decay=0.998, bf16=True),
         ),
+        prior=PriorTraining(
+            network=PriorConfig(width=128, layers=2, heads=4, text_width=64),
+            loop=LoopConfig(steps=400, batch_size=48, learning_rate=1e-3, warmup_steps=20, ema_decay=0.99),
+        ),
+        upsampler=UpsamplerTraining(
+            network=UNetConfig(
+                size=64,
+                in_channels=8,
+                out_channels=8,
+                width=48,
+                multipliers=(1,),
+                blocks=1,
+                attention=(),
+                head_width=48,
+                patch=4,
+                latent_dim=LEVELS,
+                condition_channels=8,
+            ),
+            loop=LoopConfig(steps=200, batch_size=4, learning_rate=2e-3, warmup_steps=20, ema_decay=0.99, bf16=True),
+            patches=PatchConfig(size=28, image_size=64, samples=48),
+        ),
+        refiner=RefinerTraining(
+            network=RefinerConfig(channels=8, width=32, blocks=4, scale=2),
+            loop=LoopConfig(steps=200, batch_size=8, learning_rate=1e-3, warmup_steps=20, ema_decay=0.99),
+            image_size=32,
+            views=6,
+            patch=32,
+        ),
     )
 
 
@@ -121,6 +169,33 @@ def mini() -> Preset:
             diffusion=DiffusionConfig(),
             loop=LoopConfig(steps=20_000, batch_size=16, learning_rate=8e-4, ema_decay=0.9995, bf16=True),
         ),
+        prior=PriorTraining(
+            network=PriorConfig(width=256, layers=4, heads=4, text_width=96),
+            loop=LoopConfig(steps=5000, batch_size=64, learning_rate=5e-4, ema_decay=0.999),
+        ),
+        upsampler=UpsamplerTraining(
+            network=UNetConfig(
+                size=128,
+                in_channels=16,
+                out_channels=16,
+                width=64,
+                multipliers=(1, 2),
+                blocks=1,
+                attention=(),
+                patch=4,
+                latent_dim=LEVELS,
+                condition_channels=16,
+            ),
+            loop=LoopConfig(steps=10_000, batch_size=4, learning_rate=8e-4, ema_decay=0.9995, bf16=True),
+            patches=PatchConfig(size=56, image_size=128),
+        ),
+        refiner=RefinerTraining(
+            network=RefinerConfig(channels=16, width=48, blocks=8, scale=4),
+            loop=LoopConfig(steps=10_000, batch_size=8, learning_rate=5e-4, ema_decay=0.999),
+            image_size=128,
+            views=2,
+            patch=32,
+        ),
     )
 
 
@@ -153,6 +228,31 @@ def paper() -> Preset:
                 prediction="epsilon", learned_variance=True, schedule="linear", zero_terminal_snr=False
             ),
             loop=LoopConfig(steps=1_000_000, batch_size=48, learning_rate=5e-5, weight_decay=0.0, bf16=True),
+        ),
+        prior=PriorTraining(
+            network=PriorConfig(width=512, layers=6, heads=8, text_width=512),
+            loop=LoopConfig(steps=200_000, batch_size=256, learning_rate=1e-4),
+        ),
+        upsampler=UpsamplerTraining(
+            network=UNetConfig(
+                size=256,
+                in_channels=32,
+                out_channels=32,
+                width=192,
+                multipliers=(1, 1, 2, 2, 4, 4),
+                blocks=2,
+                latent_dim=LEVELS,
+                condition_channels=32,
+                checkpointing=True,
+            ),
+            loop=LoopConfig(steps=500_000, batch_size=16, learning_rate=5e-5, weight_decay=0.0, bf16=True),
+            patches=PatchConfig(size=112, image_size=256, samples=192),
+        ),
+        refiner=RefinerTraining(
+            network=RefinerConfig(channels=32, width=96, blocks=16, scale=4),
+            loop=LoopConfig(steps=500_000, batch_size=16, learning_rate=1e-4),
+            image_size=256,
+            patch=64,
         ),
     )
 

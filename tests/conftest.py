@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,13 +109,20 @@ def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from rodin.fit.run import FittingConfig
     from rodin.fit.shared import SharedConfig
     from rodin.presets import Preset, preset_yaml
+    from rodin.prior import PriorConfig
+    from rodin.refiner import RefinerConfig
     from rodin.train.base import BaseTraining
     from rodin.train.encoder import EncoderTraining
     from rodin.train.loop import LoopConfig
+    from rodin.train.patches import PatchConfig
+    from rodin.train.prior import PriorTraining
+    from rodin.train.refiner import RefinerTraining
+    from rodin.train.upsampler import UpsamplerTraining
     from rodin.unet import UNetConfig
+    from rodin.upsampler import LEVELS
 
     unet = UNetConfig(
-        size=16,
+        size=8,
         in_channels=4,
         out_channels=4,
         width=32,
@@ -122,8 +130,9 @@ def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         blocks=1,
         attention=(),
         head_width=32,
-        patch=4,
+        patch=2,
     )
+    quick = LoopConfig(steps=20, batch_size=4, learning_rate=2e-3, warmup_steps=2, ema_decay=0.9)
     preset = Preset(
         encoder=EncoderTraining(
             network=EncoderConfig(
@@ -139,6 +148,24 @@ def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         base=BaseTraining(
             network=unet,
             loop=LoopConfig(steps=80, batch_size=8, learning_rate=4e-3, warmup_steps=5, ema_decay=0.9),
+        ),
+        prior=PriorTraining(
+            network=PriorConfig(width=32, layers=1, heads=2, text_width=32),
+            loop=quick,
+        ),
+        upsampler=UpsamplerTraining(
+            network=replace(unet, size=16, patch=4, latent_dim=LEVELS, condition_channels=4),
+            scale=2,
+            loop=quick,
+            patches=PatchConfig(size=12, image_size=24, samples=24),
+        ),
+        refiner=RefinerTraining(
+            network=RefinerConfig(channels=4, width=8, blocks=1, scale=2),
+            loop=quick,
+            image_size=12,
+            samples=32,
+            views=3,
+            patch=8,
         ),
     )
     path = tmp_path_factory.mktemp("preset") / "tiny.yaml"

@@ -4,6 +4,7 @@ subject's does, faces outward and has its colours; a damaged or foreign file is 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rodin.avatar import SCHEMA, SUFFIX, Avatar
+from rodin.avatar import SCHEMA, SUFFIX, Avatar, Drawing
 from rodin.camera import orbit
 from rodin.component import load_component
 from rodin.dataset import load_subject
 from rodin.decoder import Decoder, DecoderConfig
 from rodin.errors import UserError
 from rodin.mesh import Mesh
+from rodin.refiner import Refiner, RefinerConfig
 from rodin.store import read_shards
 
 
@@ -30,7 +32,10 @@ def avatar(trained: Path) -> Avatar:
     decoder = load_component(Decoder, DecoderConfig, trained / "decoder")
     ball = next(iter(read_shards(trained / "planes")))
     latent = torch.nn.functional.normalize(torch.randn(512, generator=torch.Generator().manual_seed(0)), dim=0)
-    return Avatar(ball.planes, decoder, latent, 7, "f" * 64)
+    refiner = load_component(Refiner, RefinerConfig, trained / "refiner")
+    noise = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1)).half().float()
+    drawing = Drawing(seed=7, prompt="a ball", guidance_scale=1.25, num_inference_steps=9, upsampling_steps=4)
+    return Avatar(ball.planes, decoder, refiner, latent, noise, drawing, "f" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +52,21 @@ def test_round_trip_renders_identical_pixels(avatar: Avatar, file: Path) -> None
     again = Avatar.load(file)
     camera = orbit([40.0], [20.0], size=32)[0]
     assert torch.equal(again.render(camera), avatar.render(camera))
+    assert torch.equal(again.render(camera, refine=True), avatar.render(camera, refine=True))
     assert torch.equal(again.latent, avatar.latent)
-    assert (again.seed, again.model_hash, again.decoder.config) == (7, "f" * 64, avatar.decoder.config)
+    assert torch.equal(again.noise, avatar.noise)
+    assert (again.drawing, again.model_hash) == (avatar.drawing, "f" * 64)
+    assert (again.decoder.config, again.refiner.config) == (avatar.decoder.config, avatar.refiner.config)
+
+
+def test_refined_pictures_have_the_cameras_size(avatar: Avatar) -> None:
+    assert avatar.portrait(33, refine=True).shape == (33, 33, 4)
+    assert avatar.turntable(2, 20, refine=True).shape == (2, 20, 20, 4)
 
 
 def test_planes_have_the_files_precision_before_they_are_saved(avatar: Avatar) -> None:
     planes = torch.full_like(avatar.planes, 1 / 3)
-    assert torch.equal(Avatar(planes, avatar.decoder, avatar.latent, 0, "").planes, planes.half().float())
+    assert torch.equal(replace(avatar, planes=planes).planes, planes.half().float())
 
 
 def test_the_file_says_what_it_is(file: Path, avatar: Avatar) -> None:
@@ -61,9 +74,11 @@ def test_the_file_says_what_it_is(file: Path, avatar: Avatar) -> None:
         facts = content.metadata()
         assert content.get_tensor("planes").dtype == torch.float16
     assert facts["schema"] == SCHEMA
-    assert (facts["seed"], facts["model_hash"]) == ("7", "f" * 64)
+    assert json.loads(facts["drawing"])["prompt"] == "a ball"
+    assert facts["model_hash"] == "f" * 64
     assert json.loads(facts["decoder"])["channels"] == avatar.planes.shape[1]
-    assert file.stat().st_size < 2 * avatar.planes.numel() + 10_000
+    networks = sum(value.nbytes for part in (avatar.decoder, avatar.refiner) for value in part.state_dict().values())
+    assert file.stat().st_size < 2 * avatar.planes.numel() + 2 * avatar.noise.numel() + networks + 10_000
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.9999])
@@ -85,11 +100,13 @@ def _facts(file: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": "rodin-avatar-9"}, r"schema is 'rodin-avatar-9', this version reads 'rodin-avatar-1'"),
+        ({"schema": "rodin-avatar-9"}, r"schema is 'rodin-avatar-9', this version reads 'rodin-avatar-2'"),
         ({"decoder": "{"}, "a damaged avatar file"),
         ({"decoder": "[" * 100_000}, "a damaged avatar file"),
         ({"decoder": json.dumps({"channels": 3})}, "a damaged avatar file"),
-        ({"seed": "seven"}, "a damaged avatar file"),
+        ({"refiner": "{}"}, "fields missing"),
+        ({"drawing": json.dumps({"seed": "seven"})}, "seed is 'seven'; give a value of type int"),
+        ({"drawing": "[" * 100_000}, "a damaged avatar file"),
     ],
 )
 def test_other_facts_are_refused(file: Path, tmp_path: Path, change: dict[str, str], message: str) -> None:
@@ -107,6 +124,9 @@ def test_other_facts_are_refused(file: Path, tmp_path: Path, change: dict[str, s
         {"decoder.density.weight": None},
         {"planes": torch.zeros(3, 6, 8, 8)},
         {"planes": torch.zeros(2, 4, 8, 8)},
+        {"noise": None},
+        {"noise": torch.zeros(3, 6, 8, 8)},
+        {"refiner.head.weight": None},
         {"decoder.trunk.weight": torch.zeros(2, 2)},
     ],
 )
@@ -187,7 +207,9 @@ def test_the_surface_has_the_colours_seen_from_outside() -> None:
         decoder.density.bias.fill_(10.0)
         decoder.direction.weight.copy_(torch.eye(8))
         decoder.colour[-1].weight[0, 2] = 20.0  # red follows the z of the direction
-    mesh = Avatar(torch.zeros(3, 1, 8, 8), decoder, torch.zeros(512), 0, "").mesh(resolution=16)
+    refiner = Refiner(RefinerConfig(channels=1, width=4, blocks=1, scale=2))
+    planes = torch.zeros(3, 1, 8, 8)
+    mesh = Avatar(planes, decoder, refiner, torch.zeros(512), planes, Drawing(seed=0), "").mesh(resolution=16)
     front, back = mesh.vertices[:, 2] > 0.99, mesh.vertices[:, 2] < -0.99
     assert float(mesh.colours[front, 0].max()) < 0.01
     assert float(mesh.colours[back, 0].min()) > 0.99

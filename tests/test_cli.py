@@ -21,7 +21,7 @@ import torch
 import yaml
 from PIL import Image
 
-from rodin import applications
+from rodin import applications, stages
 from rodin.avatar import SUFFIX
 from rodin.cli import COMMANDS, TRAINING, main
 from rodin.presets import load_preset, smoke
@@ -214,7 +214,9 @@ def test_another_way_of_fitting_is_refused(
 
 def test_generate_writes_four_files_an_avatar(trained: Path, tmp_path: Path, small_pictures: None) -> None:
     portrait = tmp_path / "portrait.png"
-    Image.new("RGBA", (30, 40), (200, 100, 50, 255)).save(portrait)
+    cut_out = Image.new("RGBA", (30, 40))
+    cut_out.paste((200, 100, 50, 255), (8, 4, 22, 40))
+    cut_out.save(portrait)
     out = tmp_path / "out"
     model = trained / "model"
     main(f"generate --model {model} --out {out} --count 2 --seed 3 --steps 5 --image {portrait}".split())
