@@ -17,6 +17,7 @@ from rodin.errors import UserError
 from rodin.prior import Prior, PriorConfig, TextCondition
 from rodin.store import read_shards
 from rodin.train.base import ENCODED_AT_ONCE
+from rodin.train.encoder import draw_captions
 from rodin.train.loop import LoopConfig, process_state, run_loop
 
 DALLE2 = DiffusionConfig(prediction="sample", schedule="cosine")  # z_0 and the cosine schedule, as in its Table 3
@@ -83,10 +84,10 @@ def train_prior(run: Path, config: PriorTraining) -> None:
     def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
         kind = {"generator": generator, "device": state.device}
         chosen = torch.randint(len(planes), (loop.batch_size,), **kind)  # type: ignore[call-overload]
-        which, dropped = torch.rand(2, loop.batch_size, **kind)  # type: ignore[call-overload]
-        texts = draw_captions([captions[index] for index in chosen.tolist()], which)
+        kept = torch.rand(loop.batch_size, **kind) >= config.text_dropout  # type: ignore[call-overload]
+        texts = draw_captions([captions[index] for index in chosen.tolist()], generator)
         spoken = torch.tensor([bool(text) for text in texts], device=state.device)
-        condition = TextCondition(*encoder.encode_text_tokens(texts)).only(spoken & (dropped >= config.text_dropout))
+        condition = TextCondition(*encoder.encode_text_tokens(texts)).only(spoken & kept)
         return noising.losses(lambda x, t, *_: network(x, t, condition), planes[chosen], None, generator)
 
     torch.manual_seed(loop.seed)
@@ -96,15 +97,10 @@ def train_prior(run: Path, config: PriorTraining) -> None:
     state.wait_for_everyone()
 
 
-def draw_captions(captions: list[tuple[str, ...]], which: Tensor) -> list[str]:
-    """One caption of each of B subjects, "" of those without, by `which` [B] uniform in [0, 1)."""
-    picked = zip(captions, which.tolist(), strict=True)
-    return [some[int(place * len(some))].strip() if some else "" for some, place in picked]
-
-
 @torch.no_grad()
 def load_latents(run: Path, encoder: Encoder, rank: int, ranks: int) -> tuple[Tensor, list[tuple[str, ...]]]:
-    """This rank's share of the subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions.
+    """This rank's share of the subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions,
+    each the caption itself and its paraphrases.
 
     Raises:
         UserError: the planes are missing or damaged, or there are fewer subjects than ranks.
@@ -114,7 +110,7 @@ def load_latents(run: Path, encoder: Encoder, rank: int, ranks: int) -> tuple[Te
     share = islice(read_shards(run / "planes"), rank, None, ranks)
     while subjects := list(islice(share, ENCODED_AT_ONCE)):
         latents.append(encoder.encode_images(torch.stack([s.frontal for s in subjects]).to(encoder.mean.device)))
-        captions += [s.captions for s in subjects]
+        captions += [tuple(dict.fromkeys((s.caption, *s.captions))) if s.caption else () for s in subjects]
     if not latents:
         raise UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")
     return torch.cat(latents).float(), captions
