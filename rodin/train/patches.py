@@ -21,7 +21,7 @@ from rodin.decoder import Decoder
 from rodin.render import RAYS_PER_CHUNK, Occupancy, Rays, camera_rays, occupied_bins, render_rays
 
 MOST_DRAWS = 20  # of a patch, before an empty one is taken as it is
-CELLS = 32  # of the grid that tells where matter is
+CELL_PIXELS = 2  # size in the image of the cells that tell where matter is, roughly
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +87,7 @@ def draw_patch(planes: Tensor, decoder: Decoder, config: PatchConfig, generator:
     Args:
         planes: [3, C, H, W], the fitted ones.
     """
-    occupancy = Occupancy.measure(planes, decoder, CELLS).grown(1)
+    occupancy = Occupancy.measure(planes, decoder, max(8, config.image_size // CELL_PIXELS)).grown(1)
     for _ in range(MOST_DRAWS):
         rays = _to(camera_rays(draw_window(config, generator)), planes.device)
         bins = occupied_bins(rays, config.samples, occupancy)

@@ -62,7 +62,7 @@ def test_a_patch_is_a_window_of_the_image(decoder: Decoder) -> None:
 def test_culling_does_not_change_the_target(decoder: Decoder) -> None:
     planes = ball()
     patch = draw_patch(planes, decoder, CONFIG, torch.Generator().manual_seed(3))
-    assert patch.bins.float().mean() < 0.6
+    assert patch.bins.float().mean() < 0.7
     everywhere, _ = render_patch(planes, decoder, patch.rays, occupied_bins(patch.rays, 48, None))
     torch.testing.assert_close(patch.target, everywhere, atol=0.02, rtol=0.0)
 
