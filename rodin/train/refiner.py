@@ -44,7 +44,7 @@ class RefinerTraining:
     Args:
         network: its channels must be those of the planes.
         loop: how to train; batch_size counts patches. gradient_clip is best 0: it bounds the gradients of both
-            networks together, and the discriminator's drown the refiner's (measured at smoke size: -0.5 dB).
+            networks together, and the discriminator's drown the refiner's (-0.1 to -0.7 dB at smoke size).
         image_size: the renders are this many pixels square, the true views `network.scale` times as many.
         samples: bins a ray of the renders.
         subjects: the most that are rendered; with `views` it bounds the memory.
