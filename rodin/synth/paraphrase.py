@@ -1,9 +1,9 @@
 """The caption in other words: what people who never saw a caption may write of the same avatar.
 
 A paraphrase draws some of the recipe's attributes, a synonym for each, an order and a sentence pattern. It says nothing
-that the caption does not say, and nothing of what it leaves out. Some everyday words (ginger, goatee, spectacles, and
-elderly of a gentleman) are kept out on purpose: what a model makes of them shows whether it takes wordings that it
-never read.
+that the caption does not say, and nothing of what it leaves out. Some everyday words (spectacles, elderly of a
+gentleman, and ginger and goatee, which only the caption says) are kept out on purpose: what a model makes of them shows
+whether it takes wordings that it never read.
 """
 
 from __future__ import annotations
@@ -15,127 +15,26 @@ import numpy as np
 
 from rodin.synth.caption import mend_articles, trait_phrases
 from rodin.synth.recipe import AvatarRecipe
+from rodin.synth.synonyms import (
+    AGES,
+    BEARDS,
+    CLOTH_COLORS,
+    EXPRESSIONS,
+    EYE_COLORS,
+    GLASSES,
+    HAIR_COLORS,
+    HATS,
+    NOUNS,
+    SKINS,
+    STYLES,
+    TOPS,
+    TRAITS,
+)
 
 COUNT = 8  # paraphrases of one subject
 
 SEX_SHARE = 0.85  # of paraphrases that name the sex: nearly every description does
 
-_NOUNS = {
-    "man": ("man", "man", "man", "guy", "gentleman", "male"),
-    "woman": ("woman", "woman", "woman", "lady", "female"),
-    "": ("person", "person", "character"),
-}
-_AGES = {
-    "young": ("young", "young", "youthful"),
-    "middle-aged": ("middle-aged", "middle-aged", "mature"),
-    "elderly": ("elderly", "old", "aged", "senior"),
-}
-_SKINS = {
-    "tan": ("tan", "tanned"),
-    "dark brown": ("dark brown", "dark"),
-    "deep brown": ("deep brown", "very dark"),
-}
-_HAIR_COLORS = {
-    "black": ("black", "black", "jet-black", "dark"),
-    "dark brown": ("dark brown", "dark-brown", "deep brown", "dark"),
-    "chestnut": ("chestnut", "chestnut-brown", "reddish brown"),
-    "auburn": ("auburn", "reddish-brown"),
-    "ginger": ("copper", "copper-red", "orange-red"),
-    "dark blond": ("dark blond", "dark blonde", "dirty blond"),
-    "blond": ("blond", "blonde", "golden", "fair"),
-    "platinum blond": ("platinum blond", "platinum", "very light blond", "pale blonde"),
-    "grey": ("grey", "gray"),
-    "white": ("white", "snow-white"),
-    "pink": ("pink", "pink-dyed", "bright pink"),
-    "blue": ("blue", "blue-dyed", "bright blue"),
-    "green": ("green", "green-dyed"),
-    "purple": ("purple", "purple-dyed", "violet"),
-    "red": ("red", "red-dyed", "bright red"),
-}
-_EYE_COLORS = {"grey": ("grey", "gray")}
-#: Wordings of a style; "{c}" is the colour and the space behind it, or nothing.
-_STYLES = {
-    "bald": ("a bald head", "no hair", "a completely bald head", "a hairless head"),
-    "buzz cut": ("a {c}buzz cut", "{c}hair in a buzz cut", "very short {c}hair", "closely cropped {c}hair"),
-    "short": ("short {c}hair", "{c}hair cut short"),
-    "pixie cut": ("a {c}pixie cut", "{c}hair in a pixie cut", "{c}hair cut short"),
-    "side-parted": ("side-parted {c}hair", "{c}hair with a side parting", "{c}hair parted on the side"),
-    "quiff": ("a {c}quiff", "{c}hair in a quiff", "{c}hair brushed up into a quiff"),
-    "curly": ("short curly {c}hair", "curly {c}hair", "short {c}curls"),
-    "afro": ("a {c}afro", "{c}hair in an afro"),
-    "mohawk": ("a {c}mohawk", "{c}hair in a mohawk"),
-    "bob": ("a {c}bob", "{c}hair cut in a bob", "a {c}bob cut"),
-    "long straight": ("long straight {c}hair", "straight {c}hair", "long {c}hair"),
-    "long wavy": ("long wavy {c}hair", "wavy {c}hair", "long {c}waves"),
-    "long curly": ("long curly {c}hair", "long {c}curls"),
-    "ponytail": ("{c}hair in a ponytail", "a {c}ponytail", "{c}hair tied back in a ponytail"),
-    "bun": ("{c}hair in a bun", "a {c}bun", "{c}hair tied up in a bun"),
-    "braids": ("{c}hair in two braids", "two {c}braids", "{c}braids", "{c}hair in plaits"),
-}
-_TRAITS = {
-    "a small nose": ("a small nose", "a little nose"),
-    "a big nose": ("a big nose", "a large nose"),
-    "a narrow nose": ("a narrow nose", "a thin nose"),
-    "a wide nose": ("a wide nose", "a broad nose"),
-    "a big wide nose": ("a big wide nose", "a large broad nose"),
-    "full lips": ("full lips", "plump lips"),
-    "large eyes": ("large", "big"),
-    "thick eyebrows": ("thick eyebrows", "bushy eyebrows", "heavy brows"),
-    "thin eyebrows": ("thin eyebrows", "fine eyebrows", "thin brows"),
-    "small ears": ("small ears", "little ears"),
-    "big ears": ("big ears", "large ears"),
-    "chubby cheeks": ("chubby cheeks", "full cheeks", "plump cheeks"),
-    "hollow cheeks": ("hollow cheeks", "sunken cheeks"),
-    "a slender neck": ("a slender neck", "a slim neck", "a thin neck"),
-    "a thick neck": ("a thick neck", "a broad neck"),
-}
-_BEARDS = {
-    "stubble": ("stubble", "a stubbly chin", "some stubble"),
-    "full beard": ("a {c}full beard", "a full {c}beard", "a {c}beard"),
-    "moustache": ("a {c}moustache", "a {c}mustache"),
-    "goatee": ("a {c}chin beard", "a small {c}beard on the chin", "a short {c}chin beard"),
-}
-_GLASSES = {
-    "round glasses": ("round {c}glasses", "{c}round glasses", "glasses with round {c}frames"),
-    "square glasses": ("square {c}glasses", "{c}square glasses", "glasses with square {c}frames"),
-    "cat-eye glasses": ("{c}cat-eye glasses", "glasses with {c}cat-eye frames"),
-    "sunglasses": ("{c}sunglasses", "a pair of {c}sunglasses", "{c}shades"),
-}
-_TOPS = {
-    "crew-neck sweater": ("crew-neck sweater", "sweater", "jumper", "pullover"),
-    "T-shirt": ("T-shirt", "T-shirt", "tee"),
-    "V-neck sweater": ("V-neck sweater", "V-neck", "sweater", "V-neck pullover"),
-    "turtleneck": ("turtleneck", "turtleneck sweater", "polo-neck sweater"),
-    "hoodie": ("hoodie", "hooded sweatshirt"),
-    "collared shirt": ("collared shirt", "shirt", "shirt with a collar"),
-}
-_HATS = {
-    "beanie": ("beanie", "beanie", "knitted cap"),
-    "baseball cap": ("baseball cap", "cap"),
-    "fedora": ("fedora", "hat", "felt hat"),
-    "sun hat": ("sun hat", "hat", "wide-brimmed hat"),
-}
-_CLOTH_COLORS = {
-    "burgundy": ("burgundy", "wine-red", "dark red"),
-    "mustard": ("mustard", "mustard-yellow"),
-    "olive": ("olive", "olive-green"),
-    "mint": ("mint", "mint-green", "pale green"),
-    "sky blue": ("sky blue", "light blue"),
-    "navy": ("navy", "navy blue", "dark blue"),
-    "lilac": ("lilac", "light purple"),
-    "grey": ("grey", "gray"),
-    "charcoal": ("charcoal", "dark grey"),
-    "cream": ("cream", "cream-coloured"),
-}
-#: An expression as adjective, as noun, as participle and as verb.
-_EXPRESSIONS = {
-    "neutral": (("calm",), ("a neutral expression", "a blank expression"), ("looking calm",), ("looks calm",)),
-    "smiling": (("smiling",), ("a smile",), ("smiling",), ("is smiling", "smiles")),
-    "grinning": (("grinning",), ("a broad grin", "a wide grin"), ("grinning", "grinning broadly"), ("is grinning",)),
-    "frowning": (("frowning",), ("a frown",), ("frowning",), ("is frowning", "frowns")),
-    "sad": (("sad",), ("a sad expression", "a sad look"), ("looking sad", "looking unhappy"), ("looks sad",)),
-    "surprised": (("surprised",), ("a surprised look",), ("looking surprised", "looking amazed"), ("looks surprised",)),
-}
 _ADJECTIVE, _NOUN, _PARTICIPLE, _VERB = range(4)
 
 
@@ -205,8 +104,8 @@ def _choose_words(recipe: AvatarRecipe, draws: _Draws) -> _Words:
     said = next((name for name in draws.shuffled(list(adjectives)) if name in kept and draws.chance(0.15)), "")
     adjective = adjectives.get(said, "").replace(" ", "-")
     kept = [name for name in kept if name != said]
-    noun = draws.pick(_NOUNS[sex])
-    age = draws.synonym(_AGES, recipe.age) if "age" in kept else ""
+    noun = draws.pick(NOUNS[sex])
+    age = draws.synonym(AGES, recipe.age) if "age" in kept else ""
     if (age, noun) == ("elderly", "gentleman"):
         age = "old"
     if not (sex or age or adjective) and draws.chance(0.5):
@@ -225,23 +124,23 @@ def _features(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
     """What shows of head and face, by name."""
     traits = trait_phrases(recipe)
     eye_size = next((phrase for phrase in traits if phrase.endswith(" eyes")), "")
-    skin = draws.synonym(_SKINS, recipe.skin)
+    skin = draws.synonym(SKINS, recipe.skin)
     features = {
         "face": f"a {recipe.face_shape} face",
         "skin": draws.pick((f"{skin} skin", f"{skin} skin", f"a {skin} complexion")),
         "hair": _hair(recipe, draws),
     }
     if recipe.glasses != "sunglasses":
-        color = draws.synonym(_EYE_COLORS, recipe.eyes)
-        size = draws.synonym(_TRAITS, eye_size).removesuffix(" eyes")
+        color = draws.synonym(EYE_COLORS, recipe.eyes)
+        size = draws.synonym(TRAITS, eye_size).removesuffix(" eyes")
         features["eyes"] = draws.pick([f"{color} eyes", *([f"{size} {color} eyes", f"{size} eyes"] if size else [])])
-    features |= {phrase: draws.synonym(_TRAITS, phrase) for phrase in traits if phrase != eye_size}
+    features |= {phrase: draws.synonym(TRAITS, phrase) for phrase in traits if phrase != eye_size}
     if recipe.freckles:
         features["freckles"] = draws.pick(("freckles", "a freckled face", "freckled cheeks"))
     if recipe.beard != "none":
-        features["beard"] = _coloured(_BEARDS[recipe.beard], _HAIR_COLORS, recipe.hair_color, draws)
+        features["beard"] = _coloured(BEARDS[recipe.beard], HAIR_COLORS, recipe.hair_color, draws)
     if recipe.glasses != "none":
-        glasses = _coloured(_GLASSES[recipe.glasses], {}, recipe.glasses_color, draws)
+        glasses = _coloured(GLASSES[recipe.glasses], {}, recipe.glasses_color, draws)
         features["glasses"] = "glasses" if recipe.glasses != "sunglasses" and draws.chance(0.3) else glasses
     if recipe.earrings:
         features["earrings"] = draws.pick(("earrings", "a pair of earrings"))
@@ -250,20 +149,20 @@ def _features(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
 
 def _clothes(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
     """What is worn, by name."""
-    top = f"a {{c}}{draws.synonym(_TOPS, recipe.top)}"
-    clothes = {"top": _coloured((top,), _CLOTH_COLORS, recipe.top_color, draws)}
+    top = f"a {{c}}{draws.synonym(TOPS, recipe.top)}"
+    clothes = {"top": _coloured((top,), CLOTH_COLORS, recipe.top_color, draws)}
     if recipe.hat != "none":
-        hat = f"a {{c}}{draws.synonym(_HATS, recipe.hat)}"
-        clothes["hat"] = _coloured((hat,), _CLOTH_COLORS, recipe.hat_color, draws)
+        hat = f"a {{c}}{draws.synonym(HATS, recipe.hat)}"
+        clothes["hat"] = _coloured((hat,), CLOTH_COLORS, recipe.hat_color, draws)
     return clothes
 
 
 def _hair(recipe: AvatarRecipe, draws: _Draws) -> str:
     """Colour and style, or one of them, and perhaps the fringe."""
-    styles = _STYLES[recipe.hair]
+    styles = STYLES[recipe.hair]
     if recipe.hair != "bald" and draws.chance(0.2):
-        return f"{draws.synonym(_HAIR_COLORS, recipe.hair_color)} hair"
-    hair = _coloured(styles, _HAIR_COLORS, recipe.hair_color, draws)
+        return f"{draws.synonym(HAIR_COLORS, recipe.hair_color)} hair"
+    hair = _coloured(styles, HAIR_COLORS, recipe.hair_color, draws)
     return hair + (draws.pick((" with a fringe", " with bangs", "")) if recipe.fringe else "")
 
 
@@ -275,13 +174,13 @@ def _coloured(forms: Sequence[str], colors: Mapping[str, tuple[str, ...]], color
 
 def _adjectives(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
     """The attributes that an adjective before the noun can say, by name."""
-    hair = "bald" if recipe.hair == "bald" else f"{draws.synonym(_HAIR_COLORS, recipe.hair_color)}-haired"
+    hair = "bald" if recipe.hair == "bald" else f"{draws.synonym(HAIR_COLORS, recipe.hair_color)}-haired"
     adjectives = {"hair": hair, "skin": f"{recipe.skin}-skinned"}
     if recipe.glasses != "sunglasses":
         adjectives["eyes"] = f"{recipe.eyes}-eyed"
     if recipe.freckles:
         adjectives["freckles"] = "freckled"
-    adjectives["expression"] = draws.pick(_EXPRESSIONS[recipe.expression][_ADJECTIVE])
+    adjectives["expression"] = draws.pick(EXPRESSIONS[recipe.expression][_ADJECTIVE])
     return adjectives
 
 
@@ -301,7 +200,7 @@ def _bare(phrase: str) -> str:
 def _qualifiers(words: _Words, draws: _Draws) -> list[str]:
     """What follows the noun: "with ...", "wearing ...", "smiling"."""
     features, result = list(words.features), []
-    forms = _EXPRESSIONS.get(words.expression)
+    forms = EXPRESSIONS.get(words.expression)
     if forms and draws.chance(0.5):
         features.append(draws.pick(forms[_NOUN]))
         forms = None
@@ -322,7 +221,7 @@ def _clauses(words: _Words, draws: _Draws) -> list[str]:
     if words.clothes:
         result.append(f"{draws.pick(('wears', 'is wearing', 'is dressed in'))} {_join(words.clothes)}")
     if words.expression:
-        result.append(draws.pick(_EXPRESSIONS[words.expression][_VERB]))
+        result.append(draws.pick(EXPRESSIONS[words.expression][_VERB]))
     return result
 
 
@@ -358,7 +257,7 @@ def _list(words: _Words, draws: _Draws) -> str:
     """Young woman, red hair, blue shirt, smiling."""
     items = [_bare(phrase) for phrase in (*words.features, *words.clothes)]
     if words.expression:
-        forms = _EXPRESSIONS[words.expression]
+        forms = EXPRESSIONS[words.expression]
         items.append(_bare(draws.pick((*forms[_NOUN], *forms[_PARTICIPLE]))))
     items = draws.shuffled(items)
     items.insert(0 if draws.chance(0.7) else len(items), words.noun)
