@@ -105,8 +105,9 @@ class AttributeReading:
 
     @property
     def trusted(self) -> bool:
-        """Whether the classifier beats the commonest value on held-out subjects."""
-        return self.real.right > self.real.by_chance
+        """Whether the classifier beats the commonest value on held-out subjects by more than a standard error, which
+        of a share among N is at most 0.5 / sqrt(N)."""
+        return self.real.right - self.real.by_chance > 0.5 * math.sqrt(self.real.count)
 
 
 def measure_distances(samples: Tensor, reality: Reality, seed: int) -> Distances:

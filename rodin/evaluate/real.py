@@ -40,6 +40,11 @@ class RealSet:
     def __len__(self) -> int:
         return len(self.folders)
 
+    def first(self, count: int) -> RealSet:
+        """The first subjects, all if there are fewer."""
+        parts = (self.folders, self.images, self.cameras, self.captions, self.attributes)
+        return RealSet(*(part[:count] for part in parts))  # type: ignore[arg-type]
+
     @property
     def names(self) -> list[str]:
         """The subjects' names."""

@@ -56,7 +56,8 @@ def protocol_section(results: Results) -> Section:
         ("model", results.model_hash[:16]),
         ("training subjects", f"{len(reality.training)}, {results.data[0]}"),
         ("held-out subjects", f"{len(reality.held_out)}, {results.data[1]}"),
-        *((name.replace("_", " "), f"{value:g}") for name, value in asdict(settings).items()),
+        *((words(name), f"{value:g}") for name, value in asdict(settings).items()),
+        ("drawn with", "; ".join(map(drawn_with, results.drawn))),
         ("features", "image latents of the model's encoder, length sqrt(512); pictures over white"),
         ("cameras", "those of the real subjects, |azimuth| <= 60 degrees, the first frontal"),
         ("FID, KID", "torchmetrics, in these features; KID is the mean over views, one picture a subject"),
@@ -83,8 +84,8 @@ def samples_section(results: Results) -> Section:
 def distribution_section(results: Results) -> Section:
     """FID and KID of all models, and rows of their samples."""
     main = results.drawn[0]
-    named = [(row_label(one), one.distances) for one in results.drawn]
-    named.insert(1, (f"{row_label(main)}, refined pictures", results.refined))
+    named = [(one.variant.label, one.distances) for one in results.drawn]
+    named.insert(1, (f"{main.variant.label}, refined pictures", results.refined))
     tables = []
     for title, which in (("training set", "to_training"), ("held-out set", "to_held_out")):
         distances: list[tuple[str, Distance]] = [(label, getattr(both, which)) for label, both in named]
@@ -100,7 +101,7 @@ def distribution_section(results: Results) -> Section:
         "towards it. KID has no such bias: 0, or a little below, is the same distribution."
     )
     pictures = [
-        Picture(f"row-{k:02d}.png", strip(list(one.sample_pictures[:SHOWN_ABLATION, 0]), CELL), row_label(one))
+        Picture(f"row-{k:02d}.png", strip(list(one.sample_pictures[:SHOWN_ABLATION, 0]), CELL), one.variant.label)
         for k, one in enumerate(results.drawn)
     ]
     shown = "Below, the same seeds drawn by each model."
@@ -114,9 +115,9 @@ def text_section(results: Results) -> Section:
     rows = []
     for one in results.drawn:
         drawn, _ = drawn_in_total(one.readings)
-        rows.append((row_label(one), *counts(drawn.count, drawn.accuracy, drawn.chance)))
+        rows.append((one.variant.label, *counts(drawn.count, drawn.accuracy, drawn.chance)))
     rows.append(("real pictures of the same subjects", *counts(real.count, real.accuracy, real.chance)))
-    trusted = ", ".join(one.classifier.name for one in main.readings if one.trusted) or "none"
+    trusted = ", ".join(words(one.classifier.name) for one in main.readings if one.trusted) or "none"
     summary = Table(
         ("", "attributes judged", "read as the caption says", "chance"),
         rows,
@@ -124,7 +125,7 @@ def text_section(results: Results) -> Section:
     )
     details = [
         (
-            one.classifier.name.replace("_", " "),
+            words(one.classifier.name),
             str(len(one.classifier.values)),
             percent(one.real.accuracy),
             percent(one.real.chance),
@@ -137,7 +138,11 @@ def text_section(results: Results) -> Section:
         for one in main.readings
     ]
     header = ("attribute", "values", "held-out", "chance", "trusted", "in captions", "avatars", "real", "chance")
-    skipped = "; ".join(f"{name} ({why})" for name, why in results.skipped.items())
+    reasons = sorted(set(results.skipped.values()))
+    skipped = "; ".join(
+        f"{', '.join(words(name) for name, why in results.skipped.items() if why == reason)} ({reason})"
+        for reason in reasons
+    )
     table = Table(
         header,
         details,
@@ -148,8 +153,8 @@ def text_section(results: Results) -> Section:
     text = (
         "Avatars drawn from the captions of held-out subjects. A classifier an attribute, trained on the pixels of the "
         "training subjects' real pictures, reads what the avatar shows; only what the caption says counts. A "
-        "classifier that does not beat the commonest value on real held-out subjects is not trusted, and is left out "
-        "of the sum."
+        "classifier that does not beat the commonest value on real held-out subjects by a standard error is not "
+        "trusted, and is left out of the sum."
     )
     rows_shown = min(SHOWN_ROWS, len(main.caption_pictures))
     pictures = [
@@ -169,9 +174,9 @@ def inversion_section(results: Results) -> Section:
     reality, main = results.reality, results.drawn[0]
     held_out, everyone = len(reality.held_out), len(reality.held_out) + len(reality.training)
     refine = results.settings.refine_steps
-    rows = [inversion_row(row_label(one), one.inversion) for one in results.drawn]
+    rows = [inversion_row(one.variant.label, one.inversion) for one in results.drawn]
     if results.inversion is not None:
-        rows.insert(1, inversion_row(f"{row_label(main)}, {refine} steps of refinement", results.inversion))
+        rows.insert(1, inversion_row(f"{main.variant.label}, {refine} steps of refinement", results.inversion))
     count = len(main.inverted)
     real = reality.identified(reality.held_out.images[:count, -1])
     rows.append(("a real picture from another view", "", "", *map(percent, real), ""))
@@ -296,10 +301,10 @@ def drawn_figures(one: Drawn) -> dict[str, Any]:
     }
 
 
-def row_label(one: Drawn) -> str:
-    """The model, and how it was drawn from."""
+def drawn_with(one: Drawn) -> str:
+    """A model, and how it was drawn from."""
     steps = "1 step" if one.variant.steps == 1 else f"{one.variant.steps} steps"
-    return f"{one.variant.label} ({steps}, guidance {one.variant.guidance_scale:g})"
+    return f"{one.variant.label}: {steps}, guidance {one.variant.guidance_scale:g}"
 
 
 def distance_row(label: str, one: Distance) -> tuple[str, ...]:
@@ -328,6 +333,11 @@ def pick(views: Tensor) -> list[Tensor]:
 def percent(share: float) -> str:
     """A share for reading; a dash where nothing was counted."""
     return "-" if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def words(name: str) -> str:
+    """An attribute's or a setting's name for reading."""
+    return name.replace("_", " ")
 
 
 def mean(numbers: list[float]) -> float:

@@ -27,10 +27,11 @@ class BaseTraining:
     """The base model and how it is trained.
 
     Args:
-        network: its channels must be those of the planes, which are resampled to its size.
+        network: its channels must be those of the planes, which are resampled to its size. Without a latent
+            (latent_dim 0) it is the paper's ablation.
         diffusion: the schedule and the prediction.
         loop: how to train.
-        latent_dropout: probability that z is zeros, which makes guidance possible.
+        latent_dropout: probability that z, if the network has one, is zeros, which makes guidance possible.
     """
 
     network: UNetConfig
@@ -74,7 +75,7 @@ def train_base(run: Path, config: BaseTraining) -> None:
     if planes.shape[2] != unet.in_channels:
         found = f"{planes.shape[2]} channels, the network is for {unet.in_channels}"
         raise UserError(f"{run / 'planes'}: planes have {found}; fit and train with one preset")
-    if latents.shape[1] != unet.latent_dim:
+    if unet.latent_dim not in (0, latents.shape[1]):
         raise UserError(
             f"{run / 'encoder'}: latents have {latents.shape[1]} numbers, the network is for {unet.latent_dim}"
         )
@@ -85,7 +86,8 @@ def train_base(run: Path, config: BaseTraining) -> None:
         kind = {"generator": generator, "device": state.device}
         chosen = torch.randint(len(planes), (loop.batch_size,), **kind)  # type: ignore[call-overload]
         kept = torch.rand(loop.batch_size, 1, **kind) >= config.latent_dropout  # type: ignore[arg-type]
-        return noising.losses(network, planes[chosen].float(), latents[chosen] * kept, generator)
+        z = latents[chosen] * kept if unet.latent_dim else None
+        return noising.losses(network, planes[chosen].float(), z, generator)
 
     torch.manual_seed(loop.seed)
     average = run_loop(UNet(unet), loss, loop, run / "base.training", "base", asdict(config))

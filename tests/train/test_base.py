@@ -88,6 +88,28 @@ def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
         assert (drawn - wanted).norm() < 0.35 * (drawn - other).norm()
 
 
+@pytest.mark.parametrize("ablation", ["no latent", "one step"])
+def test_ablations_learn_as_much_as_they_can(run: Path, ablation: str) -> None:
+    """Without z there are both kinds and no telling which; in one step there is the mean of the kind."""
+    network = dataclasses.replace(UNET, latent_dim=0) if ablation == "no latent" else UNET
+    diffusion = DIFFUSION if ablation == "no latent" else DiffusionConfig(prediction="sample", train_steps=1)
+    loop = dataclasses.replace(LOOP, steps=60, batch_size=16, learning_rate=4e-3, warmup_steps=10, ema_decay=0.9)
+    train_base(run, dataclasses.replace(BASE, network=network, diffusion=diffusion, loop=loop))
+    trained, settings = load_denoiser(UNet, UNetConfig, run / "base")
+    statistics = load_statistics(run / "planes")
+    _, latents = load_subjects(run, 8, 0, 1)
+    z = latents[:8] if network.latent_dim else None
+    seeds = [torch.Generator().manual_seed(index) for index in range(8)]
+    scheduler, steps = make_scheduler(settings, "ddim"), min(10, settings.train_steps)
+    drawn = sample(guided(trained, z), scheduler, draw_noise((3, 4, 8, 8), seeds), seeds, steps, clip=4.0)
+    middle = (statistics.denormalize(drawn) - 5.0).mean(dim=(1, 2))[:, 3:5, 3:5].mean(dim=(1, 2))  # kinds are -1, +1
+    if ablation == "no latent":
+        assert middle.min() < -0.3 < 0.3 < middle.max()
+    else:
+        assert torch.equal(middle > 0, torch.arange(8) % 2 == 1)
+        assert middle.abs().min() > 0.3
+
+
 def test_a_finished_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train_base(run, BASE)
     before = (run / "base" / "model.safetensors").stat().st_mtime_ns
