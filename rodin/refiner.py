@@ -1,9 +1,9 @@
-"""The refiner: a rendered image to one 2 or 4 times as large, with the detail that rendering misses (Rodin, Sec. 3.4).
+"""The refiner: a rendered image to one 2 or 4 times as large, with the detail that rendering misses.
 
-The paper's refiner is a GFPGAN (Wang et al. 2021), built on a face model that was trained elsewhere. This one is
+Rodin's refiner is a GFPGAN (Wang et al. 2021), built on a face model that was trained elsewhere. This one is
 deliberately a plain residual network with pixel shuffle (EDSR; Lim et al. 2017), trained on the project's own renders
 alone: it can add edges and texture that the renders hint at, no face of its own. What it adds is not three-dimensional:
-views of one avatar agree less than unrefined ones do, which `benchmarks/refiner.py` measures.
+views of one avatar agree less than renders of the full size do, which `benchmarks/refiner.py` measures.
 
 It reads more than the picture: alpha, how the surface curves, and the volume-rendered tri-plane features. Colours in
 here are premultiplied by alpha, so that resizing never mixes in those of transparent pixels.

@@ -1,4 +1,4 @@
-"""Stage "refiner": renders of fitted planes and the true views at a larger size to RUN/refiner (Rodin, Sec. 3.4).
+"""Stage "refiner": renders of fitted planes and the true views at a larger size to RUN/refiner.
 
 Pixel, perceptual and patch-adversarial loss. The renders are made once, up front; training then draws patches of them.
 Refiner and discriminator learn in one backward pass: each one's terms are cut from the other's parameters, so their sum
@@ -174,7 +174,6 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
     """
-    run = Path(run)
     output, scratch = run / "refiner", run / "refiner.training"
     state = process_state()
     if output.exists():
@@ -187,15 +186,15 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
     network = dataclasses.replace(config.network, perceptual=features.name)
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
     if decoder.config.channels != network.channels:
-        channels = f"{decoder.config.channels} channels, the refiner is for {network.channels}"
-        raise UserError(f"{run / 'decoder'}: planes have {channels}; fit and train with one preset")
+        given = f"planes have {decoder.config.channels} channels, the refiner is for {network.channels}"
+        raise UserError(f"{run / 'decoder'}: {given}; fit and train with one preset")
 
-    count = sum(1 for _ in fitted_subjects(Path(data), run, decoder, config.subjects))
+    count = sum(1 for _ in fitted_subjects(data, run, decoder, config.subjects))
     trained, held_out = split_subjects(count)
     mine = trained[state.process_index :: state.num_processes]
     if not mine:
         raise UserError(f"{run / 'planes'}: {len(trained)} subjects for {state.num_processes} processes; start fewer")
-    pairs = render_pairs(Path(data), run, decoder, config, mine).to(state.device)
+    pairs = render_pairs(data, run, decoder, config, mine).to(state.device)
 
     torch.manual_seed(config.loop.seed)  # the initial weights
     model = AdversarialPair(Refiner(network), PatchDiscriminator(config.discriminator_width))
@@ -213,7 +212,7 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
     settings = {**asdict(config), "perceptual_features": features.name}
     average = run_loop(model, loss, config.loop, scratch, "refiner", settings)
     if state.is_main_process:
-        judged = render_pairs(Path(data), run, decoder, config, (held_out or trained)[:JUDGED])
+        judged = render_pairs(data, run, decoder, config, (held_out or trained)[:JUDGED])
         quality = compare(average.refiner, judged, features.to("cpu"))  # type: ignore[arg-type]
         write_json(scratch / "quality.json", {"held_out_subjects": len(held_out), **quality})
         whose = f"{len(held_out)} held-out" if held_out else f"{len(trained)} training (too few to hold any out)"
