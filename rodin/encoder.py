@@ -111,6 +111,11 @@ class Encoder(nn.Module):
         """Side in pixels of the square image that the network sees."""
         return self.model.config.vision_config.image_size
 
+    @property
+    def text_width(self) -> int:
+        """Numbers in the hidden state of a text token."""
+        return self.model.config.text_config.hidden_size
+
     @staticmethod
     def from_pretrained(name_or_folder: str | Path) -> Encoder:
         """Load a CLIP folder, or one from the Hugging Face hub by its name.
@@ -207,7 +212,7 @@ class Encoder(nn.Module):
             latents [B, 512] of unit length.
         """
         if not texts:
-            hidden = self.mean.new_zeros(0, 1, self.model.config.text_config.hidden_size)
+            hidden = self.mean.new_zeros(0, 1, self.text_width)
             return hidden, hidden[..., 0].bool(), self.mean.new_zeros(0, LATENT_DIM)
         tokens = self.tokenize(texts)
         output = self.model.get_text_features(**tokens)

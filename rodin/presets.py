@@ -23,6 +23,7 @@ from rodin.fit.run import FittingConfig
 from rodin.fit.shared import SharedConfig
 from rodin.prior import PriorConfig
 from rodin.refiner import RefinerConfig
+from rodin.train.augment import AugmentConfig
 from rodin.train.base import BaseTraining
 from rodin.train.encoder import EncoderTraining
 from rodin.train.loop import LoopConfig
@@ -58,6 +59,11 @@ class Preset:
                 upsampler.size // self.upsampler.scale,
                 "the upsampler's size by its scale",
             ),
+            "prior.network.text_width": (
+                self.prior.network.text_width,
+                self.encoder.network.text_width,
+                "the encoder's",
+            ),
         }
         for name, (found, value, whose) in wanted.items():
             if found != value:
@@ -71,8 +77,10 @@ def smoke() -> Preset:
             network=EncoderConfig(
                 image_size=32, patch_size=8, width=128, layers=2, heads=4, text_width=64, text_layers=1, text_heads=2
             ),
+            # The recipe's paraphrases leave attributes out by themselves.
+            augment=AugmentConfig(phrase_drop=0.0),
             loop=LoopConfig(
-                steps=250,
+                steps=400,
                 batch_size=42,
                 learning_rate=1e-3,
                 warmup_steps=20,
@@ -106,7 +114,7 @@ def smoke() -> Preset:
         ),
         prior=PriorTraining(
             network=PriorConfig(width=128, layers=2, heads=4, text_width=64),
-            loop=LoopConfig(steps=400, batch_size=48, learning_rate=1e-3, warmup_steps=20, ema_decay=0.99),
+            loop=LoopConfig(steps=300, batch_size=32, learning_rate=1e-3, warmup_steps=30, ema_decay=0.99),
         ),
         upsampler=UpsamplerTraining(
             network=UNetConfig(
@@ -170,8 +178,8 @@ def mini() -> Preset:
             loop=LoopConfig(steps=20_000, batch_size=16, learning_rate=8e-4, ema_decay=0.9995, bf16=True),
         ),
         prior=PriorTraining(
-            network=PriorConfig(width=256, layers=4, heads=4, text_width=96),
-            loop=LoopConfig(steps=5000, batch_size=64, learning_rate=5e-4, ema_decay=0.999),
+            network=PriorConfig(width=192, layers=3, heads=4, text_width=96),
+            loop=LoopConfig(steps=3000, batch_size=32, learning_rate=6e-4, ema_decay=0.998),
         ),
         upsampler=UpsamplerTraining(
             network=UNetConfig(
@@ -231,7 +239,15 @@ def paper() -> Preset:
         ),
         prior=PriorTraining(
             network=PriorConfig(width=512, layers=6, heads=8, text_width=512),
-            loop=LoopConfig(steps=200_000, batch_size=256, learning_rate=1e-4),
+            loop=LoopConfig(
+                steps=300_000,
+                batch_size=256,
+                learning_rate=1.1e-4,
+                warmup_steps=2000,
+                weight_decay=0.06,
+                betas=(0.9, 0.96),
+                bf16=True,
+            ),
         ),
         upsampler=UpsamplerTraining(
             network=UNetConfig(

@@ -37,7 +37,7 @@ def train_all(
     if clip is None:
         encoder(data, run, preset)
     else:
-        adopt_clip(clip, run)
+        adopt_clip(clip, run, preset)
     fit(data, run, preset, workers, seed)
     write_text(run / "preset.yaml", preset_yaml(preset))
     on_processes(base, run / "base", (run, preset), workers)
@@ -66,17 +66,23 @@ def encoder(data: Path, run: Path, preset: Preset) -> None:
     train_encoder(data, run, preset.encoder)
 
 
-def adopt_clip(clip: str, run: Path) -> None:
+def adopt_clip(clip: str, run: Path, preset: Preset) -> None:
     """RUN/encoder, copied from a CLIP folder or the hub. One that is there already stays, and that is said.
 
     Raises:
-        UserError: the CLIP cannot be used.
+        UserError: the CLIP cannot be used, or is not what the preset's prior is made for.
     """
     target = run / "encoder"
     if target.exists():
         print(f"encoder: {target} is there already, {clip} is not read; delete it to take another")
         return
-    Encoder.from_pretrained(clip).save_pretrained(target)
+    encoder = Encoder.from_pretrained(clip)
+    if encoder.text_width != preset.prior.network.text_width:
+        raise UserError(
+            f"--clip {clip}: its text is {encoder.text_width} numbers wide, the prior is for "
+            f"{preset.prior.network.text_width}; set text_width of encoder.network and prior.network in a preset file"
+        )
+    encoder.save_pretrained(target)
 
 
 def fit(data: Path, run: Path, preset: Preset, workers: int, seed: int) -> None:

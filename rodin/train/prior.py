@@ -69,7 +69,7 @@ def train_prior(run: Path, config: PriorTraining) -> None:
         return
 
     encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
-    if (width := encoder.model.config.text_config.hidden_size) != config.network.text_width:
+    if (width := encoder.text_width) != config.network.text_width:
         raise UserError(
             f"{run / 'encoder'}: text tokens are {width} wide, the prior is for text_width {config.network.text_width}"
         )
