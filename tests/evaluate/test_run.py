@@ -1,0 +1,104 @@
+"""Contract: one call measures a real model against subjects that it has never seen, and writes everything down.
+
+The model is a tiny one, trained on balls by the command line; what it draws is poor, so the figures are held to what
+must be true of any model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rodin.errors import UserError
+from rodin.evaluate.config import EvaluationConfig
+from rodin.evaluate.document import FIGURES_NAME
+from rodin.evaluate.run import evaluate
+from rodin.pipeline import RodinPipeline
+from rodin.presets import load_preset
+
+SETTINGS = EvaluationConfig(
+    samples=4, views=2, image_size=24, prompts=2, photos=2, fits=1, refine_steps=1, guidance_scale=2.0, steps=4
+)
+
+
+@pytest.fixture(scope="module")
+def pipe(trained: Path) -> RodinPipeline:
+    return RodinPipeline.from_pretrained(trained / "model")
+
+
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory: pytest.TempPathFactory, ball_maker: object) -> Path:
+    """Two balls that are not among the training set's, with an attribute."""
+    data = ball_maker(7)  # type: ignore[operator]
+    held_out = tmp_path_factory.mktemp("unseen")
+    for index in (5, 6):
+        (data / f"ball{index}").rename(held_out / f"ball{index}")
+    return held_out
+
+
+def test_a_report_holds_every_figure_and_picture(
+    pipe: RodinPipeline, balls: Path, unseen: Path, tiny_preset: Path, tmp_path: Path
+) -> None:
+    fit = load_preset(str(tiny_preset)).fitting.planes
+    out = tmp_path / "report"
+    report = evaluate(pipe, unseen, balls, out, SETTINGS, fit, {"again": pipe})
+    page, figures = (out / "index.html").read_text(), json.loads((out / FIGURES_NAME).read_text())
+
+    linked = re.findall(r'<img src="(.*?)"', page)
+    assert linked == re.findall(r"\]\((.*?)\)", (out / "report.md").read_text())
+    assert {path.name for path in out.iterdir()} == {*linked, "index.html", "report.md", FIGURES_NAME}
+    for kind in ("sample", "row", "text", "portrait", "neighbours", "distances"):
+        assert any(name.startswith(kind) for name in linked), kind
+
+    assert figures == json.loads(json.dumps(report.figures))
+    models = figures["models"]
+    assert list(models) == ["this model", "no guidance", "again"]
+    assert [models[name]["guidance_scale"] for name in models] == [2.0, 1.0, 2.0]
+    without_name = [{**models[name]} for name in ("this model", "again")]
+    assert without_name[0] == without_name[1]  # the same model measures the same
+    assert models["no guidance"]["distances"] != models["this model"]["distances"]
+    distances = models["this model"]["distances"]
+    assert distances["to_training"]["count"] == 2
+    assert distances["to_held_out"]["count"] == 2
+    assert set(figures["fits"]) == {"ball5"}
+    assert figures["fits"]["ball5"]["psnr"] > 15
+    assert len(figures["neighbours"]["samples"]) == 4
+    assert 0 <= models["this model"]["inversion"]["held_out_top1"] <= 1
+    for number in (f"{distances['to_training']['fid']:.1f}", f"{figures['neighbours']['ratio']:.2f}"):
+        assert number in page
+    for name, value in figures["settings"].items():
+        assert f"<td>{name.replace('_', ' ')}</td><td>{value:g}</td>" in page
+
+
+def test_what_cannot_be_evaluated_is_said_before_anything_is_drawn(
+    pipe: RodinPipeline, balls: Path, unseen: Path, tiny_preset: Path, tmp_path: Path
+) -> None:
+    fit = load_preset(str(tiny_preset)).fitting.planes
+    out = tmp_path / "report"
+    with pytest.raises(UserError, match="is the training subject"):
+        evaluate(pipe, balls, balls, out, SETTINGS, fit, {})
+    with pytest.raises(UserError, match="--preset: fits planes of 99"):
+        evaluate(pipe, unseen, balls, out, SETTINGS, replace(fit, plane_size=99), {})
+    with pytest.raises(UserError, match="at least 4 are needed"):
+        evaluate(pipe, balls, unseen, out, SETTINGS, fit, {})
+    with pytest.raises(UserError, match="holds other files"):
+        evaluate(pipe, unseen, balls, balls, SETTINGS, fit, {})
+    assert not out.exists()
+
+
+def test_a_single_step_is_drawn_in_one(trained: Path, balls: Path) -> None:
+    from rodin.diffusion import DiffusionConfig, make_scheduler
+    from rodin.evaluate.run import variant
+
+    pipe = RodinPipeline.from_pretrained(trained / "model")
+    pipe.diffusion = DiffusionConfig(prediction="sample", train_steps=1)
+    pipe.scheduler = make_scheduler(pipe.diffusion, "dpm++")
+    one = variant("autoencoder", pipe, 1.5, SETTINGS)
+    assert (one.steps, one.guidance_scale) == (1, 1.0)
+    avatars = one.draw(2, seed=0)
+    assert all(torch.isfinite(avatar.planes).all() for avatar in avatars)
