@@ -135,10 +135,13 @@ def smoke() -> Preset:
         ),
         refiner=RefinerTraining(
             network=RefinerConfig(channels=8, width=32, blocks=4, scale=2),
-            loop=LoopConfig(steps=200, batch_size=8, learning_rate=1e-3, warmup_steps=20, ema_decay=0.99),
+            # One clip for both networks would let the discriminator's gradients drown the refiner's.
+            loop=LoopConfig(
+                steps=400, batch_size=8, learning_rate=2e-3, warmup_steps=10, ema_decay=0.98, gradient_clip=0.0
+            ),
             image_size=32,
-            views=6,
-            patch=32,
+            views=8,
+            patch=16,
         ),
     )
 
@@ -199,9 +202,9 @@ def mini() -> Preset:
         ),
         refiner=RefinerTraining(
             network=RefinerConfig(channels=16, width=48, blocks=8, scale=4),
-            loop=LoopConfig(steps=10_000, batch_size=8, learning_rate=5e-4, ema_decay=0.999),
+            loop=LoopConfig(steps=10_000, batch_size=8, learning_rate=1e-3, ema_decay=0.999, gradient_clip=0.0),
             image_size=128,
-            views=2,
+            views=4,
             patch=32,
         ),
     )
@@ -266,8 +269,10 @@ def paper() -> Preset:
         ),
         refiner=RefinerTraining(
             network=RefinerConfig(channels=32, width=96, blocks=16, scale=4),
-            loop=LoopConfig(steps=500_000, batch_size=16, learning_rate=1e-4),
+            loop=LoopConfig(steps=500_000, batch_size=16, learning_rate=2e-4, gradient_clip=0.0),
             image_size=256,
+            samples=192,
+            views=8,
             patch=64,
         ),
     )

@@ -161,7 +161,7 @@ def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         refiner=RefinerTraining(
             network=RefinerConfig(channels=4, width=8, blocks=1, scale=2),
-            loop=quick,
+            loop=replace(quick, gradient_clip=0.0),
             image_size=12,
             samples=32,
             views=3,

@@ -18,7 +18,7 @@ from rodin.presets import PRESETS, Preset, load_preset, paper, preset_yaml, smok
 def known() -> Preset:
     """The smoke preset, with the values that these tests name held fast."""
     preset, change = smoke(), dataclasses.replace
-    planes = change(preset.fitting.planes, plane_size=32, learning_rate=0.15)
+    planes = change(preset.fitting.planes, plane_size=64, learning_rate=0.15)
     return change(
         preset,
         fitting=change(preset.fitting, decoder=DecoderConfig(channels=8), planes=planes),
@@ -26,6 +26,11 @@ def known() -> Preset:
             preset.base,
             network=change(preset.base.network, size=16, in_channels=8, out_channels=8),
             diffusion=DiffusionConfig(),
+        ),
+        upsampler=change(
+            preset.upsampler,
+            scale=4,
+            network=change(preset.upsampler.network, size=64, in_channels=8, out_channels=8, condition_channels=8),
         ),
     )
 
@@ -63,16 +68,19 @@ def test_the_papers_numbers() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"in_channels": 6, "out_channels": 6}, "base.network.in_channels must be 8"),
-        ({"size": 64}, "base.network.size must be at most the plane_size 32, got 64"),
+        ({"base": {"in_channels": 6, "out_channels": 6}}, "base.network.in_channels must be 8 as the decoder's, got 6"),
+        ({"base": {"size": 32}}, "base.network.size must be 16 as the upsampler's size by its scale, got 32"),
+        ({"upsampler": {"size": 32}}, "upsampler.network.size must be 64 as the fitted planes', got 32"),
+        ({"refiner": {"channels": 4}}, "refiner.network.channels must be 8 as the decoder's, got 4"),
+        ({"prior": {"text_width": 32}}, "prior.network.text_width must be 64 as the encoder's, got 32"),
     ],
 )
 def test_stages_that_do_not_fit_are_refused_before_anything_is_trained(change: dict, message: str) -> None:
-    base = known().base
+    ((name, fields),) = change.items()
+    stage = getattr(known(), name)
+    unfit = dataclasses.replace(stage, network=dataclasses.replace(stage.network, **fields))
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(
-            known(), base=dataclasses.replace(base, network=dataclasses.replace(base.network, **change))
-        )
+        dataclasses.replace(known(), **{name: unfit})
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,7 @@ def test_stages_that_do_not_fit_are_refused_before_anything_is_trained(change: d
         ("a: \x00", "not readable as YAML"),
         ("[" * 5000, "not readable as YAML"),
         ("a: !!python/object/apply:os.getcwd []", "not readable as YAML"),
-        ("steps: 3", "fields unknown steps and missing base, encoder"),
+        ("steps: 3", "fields unknown steps and missing base, encoder, fitting, prior, refiner, upsampler"),
     ],
 )
 def test_unusable_files_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -98,9 +106,9 @@ def test_unusable_files_are_named(tmp_path: Path, text: str, message: str) -> No
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("plane_size: 32", "plain_size: 32", "fitting: planes: fields unknown plain_size and missing plane_size"),
-        ("plane_size: 32", "plane_size: big", "fitting: planes: plane_size is 'big'; give a value of type int"),
-        ("plane_size: 32", "plane_size: 0", "fitting: planes: fit.plane_size must be at least 1, got 0"),
+        ("plane_size: 64", "plain_size: 32", "fitting: planes: fields unknown plain_size and missing plane_size"),
+        ("plane_size: 64", "plane_size: big", "fitting: planes: plane_size is 'big'; give a value of type int"),
+        ("plane_size: 64", "plane_size: 0", "fitting: planes: fit.plane_size must be at least 1, got 0"),
         ("schedule: shifted", "schedule: steep", "base: diffusion: schedule is 'steep'; choose one of"),
         ("prediction: v_prediction", "prediction: epsilon", "base: diffusion: prediction 'epsilon'"),
     ],

@@ -99,8 +99,7 @@ def train_prior(run: Path, config: PriorTraining) -> None:
 
 @torch.no_grad()
 def load_latents(run: Path, encoder: Encoder, rank: int, ranks: int) -> tuple[Tensor, list[tuple[str, ...]]]:
-    """This rank's share of the subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions,
-    each the caption itself and its paraphrases.
+    """This rank's share of the subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions.
 
     Raises:
         UserError: the planes are missing or damaged, or there are fewer subjects than ranks.
@@ -110,7 +109,7 @@ def load_latents(run: Path, encoder: Encoder, rank: int, ranks: int) -> tuple[Te
     share = islice(read_shards(run / "planes"), rank, None, ranks)
     while subjects := list(islice(share, ENCODED_AT_ONCE)):
         latents.append(encoder.encode_images(torch.stack([s.frontal for s in subjects]).to(encoder.mean.device)))
-        captions += [tuple(dict.fromkeys((s.caption, *s.captions))) if s.caption else () for s in subjects]
+        captions += [subject.captions for subject in subjects]
     if not latents:
         raise UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")
     return torch.cat(latents).float(), captions

@@ -39,7 +39,7 @@ def subject(index: int, captions: tuple[str, ...]) -> FittedSubject:
     frontal[..., :3] = torch.tensor(COLOURS[NAMES[index % 3]])
     frontal[..., :3] += 0.05 * torch.rand(16, 16, 3, generator=generator)
     caption = captions[0] if captions else ""
-    return FittedSubject(f"s{index}", torch.zeros(3, 2, 4, 4), caption, frontal, 30.0, 0.9, captions[1:])
+    return FittedSubject(f"s{index}", torch.zeros(3, 2, 4, 4), caption, frontal, 30.0, 0.9, captions)
 
 
 def phrases(index: int) -> tuple[str, ...]:
