@@ -51,7 +51,7 @@ class Drawing:
     prompt: str = ""
     guidance_scale: float = 1.0
     num_inference_steps: int = 20
-    upsampling_steps: int = 10
+    upsampling_steps: int = 5
     refine: int = 0
 
 

@@ -100,7 +100,7 @@ class RodinPipeline(DiffusionPipeline):
         seed: int = 0,
         guidance_scale: float = 1.5,
         num_inference_steps: int = 20,
-        upsampling_steps: int = 10,
+        upsampling_steps: int = 5,
         prior_guidance_scale: float = 2.0,
         candidates: int = 4,
         refine: int = 0,
@@ -118,7 +118,7 @@ class RodinPipeline(DiffusionPipeline):
             seed: avatar k is drawn with seed + k, whatever is drawn beside it.
             guidance_scale: lambda of the base model's guidance, > 0; 1 follows the latent as trained, more exaggerates.
             num_inference_steps: denoising steps of the base model.
-            upsampling_steps: denoising steps of the upsampler.
+            upsampling_steps: denoising steps of the upsampler, a divisor of its 100.
             prior_guidance_scale: lambda of the prior's guidance by the prompt, > 0.
             candidates: latents that the prior draws for a prompt, of which the best match is taken.
             refine: steps of render-guided inversion towards the portrait; 0 leaves it to the encoder.

@@ -172,7 +172,7 @@ def test_a_gpu_draws_the_same_avatar(trained: Path, pipe: RodinPipeline, portrai
         ({"prior_guidance_scale": 0.0}, "prior_guidance_scale: 0.0; choose a number above 0"),
         ({"refine": -1}, "refine: -1 steps; choose 0 or more"),
         ({"refine": 5}, "refine: 5 steps towards no portrait; give image"),
-        ({"upsampling_steps": 0}, "upsampling_steps: steps must be 1 to 100"),
+        ({"upsampling_steps": 0}, "upsampling_steps: steps must be a divisor of 100"),
         ({"prompt": ""}, "prompt: it is empty"),
         ({"prompt": " \n"}, "prompt: it is empty"),
         ({"prompt": "x" * 10_000}, f"prompt: 10000 characters; give at most {LONGEST_PROMPT}"),
