@@ -44,6 +44,7 @@ class Results:
         drawn: the model's own first, then the others'.
         refined: the distances of the model's samples, their pictures passed through the refiner.
         inverted, inversion: with refinement; None if there was none.
+        fit_pictures: [V, S, S, 4] of each, from the cameras of the subject's pictures.
         skipped: attributes that no classifier was trained for, and why.
         data: where the training and the held-out subjects lie.
         seconds: that it took, by the clock.
@@ -59,6 +60,7 @@ class Results:
     inversion: Inversion | None
     neighbours: Neighbours
     fits: list[FittedSubject]
+    fit_pictures: list[Tensor]
     skipped: dict[str, str]
     data: tuple[str, str]
     seconds: float

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from rodin.errors import UserError
+from rodin.evaluate.against import OWN_ROWS
 from rodin.evaluate.attributes import Classifier, learn_classifiers, usable_attributes
 from rodin.evaluate.config import EvaluationConfig
 from rodin.evaluate.document import Report, check_place
@@ -27,6 +28,7 @@ from rodin.evaluate.results import Drawn, Results
 from rodin.evaluate.sections import make_report
 from rodin.fit.planes import FitConfig
 from rodin.pipeline import RodinPipeline
+from rodin.render import render_image
 
 
 def evaluate(
@@ -64,9 +66,9 @@ def evaluate(
     names, skipped = usable_attributes(training.attributes)
     classifiers = learn_classifiers(training, names)
 
-    variants = [variant("this model", pipe, settings.guidance_scale, settings)]
+    variants = [variant(OWN_ROWS[0], pipe, settings.guidance_scale, settings)]
     if settings.guidance_scale != 1.0:
-        variants.append(variant("no guidance", pipe, 1.0, settings))
+        variants.append(variant(OWN_ROWS[1], pipe, 1.0, settings))
     variants += [variant(name, other, settings.guidance_scale, settings) for name, other in against.items()]
     drawn = [draw_and_measure(one, reality, classifiers, settings) for one in variants]
     main = drawn[0]
@@ -75,8 +77,8 @@ def evaluate(
     inverted = portraits(variants[0], reality, settings, settings.refine_steps) if settings.refine_steps else None
     frontal = features(reality.encoder, main.sample_pictures[:, 0])
     neighbours = find_neighbours(frontal, reality.held_out_features[:, 0], reality.training_features[:, 0])
-    folders = unseen.folders[: settings.fits]
-    fits = fit_held_out(folders, pipe.decoder, pipe.statistics.mean_planes, fit, settings.seed)
+    decoder, start = main.samples[0].decoder, pipe.statistics.mean_planes.cpu()  # avatars keep theirs on the CPU
+    fits = fit_held_out(unseen.folders[: settings.fits], decoder, start, fit, settings.seed)
     results = Results(
         settings=settings,
         fit=fit,
@@ -88,6 +90,9 @@ def evaluate(
         inversion=None if inverted is None else measure_inversion(inverted, reality),
         neighbours=neighbours,
         fits=fits,
+        fit_pictures=[
+            render_image(one.planes, decoder, camera)[0] for one, camera in zip(fits, unseen.cameras, strict=False)
+        ],
         skipped=skipped,
         data=(str(train_data), str(held_out)),
         seconds=time.perf_counter() - began,

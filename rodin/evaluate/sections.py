@@ -247,9 +247,14 @@ def fits_section(results: Results) -> Section:
     )
     text = (
         "Planes fitted to held-out subjects with the model's frozen decoder, judged on views that were not fitted: the "
-        "ceiling of what the model can draw."
+        "ceiling of what the model can draw. Each picture: a real view and the fit's, from the front and obliquely."
     )
-    return Section("Fits of unseen subjects", [text, Table(("subject", "PSNR (dB)", "SSIM"), rows, note)])
+    pictures = []
+    for k, seen in enumerate(results.fit_pictures):
+        pairs = zip(pick(results.reality.held_out.images[k]), pick(seen), strict=True)
+        pictures.append(Picture(f"fit-{k:02d}.png", strip([view for pair in pairs for view in pair], CELL), rows[k][0]))
+    table = Table(("subject", "PSNR (dB)", "SSIM"), rows, note)
+    return Section("Fits of unseen subjects", [text, table, Gallery(pictures, 24.0)])
 
 
 def figures(results: Results) -> dict[str, Any]:

@@ -6,7 +6,9 @@ pair by pair.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -33,6 +35,16 @@ def test_fid_knows_equal_sets_and_takes_all_views() -> None:
     assert fid(features, features) == pytest.approx(0.0, abs=1e-3)
     assert fid(features, features.flip(0, 1)) == pytest.approx(0.0, abs=1e-3)  # a set, in no order
     assert fid(features[:, :1], features + 1) > 10
+
+
+def test_fid_of_few_pictures_in_many_directions_is_that_of_the_definition() -> None:
+    """Against scipy's matrix square root of the full covariances."""
+    drawn, real = normal(6, 40, 0, views=2), normal(5, 40, 1, views=2) * 2 + 0.3
+    one, other = (x.flatten(0, 1).double().numpy() for x in (drawn, real))
+    c1, c2 = np.cov(one.T), np.cov(other.T)
+    root = scipy.linalg.sqrtm(c1 @ c2 + 1e-12 * np.eye(40)).real
+    exact = np.square(one.mean(0) - other.mean(0)).sum() + np.trace(c1 + c2 - 2 * root)
+    assert fid(drawn, real) == pytest.approx(exact, rel=1e-3)
 
 
 def test_kid_is_the_unbiased_discrepancy() -> None:

@@ -52,7 +52,7 @@ def test_a_report_holds_every_figure_and_picture(
     linked = re.findall(r'<img src="(.*?)"', page)
     assert linked == re.findall(r"\]\((.*?)\)", (out / "report.md").read_text())
     assert {path.name for path in out.iterdir()} == {*linked, "index.html", "report.md", FIGURES_NAME}
-    for kind in ("sample", "row", "text", "portrait", "neighbours", "distances"):
+    for kind in ("sample", "row", "text", "portrait", "neighbours", "distances", "fit"):
         assert any(name.startswith(kind) for name in linked), kind
 
     assert figures == json.loads(json.dumps(report.figures))
