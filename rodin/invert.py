@@ -59,6 +59,10 @@ class Photo:
     pixels: Tensor
     camera: Camera
 
+    def to(self, device: torch.device | str) -> Photo:
+        """The same photograph, its pixels and its camera on a device."""
+        return Photo(self.pixels.to(device), _camera_on(self.camera, device))
+
 
 def frame_photo(
     pixels: Tensor, size: int, azimuth_deg: float = 0.0, elevation_deg: float = RENDER_ELEVATION_DEG
@@ -72,6 +76,11 @@ def frame_photo(
         larger = F.interpolate(premultiplied.permute(2, 0, 1)[None], (size, size), mode="bilinear")[0].permute(1, 2, 0)
         pixels = torch.cat([larger[..., :3] / larger[..., 3:].clamp_min(1e-3), larger[..., 3:]], dim=-1).clamp(0, 1)
     return Photo(pixels, camera)
+
+
+def _camera_on(camera: Camera, device: torch.device | str) -> Camera:
+    pose, focal, centre = (value.to(device) for value in (camera.cam_to_world, camera.focal, camera.centre))
+    return Camera(pose, focal, centre, camera.width, camera.height)
 
 
 def photo_loss(planes: Tensor, decoder: Decoder, photo: Photo, features: Features | None = None) -> Tensor:
@@ -138,6 +147,7 @@ def guided_inversion(
     Returns:
         [3, C, h, w] residual, as the base model samples it.
     """
+    photo = photo.to(noise.device)
     diffusion = Diffusion(config, noise.device)
     denoise = guided(base, latent.to(noise)[None], guidance_scale)
     clip, times = statistics.config.clip, trailing_timesteps(config.train_steps, steps)
@@ -225,6 +235,7 @@ def hidden_points(planes: Tensor, decoder: Decoder, photo: Photo, generator: tor
     occupancy = Occupancy.measure(planes, decoder)
     azimuths = [360.0 * k / AROUND for k in range(AROUND)]
     around = orbit(azimuths, [0.0, 30.0] * (AROUND // 2), size=AROUND_SIZE, radius=RENDER_RADIUS)
+    around = _camera_on(around, planes.device)
     rays = camera_rays(around)
     image, depth = render_image(planes, decoder, around, SAMPLES, occupancy)
     opaque = image[..., 3].flatten() > 0.5
@@ -279,6 +290,7 @@ def finish(
         [3, C, H, W]
     """
     size, clip = base.config.size, statistics.config.clip
+    photo = photo.to(planes.device)
     diffusion = Diffusion(config, planes.device)
     denoise = guided(base, latent.to(planes)[None], 1.0)
     hidden = hidden_points(planes, decoder, photo, generator)
@@ -321,10 +333,11 @@ def search_pose(
         azimuth and elevation in degrees, and by how much of its error the best direction of the coarse grid is better
         than the second best that is no neighbour: near 0, the pose is a guess.
     """
-    photo = frame_photo(pixels, POSE_SIZE)
+    photo = frame_photo(pixels, POSE_SIZE).to(planes.device)
 
     def error(direction: tuple[float, float]) -> float:
-        seen = Photo(photo.pixels, orbit([direction[0]], [direction[1]], size=POSE_SIZE, radius=RENDER_RADIUS)[0])
+        camera = orbit([direction[0]], [direction[1]], size=POSE_SIZE, radius=RENDER_RADIUS)[0]
+        seen = Photo(photo.pixels, camera).to(planes.device)
         return float(photo_loss(planes, decoder, seen, features))
 
     coarse = {(a, e): error((a, e)) for a in POSE_AZIMUTHS for e in POSE_ELEVATIONS}
