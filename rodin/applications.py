@@ -28,6 +28,7 @@ PICTURE_SIZE = 256
 TURNTABLE_SIZE = 160
 TURNTABLE_FRAMES = 24
 FRAMES_PER_SECOND = 12
+DOUBTFUL_MARGIN = 0.1  # of a pose that was searched
 
 
 def generate(
@@ -74,8 +75,9 @@ def _found_pose(pipe: RodinPipeline, portrait: Portrait | None, seed: int) -> tu
     """Where the portrait was taken from, in degrees, by a search that is reported."""
     if portrait is None:
         raise UserError("--search-pose: there is no portrait whose pose could be searched; give --image")
-    azimuth, elevation = pipe.search_pose(portrait, seed)
-    print(f"pose found: azimuth {azimuth:.0f}, elevation {elevation:.0f} degrees")
+    azimuth, elevation, margin = pipe.search_pose(portrait, seed)
+    doubt = "; another side fits nearly as well" if margin < DOUBTFUL_MARGIN else ""
+    print(f"pose found: azimuth {azimuth:.0f}, elevation {elevation:.0f} degrees (margin {margin:.2f}{doubt})")
     return azimuth, elevation
 
 

@@ -16,7 +16,9 @@ from torch import Tensor
 from rodin.avatar import PORTRAIT_ELEVATION_DEG, Avatar, Drawing
 from rodin.diffusion import draw_noise, guided, sample
 from rodin.errors import UserError
+from rodin.invert import MOVES, Photo, finish, frame_photo, guided_inversion, search_pose
 from rodin.model import Model, load_model, save_model
+from rodin.perceptual import load_features
 from rodin.portrait import Portrait, read_portrait
 from rodin.prior import TextCondition, sample_latents
 from rodin.upsampler import upsample
@@ -25,6 +27,7 @@ LARGEST_SEED = 2**62  # generators take 64 bits; seed + k must not run out of th
 LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
 PRIOR_STEPS = 20
+FEWEST_GUIDED_STEPS = 5  # of sampling under the guidance of a portrait
 EDIT_DRAWS = 16  # of the prior, whose means are compared
 # Each part has its own random numbers for a seed; generators look at 32 bits, over which these offsets are spread.
 NOISE_STREAM, STEPS_STREAM, PRIOR_STREAM, UPSAMPLER_STREAM = 0, 0x40000000, 0x80000000, 0xC0000000
@@ -121,9 +124,11 @@ class RodinPipeline(DiffusionPipeline):
             upsampling_steps: denoising steps of the upsampler, a divisor of its 100.
             prior_guidance_scale: lambda of the prior's guidance by the prompt, > 0.
             candidates: latents that the prior draws for a prompt, of which the best match is taken.
-            refine: steps of render-guided inversion towards the portrait; 0 leaves it to the encoder.
+            refine: gradient steps towards the portrait while sampling, and as many in the fit that follows; 0 = what
+                the encoder makes of it.
             azimuth_deg, elevation_deg: from where the portrait was taken, for `refine`.
-            callback_on_step_end: called as callback(step, x) with the base model's noisy planes [B, 3, C, h, w].
+            callback_on_step_end: called as callback(step, x) with the base model's noisy planes [B, 3, C, h, w]; at the
+                steps of `refine` with those that it began with.
 
         Raises:
             UserError: an argument is out of range, two conditions are given, the image cannot be read, or the avatar to
@@ -151,10 +156,17 @@ class RodinPipeline(DiffusionPipeline):
                 guidance_scale=guidance_scale,
                 num_inference_steps=num_inference_steps,
                 upsampling_steps=upsampling_steps,
+                refine=refine,
             )
             for one in seeds
         ]
         noise = self._base_noise(seeds)
+        if refine and portrait is not None:
+            photo = frame_photo(portrait.pixels, self.statistics.config.height, azimuth_deg, elevation_deg)
+            return [
+                self._invert(photo, latents[k], noise[k : k + 1], drawings[k], callback_on_step_end)
+                for k in range(count)
+            ]
         return self._draw(latents, noise, drawings, callback_on_step_end)
 
     def draw_latents(
@@ -253,6 +265,60 @@ class RodinPipeline(DiffusionPipeline):
             Avatar(one, decoder, refiner, z, x.cpu(), drawing, self.model_hash)
             for one, z, x, drawing in zip(planes, latents, noise, drawings, strict=True)
         ]
+
+    # ---- inversion
+
+    @torch.enable_grad()
+    def _invert(
+        self,
+        photo: Photo,
+        latent: Tensor,
+        noise: Tensor,
+        drawing: Drawing,
+        callback: Callable[[int, Tensor], None] | None,
+    ) -> Avatar:
+        """The avatar of a latent [512] and x_T [1, 3, C, h, w], moved towards a photograph while sampling and after."""
+        features = load_features(self.encoder, None)
+        model = (self.base, self.diffusion)
+
+        def report(step: int, _loss: float) -> None:
+            if callback is not None:
+                callback(step, noise)
+
+        low = guided_inversion(
+            *model,
+            self.base_statistics,
+            self.decoder,
+            latent,
+            photo,
+            noise,
+            steps=max(FEWEST_GUIDED_STEPS, drawing.refine // MOVES),
+            guidance_scale=drawing.guidance_scale,
+            features=features,
+            progress=report,
+        )
+        planes = finish(
+            self._enlarge(low[None], [drawing])[0],
+            *model,
+            self.statistics,
+            self.decoder,
+            latent,
+            photo,
+            _generators([drawing.seed], STEPS_STREAM)[0],
+            steps=drawing.refine,
+            features=features,
+            progress=report,
+        )
+        return self._avatars(planes[None], latent[None], noise, [drawing])[0]
+
+    def search_pose(self, portrait: Portrait, seed: int = 0) -> tuple[float, float, float]:
+        """From where a portrait was taken, by comparing it with its avatar from many sides.
+
+        Returns:
+            azimuth and elevation in degrees, and the margin, see `rodin.invert.search_pose`: near 0 it is a guess.
+        """
+        avatar = self(image=portrait, seed=seed)[0]
+        return search_pose(avatar.planes, avatar.decoder, portrait.pixels)
 
     # ---- from avatars to avatars
 

@@ -34,7 +34,6 @@ from rodin.train.upsampler import UpsamplerTraining
 from rodin.unet import UNetConfig
 from rodin.upsampler import LEVELS
 
-
 FACE = (0.0, 0.0, 0.45)  # where synthetic avatars have it; nothing else in training knows
 
 

@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rodin.avatar import Avatar
+from rodin.dataset import load_subject
 from rodin.diffusion import make_scheduler
 from rodin.encoder import EncoderConfig, small_clip
 from rodin.errors import UserError
+from rodin.invert import frame_photo
 from rodin.pipeline import EDIT_DRAWS, LONGEST_PROMPT, RodinPipeline, slerp
 from rodin.prior import Prior
+from rodin.render import over
 
 STEPS = 4
 
@@ -307,3 +310,20 @@ def test_slerp_keeps_lengths_and_angles(seed: int, part: float) -> None:
 
     assert angle(one, between) == pytest.approx(part * angle(one, other), abs=1e-6)
     assert torch.allclose(slerp(one, one, part), one)
+
+
+# ---- inversion
+
+
+def test_refinement_comes_nearer_to_the_portrait(pipe: RodinPipeline, balls: Path) -> None:
+    subject = load_subject(balls / "ball2")
+    true = subject.images[0]
+    size = true.shape[0]
+
+    def error(avatar: Avatar) -> float:
+        seen = avatar.render(frame_photo(true, size).camera)
+        return float((over(seen, 1.0) - over(true, 1.0)).square().mean())
+
+    plain, refined = (draw(pipe, image=true, refine=steps)[0] for steps in (0, 20))
+    assert error(refined) < 0.7 * error(plain)
+    assert refined.drawing.refine == 20
