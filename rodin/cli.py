@@ -15,6 +15,7 @@ from rodin.errors import UserError
 
 Data = Annotated[Path, tyro.conf.Positional]
 Sampler = Literal["dpm++", "ddim", "ancestral"]
+Ablation = Literal["no-aware", "no-latent", "no-rescaling", "autoencoder"]
 
 DEMO_MODEL = Path("out/demo/run/model")
 
@@ -165,6 +166,34 @@ def train_all(
     stages.train_all(data, run, load_preset(preset), workers, seed, clip, large or data, vgg)
 
 
+def train_ablations(
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    only: tuple[Ablation, ...] = ("no-aware", "no-latent", "no-rescaling", "autoencoder"),
+    workers: int = 2,
+    seed: int = 0,
+    large: Path | None = None,
+    vgg: Path | None = None,
+) -> None:
+    """Train the paper's ablations of a finished run, for rodin eval --against. Each becomes RUN/ablations/NAME/model.
+
+    Args:
+        data: The run's subjects.
+        run: Finished run folder.
+        preset: That the run was trained with.
+        only: Which ablations.
+        workers: Processes, one thread each.
+        seed: That of the run.
+        large: That of the run.
+        vgg: That of the run.
+    """
+    from rodin.ablations import train_ablations as train
+    from rodin.presets import load_preset
+
+    train(data, run, load_preset(preset), only, workers, seed, large or data, vgg)
+
+
 def generate(
     out: Path,
     model: Path = DEMO_MODEL,
@@ -306,15 +335,84 @@ def export(
     applications.export(avatar, format, out, resolution, threshold)
 
 
-def preset(name: Annotated[Literal["smoke", "mini", "paper"], tyro.conf.Positional]) -> None:
+def evaluate(
+    model: Data,
+    data: Path,
+    train_data: Path,
+    out: Path,
+    preset: str = "smoke",
+    against: tuple[str, ...] = (),
+    samples: int = 48,
+    prompts: int = 12,
+    photos: int = 12,
+    views: int = 4,
+    fits: int = 3,
+    refine: int = 40,
+    image_size: int = 64,
+    guidance_scale: float = 1.5,
+    steps: int = 20,
+    seed: int = 0,
+) -> None:
+    """Measure a model on subjects it never saw, and write a report: OUT/index.html, report.md and figures.json.
+
+    Args:
+        model: Model folder.
+        data: Held-out subjects, which no part of the model was trained on.
+        train_data: The subjects that it was trained on.
+        out: Folder of the report.
+        preset: The preset that the model was trained with, for the fits.
+        against: Other models to measure beside it, each as NAME=MODEL.
+        samples: Avatars drawn from nothing.
+        prompts: Held-out captions that avatars are drawn from.
+        photos: Held-out portraits that are inverted.
+        views: Pictures of each avatar.
+        fits: Held-out subjects that planes are fitted to.
+        refine: Steps of render-guided inversion.
+        image_size: Edge of the pictures that are compared.
+        guidance_scale: Of everything that is drawn.
+        steps: Denoising steps.
+        seed: Avatar k is drawn with seed + k.
+    """
+    from rodin.component import config_from_dict
+    from rodin.evaluate.against import load_models
+    from rodin.evaluate.config import EvaluationConfig
+    from rodin.evaluate.run import evaluate as run_evaluation
+    from rodin.pipeline import RodinPipeline
+    from rodin.presets import load_preset
+
+    values = {
+        "samples": samples,
+        "views": views,
+        "image_size": image_size,
+        "prompts": prompts,
+        "photos": photos,
+        "fits": fits,
+        "refine_steps": refine,
+        "guidance_scale": guidance_scale,
+        "steps": steps,
+        "seed": seed,
+    }
+    settings = config_from_dict(EvaluationConfig, values, "rodin eval")
+    fit = load_preset(preset).fitting.planes
+    pipe, others = RodinPipeline.from_pretrained(model), load_models(against)
+    run_evaluation(pipe, data, train_data, out, settings, fit, others)
+    print(out / "index.html")
+
+
+def preset(
+    name: Annotated[Literal["smoke", "mini", "paper"], tyro.conf.Positional], ablation: Ablation | None = None
+) -> None:
     """Print a preset as YAML, to be changed and given to --preset.
 
     Args:
         name: Which one.
+        ablation: Take this part of the paper's method away.
     """
+    from rodin.ablations import ablated
     from rodin.presets import load_preset, preset_yaml
 
-    print(preset_yaml(load_preset(name)), end="")
+    settings = load_preset(name)
+    print(preset_yaml(settings if ablation is None else ablated(settings, ablation)), end="")
 
 
 def train() -> None:
@@ -328,6 +426,7 @@ TRAINING: dict[str, Callable[..., None]] = {
     "base": train_base,
     "upsampler": train_upsampler,
     "refiner": train_refiner,
+    "ablations": train_ablations,
 }
 COMMANDS: dict[str, Callable[..., None]] = {
     "synth": synth,
@@ -339,12 +438,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "interpolate": interpolate,
     "render": render,
     "export": export,
+    "eval": evaluate,
     "preset": preset,
 }
 DESCRIPTION = """Rodin: 3D avatars by diffusion over tri-planes.
 
 The way from pictures to avatars: synth (or your own captures), train all, generate; then edit, vary, interpolate,
-render and export.
+render and export. eval measures a model.
 Each command explains itself: rodin COMMAND --help"""
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -22,8 +22,9 @@ import yaml
 from PIL import Image
 
 from rodin import applications, stages
+from rodin.ablations import ABLATIONS
 from rodin.avatar import SUFFIX
-from rodin.cli import COMMANDS, TRAINING, main
+from rodin.cli import COMMANDS, TRAINING, Ablation, main
 from rodin.presets import load_preset, smoke
 
 Fails = Callable[..., str]
@@ -106,13 +107,15 @@ FLAGS = {
     ("train", "base"): "run preset",
     ("train", "upsampler"): "run preset vgg",
     ("train", "refiner"): "run preset vgg",
+    ("train", "ablations"): "run preset only workers seed large vgg",
     ("generate",): "out model text image seed count guidance-scale steps sampler refine azimuth elevation search-pose",
     ("edit",): "text out model source-text strength",
     ("vary",): "out model count seed",
     ("interpolate",): "out model steps",
     ("render",): "out size azimuth elevation turntable refine",
     ("export",): "format out resolution threshold",
-    ("preset",): "",
+    ("eval",): "data train-data out preset against samples prompts photos views fits refine image-size seed",
+    ("preset",): "ablation",
 }
 
 
@@ -130,6 +133,10 @@ def test_every_command_explains_its_flags(words: tuple[str, ...], capsys: pytest
     for flag in FLAGS[words].split():
         assert f"--{flag} " in text
     assert "usage: rodin " + " ".join(words) in " ".join(text.split())
+
+
+def test_every_ablation_is_offered() -> None:
+    assert set(get_args(Ablation)) == set(ABLATIONS)
 
 
 def test_preset_prints_yaml_that_loads_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
