@@ -9,6 +9,7 @@ Symbols: N M subjects, V views of each, D numbers of a feature.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import stdev
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,8 @@ class Distance:
         fid: to all of the target.
         kid: to all of the target, unbiased for independent subjects, so around 0, and below, for the same distribution.
         equal_fid: FID of `count` drawn subjects to `count` of the target, mean over random choices.
-        real_fid: FID of `count` real subjects, not in the target, to the same ones.
+        real_fid: FID of `count` real subjects, not in the target, to the same ones, mean too.
+        ratio_spread: standard deviation of the ratio over the random choices: smaller differences are chance.
         count: subjects in both.
     """
 
@@ -34,6 +36,7 @@ class Distance:
     kid: float
     equal_fid: float
     real_fid: float
+    ratio_spread: float
     count: int
 
     @property
@@ -97,4 +100,5 @@ def distance(drawn: Tensor, target: Tensor, reference: Tensor | None, seed: int)
         drawn_fids.append(fid(drawn[torch.randperm(len(drawn), generator=generator)[:count]], aim))
         real_fids.append(fid(real, aim))
     mean = [sum(found) / SPLITS for found in (drawn_fids, real_fids)]
-    return Distance(fid(drawn, target), kid(drawn, target), mean[0], mean[1], count)
+    spread = stdev(one / other for one, other in zip(drawn_fids, real_fids, strict=True))
+    return Distance(fid(drawn, target), kid(drawn, target), mean[0], mean[1], spread, count)

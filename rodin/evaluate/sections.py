@@ -92,7 +92,10 @@ def distribution_section(results: Results) -> Section:
         rows = [distance_row(label, one) for label, one in distances]
         count = distances[0][1].count
         header = (f"to the {title}", "FID", "KID x 1000", f"FID at {count}", f"real at {count}", "ratio")
-        note = f"FID at {count}: of {count} drawn subjects to {count} real ones; real at {count}: of as many real ones."
+        note = (
+            f"FID at {count}: of {count} drawn subjects to {count} real ones; real at {count}: of as many real ones. "
+            "Mean of 4 random choices of subjects, and the spread of the ratio among them: smaller differences are chance."
+        )
         tables.append(Table(header, rows, note))
     explained = (
         "FID falls with the number of subjects, real ones included. The ratio sets that right: FID of drawn avatars "
@@ -315,7 +318,7 @@ def drawn_with(one: Drawn) -> str:
 def distance_row(label: str, one: Distance) -> tuple[str, ...]:
     """A row of the table of distances."""
     numbers = (f"{one.fid:.1f}", f"{1000 * one.kid:.1f}", f"{one.equal_fid:.1f}", f"{one.real_fid:.1f}")
-    return (label, *numbers, f"{one.ratio:.2f}")
+    return (label, *numbers, f"{one.ratio:.2f} ± {one.ratio_spread:.2f}")
 
 
 def inversion_row(label: str, one: Inversion) -> tuple[str, ...]:
