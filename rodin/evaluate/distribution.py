@@ -28,7 +28,7 @@ class Distance:
         kid: to all of the target, unbiased for independent subjects, so around 0, and below, for the same distribution.
         equal_fid: FID of `count` drawn subjects to `count` of the target, mean over random choices.
         real_fid: FID of `count` real subjects, not in the target, to the same ones, mean too.
-        ratio_spread: standard deviation of the ratio over the random choices: smaller differences are chance.
+        ratio_spread: standard deviation of the ratio over the random choices; less than that is chance.
         count: subjects in both.
     """
 

@@ -94,7 +94,8 @@ def distribution_section(results: Results) -> Section:
         header = (f"to the {title}", "FID", "KID x 1000", f"FID at {count}", f"real at {count}", "ratio")
         note = (
             f"FID at {count}: of {count} drawn subjects to {count} real ones; real at {count}: of as many real ones. "
-            "Mean of 4 random choices of subjects, and the spread of the ratio among them: less than that is chance."
+            "Mean of 4 random choices of subjects, and the spread of the ratio among them; another --seed can change it by "
+            "more."
         )
         tables.append(Table(header, rows, note))
     explained = (
