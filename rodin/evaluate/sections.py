@@ -94,8 +94,7 @@ def distribution_section(results: Results) -> Section:
         header = (f"to the {title}", "FID", "KID x 1000", f"FID at {count}", f"real at {count}", "ratio")
         note = (
             f"FID at {count}: of {count} drawn subjects to {count} real ones; real at {count}: of as many real ones. "
-            "Mean of 4 random choices of subjects, and the spread of the ratio among them; another --seed can change it by "
-            "more."
+            "Mean of 4 random choices of subjects, and the spread of the ratio among them; another seed can do more."
         )
         tables.append(Table(header, rows, note))
     explained = (
