@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 DEMO_PORTRAIT := examples/avatars/00030/000.webp
+DEMO_TEXT := "a man with a black beard"
+DEMO_EDIT := "wearing a red shirt"
 SOURCES := pyproject.toml constraints.txt
 
 .PHONY: demo test lint bench clean
@@ -11,8 +13,10 @@ SOURCES := pyproject.toml constraints.txt
 demo: .venv/.core
 	$(BIN)/rodin train all examples/avatars --run out/demo/run --preset smoke --workers 2
 	$(BIN)/rodin generate --count 4 --out out/demo
-	$(BIN)/rodin generate --image $(DEMO_PORTRAIT) --count 2 --out out/demo/portrait
-	@echo "Look at out/demo/overview.png and out/demo/portrait/overview.png."
+	$(BIN)/rodin generate --text $(DEMO_TEXT) --out out/demo/text
+	$(BIN)/rodin generate --image $(DEMO_PORTRAIT) --refine 50 --out out/demo/portrait
+	$(BIN)/rodin edit out/demo/text/avatar-000.rodin.safetensors --text $(DEMO_EDIT) --out out/demo/edit
+	@echo "Look at overview.png in out/demo, out/demo/text and out/demo/portrait, at out/demo/edit/before-after.png."
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=8
@@ -22,8 +26,16 @@ lint: .venv/.all
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/.all
+bench: .venv/.all out/demo/run/model out/heldout/.rendered
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+out/demo/run/model:
+	$(MAKE) demo
+
+# 24 subjects that no part of the demo's model has seen.
+out/heldout/.rendered: | .venv/.all
+	$(BIN)/rodin synth --out out/heldout --count 24 --views 24 --size 64 --seed 1000 --workers 2
+	touch $@
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \

@@ -1,6 +1,6 @@
 """What the upsampler brings over bicubic resizing, on subjects that no stage of the run has seen.
 
-    python benchmarks/upsampler.py RUN DATA [--steps N] [--scale N] [--vgg FILE]
+    python benchmarks/upsampler.py [RUN] [DATA] [--steps N] [--scale N] [--vgg FILE]
 
 Fits each subject in DATA with the run's decoder and settings, reduces the planes, and enlarges them again: by bicubic
 resizing of the planes, of their residuals from the mean planes (stronger: the mean keeps its detail), and by the
@@ -89,9 +89,9 @@ def measure(run: Path, data: Path, steps: int, scale: int, features: Features) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="a run folder with encoder, decoder, planes and upsampler")
-    parser.add_argument("data", type=Path, help="subject folders that the run was not trained on")
-    parser.add_argument("--steps", type=int, default=10, help="denoising steps of the upsampler")
+    parser.add_argument("run", nargs="?", type=Path, default=Path("out/demo/run"), help="a run folder with encoder, decoder, planes and upsampler")
+    parser.add_argument("data", nargs="?", type=Path, default=Path("out/heldout"), help="subjects that it never saw")
+    parser.add_argument("--steps", type=int, default=5, help="denoising steps of the upsampler")
     parser.add_argument("--scale", type=int, default=4, help="how much smaller the low-resolution planes are")
     parser.add_argument("--vgg", type=Path, help="VGG-16's weights, to judge by them and not by the run's encoder")
     arguments = parser.parse_args()

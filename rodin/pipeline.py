@@ -323,7 +323,7 @@ class RodinPipeline(DiffusionPipeline):
     # ---- from avatars to avatars
 
     @torch.no_grad()
-    def edit(self, avatar: Avatar, prompt: str, *, source_prompt: str | None = None, strength: float = 1.0) -> Avatar:
+    def edit(self, avatar: Avatar, prompt: str, *, source_prompt: str | None = None, strength: float = 0.6) -> Avatar:
         """Change what the prompt names, and keep the rest: z is moved, the noise stays.
 
         The direction is the difference of two means of the prior: of the latents for the prompt, and of those for
@@ -333,7 +333,8 @@ class RodinPipeline(DiffusionPipeline):
         Args:
             prompt: what shall be there, such as "with red hair and glasses".
             source_prompt: what is there instead, such as "with black hair"; None = whatever avatars have on average.
-            strength: how far z is moved; 0 draws the same avatar again, beyond 1 exaggerates, below 0 turns round.
+            strength: how far z is moved; 0 draws the same avatar again, 1 is the whole difference and changes more than
+                the words name, beyond 1 exaggerates, below 0 turns round.
 
         Raises:
             UserError: a prompt is empty or too long, the strength is no number, or the avatar is another model's.

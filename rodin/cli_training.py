@@ -1,0 +1,154 @@
+"""The commands of `rodin train`, a function each; `rodin.cli` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+Data = Annotated[Path, tyro.conf.Positional]
+Ablation = Literal["no-aware", "no-latent", "no-rescaling", "autoencoder"]
+
+
+def train_encoder(data: Data, run: Path, preset: str = "smoke") -> None:
+    """Train the small CLIP that turns a portrait or a caption into the latent z.
+
+    Args:
+        data: Folder of subjects, each with a transforms.json.
+        run: Run folder.
+        preset: smoke, mini, paper, or a YAML file.
+    """
+    from rodin import stages
+    from rodin.presets import load_preset
+
+    stages.encoder(data, run, load_preset(preset))
+
+
+def train_prior(run: Path, preset: str = "smoke") -> None:
+    """Train the latent prior, which draws the latent z from text or from nothing.
+
+    Args:
+        run: Run folder with planes/ and encoder/.
+        preset: smoke, mini, paper, or a YAML file.
+    """
+    from rodin import stages
+    from rodin.presets import load_preset
+
+    stages.prior(run, load_preset(preset))
+
+
+def train_base(run: Path, preset: str = "smoke") -> None:
+    """Train the base diffusion model on the planes of a run.
+
+    On many processes or machines: torchrun OPTIONS -m -- rodin train base --run RUN --preset PRESET
+
+    Args:
+        run: Run folder with planes/ and encoder/.
+        preset: smoke, mini, paper, or a YAML file.
+    """
+    from rodin import stages
+    from rodin.presets import load_preset
+
+    stages.base(run, load_preset(preset))
+
+
+def train_upsampler(run: Path, preset: str = "smoke", vgg: Path | None = None) -> None:
+    """Train the upsampler, which makes large planes of the base model's small ones.
+
+    On many processes or machines: torchrun OPTIONS -m -- rodin train upsampler --run RUN --preset PRESET
+
+    Args:
+        run: Run folder with planes/, encoder/ and decoder/.
+        preset: smoke, mini, paper, or a YAML file.
+        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else it is the encoder.
+    """
+    from rodin import stages
+    from rodin.presets import load_preset
+
+    stages.upsampler(run, load_preset(preset), vgg)
+
+
+def train_refiner(data: Data, run: Path, preset: str = "smoke", vgg: Path | None = None) -> None:
+    """Train the refiner, which enlarges and sharpens rendered pictures.
+
+    On many processes or machines: torchrun OPTIONS -m -- rodin train refiner DATA --run RUN --preset PRESET
+
+    Args:
+        data: Folder of subjects of the run, in pictures at least as large as the refiner's output.
+        run: Run folder with planes/, encoder/ and decoder/.
+        preset: smoke, mini, paper, or a YAML file.
+        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else it is the encoder.
+    """
+    from rodin import stages
+    from rodin.presets import load_preset
+
+    stages.refiner(data, run, load_preset(preset), vgg)
+
+
+def train_all(
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    workers: int = 2,
+    seed: int = 0,
+    clip: str | None = None,
+    large: Path | None = None,
+    vgg: Path | None = None,
+) -> None:
+    """Train the whole chain: encoder, fitted planes, base model, prior, upsampler, refiner. The result is RUN/model.
+
+    Args:
+        data: Folder of subjects, each with a transforms.json.
+        run: Run folder; an interrupted run goes on where it stopped.
+        preset: smoke, mini, paper, or a YAML file (see: rodin preset).
+        workers: Processes that fit subjects and train the networks, one thread each.
+        seed: Seed of the fits.
+        clip: Use this CLIP with 512 outputs (a folder or a hub name) instead of training one.
+        large: Folder of the same subjects in larger pictures, for the refiner; else it learns from DATA.
+        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual losses; else the encoder.
+    """
+    from rodin import stages
+    from rodin.presets import load_preset
+
+    stages.train_all(data, run, load_preset(preset), workers, seed, clip, large or data, vgg)
+
+
+def train_ablations(
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    only: tuple[Ablation, ...] = ("no-aware", "no-latent", "no-rescaling", "autoencoder"),
+    workers: int = 2,
+    seed: int = 0,
+    large: Path | None = None,
+    vgg: Path | None = None,
+) -> None:
+    """Train the paper's ablations of a finished run, for rodin eval --against. Each becomes RUN/ablations/NAME/model.
+
+    Args:
+        data: The run's subjects.
+        run: Finished run folder.
+        preset: That the run was trained with.
+        only: Which ablations.
+        workers: Processes, one thread each.
+        seed: That of the run.
+        large: That of the run.
+        vgg: That of the run.
+    """
+    from rodin.ablations import train_ablations as train
+    from rodin.presets import load_preset
+
+    train(data, run, load_preset(preset), only, workers, seed, large or data, vgg)
+
+
+TRAINING: dict[str, Callable[..., None]] = {
+    "all": train_all,
+    "encoder": train_encoder,
+    "prior": train_prior,
+    "base": train_base,
+    "upsampler": train_upsampler,
+    "refiner": train_refiner,
+    "ablations": train_ablations,
+}
