@@ -184,7 +184,7 @@ def main() -> None:
         process.join()
         size = f"{figures['parameters']:.1f} M" if figures["parameters"] else ""
         lines.append(
-            f"| {name} | {size} | {figures['tflop']:.2f} | {figures['gib']:.1f} GiB | {figures['seconds']:.0f} |"
+            f"| {name} | {size} | {figures['tflop']:.3g} | {figures['gib']:.1f} GiB | {figures['seconds']:.0f} |"
         )
         print(lines[-1], flush=True)
     if arguments.markdown:

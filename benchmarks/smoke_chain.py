@@ -3,7 +3,7 @@
     python benchmarks/smoke_chain.py [DATA]
 
 Runs `rodin train all --preset smoke` and `rodin generate` as a user does, in a temporary folder, and samples the
-memory of all their processes (PSS: what is shared counts once). Targets: under 3 minutes on 2 cores, under 3 GB.
+memory of all their processes (PSS: what is shared counts once). Targets: under 5 minutes on 2 cores, under 3 GB.
 """
 
 from __future__ import annotations

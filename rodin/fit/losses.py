@@ -98,7 +98,7 @@ def fitting_loss(
     """
     rays = scene.rays[ray]
     seen = render_rays(rendered_planes, decoder, rays, scene.bins[ray], generator)
-    loss = (torch.cat([seen.premultiplied, seen.alpha[:, None]], dim=1) - scene.targets[ray]).square().mean()
+    loss = (seen.totals[:, :4] - scene.targets[ray]).square().mean()
     if config.compact:
         loss = loss + config.compact * distortion(seen.weights)
     if config.smooth:

@@ -132,7 +132,7 @@ def render_patch(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor) -> 
 
     def render(some: Rays, of_them: Tensor) -> Tensor:
         seen = render_rays(planes, decoder, some, of_them)
-        return torch.cat([seen.premultiplied, seen.alpha[:, None]], dim=1)
+        return seen.totals[:, :4]
 
     if len(rays) <= RAYS_PER_CHUNK:
         total = render(rays, bins)
