@@ -209,7 +209,7 @@ def evaluate(
     train_data: Path,
     out: Path,
     preset: str = "smoke",
-    against: tuple[str, ...] = (),
+    against: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     samples: int = 48,
     prompts: int = 12,
     photos: int = 12,
@@ -229,7 +229,7 @@ def evaluate(
         train_data: The subjects that it was trained on.
         out: Folder of the report.
         preset: The preset that the model was trained with, for the fits.
-        against: Other models to measure beside it, each as NAME=MODEL.
+        against: Another model to measure beside it, as NAME=MODEL; may be given again.
         samples: Avatars drawn from nothing.
         prompts: Held-out captions that avatars are drawn from.
         photos: Held-out portraits that are inverted.

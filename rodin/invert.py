@@ -117,7 +117,7 @@ def guided_inversion(
     config: DiffusionConfig,
     statistics: PlaneStatistics,
     decoder: Decoder,
-    latent: Tensor,
+    z: Tensor | None,
     photo: Photo,
     noise: Tensor,
     *,
@@ -136,7 +136,7 @@ def guided_inversion(
     Args:
         base, config: the base model.
         statistics: at the base model's size.
-        latent: [512]
+        z: [1, 512] latent, or None for a base model without.
         noise: [1, 3, C, h, w] x_T.
         steps: sampling steps; one costs MOVES renderings of the photograph's size and their gradients.
         guidance_scale: of the latent, see `rodin.diffusion.guided`.
@@ -149,7 +149,7 @@ def guided_inversion(
     """
     photo = photo.to(noise.device)
     diffusion = Diffusion(config, noise.device)
-    denoise = guided(base, latent.to(noise)[None], guidance_scale)
+    denoise = guided(base, z, guidance_scale if z is not None else 1.0)
     clip, times = statistics.config.clip, trailing_timesteps(config.train_steps, steps)
     x = clean = noise
     for index, time in enumerate(times):
@@ -265,7 +265,7 @@ def finish(
     config: DiffusionConfig,
     statistics: PlaneStatistics,
     decoder: Decoder,
-    latent: Tensor,
+    z: Tensor | None,
     photo: Photo,
     generator: torch.Generator,
     *,
@@ -280,7 +280,7 @@ def finish(
         planes: [3, C, H, W], as the decoder reads them.
         base, config: the base model; its size is that at which it is asked what is likely.
         statistics: at the planes' size.
-        latent: [512]
+        z: [1, 512] latent, or None for a base model without.
         generator: of the CPU; draws points and the prior's noise.
         steps: of descent.
         strength: length of the first step, see `descend`.
@@ -292,7 +292,7 @@ def finish(
     size, clip = base.config.size, statistics.config.clip
     photo = photo.to(planes.device)
     diffusion = Diffusion(config, planes.device)
-    denoise = guided(base, latent.to(planes)[None], 1.0)
+    denoise = guided(base, z)
     hidden = hidden_points(planes, decoder, photo, generator)
     start = statistics.normalize(planes)
 

@@ -262,7 +262,7 @@ class RodinPipeline(DiffusionPipeline):
         # An avatar stays as it was drawn, whatever becomes of the pipeline.
         decoder, refiner = copy.deepcopy(self.decoder).cpu(), copy.deepcopy(self.refiner).cpu()
         return [
-            Avatar(one, decoder, refiner, z, x.cpu(), drawing, self.model_hash)
+            Avatar(one.cpu(), decoder, refiner, z, x.cpu(), drawing, self.model_hash)
             for one, z, x, drawing in zip(planes, latents, noise, drawings, strict=True)
         ]
 
@@ -278,18 +278,18 @@ class RodinPipeline(DiffusionPipeline):
         callback: Callable[[int, Tensor], None] | None,
     ) -> Avatar:
         """The avatar of a latent [512] and x_T [1, 3, C, h, w], moved towards a photograph while sampling and after."""
-        features = load_features(self.encoder, None)
-        model = (self.base, self.diffusion)
+        features, z = load_features(self.encoder, None), self._condition_of(latent[None])
 
         def report(step: int, _loss: float) -> None:
             if callback is not None:
                 callback(step, noise)
 
         low = guided_inversion(
-            *model,
+            self.base,
+            self.diffusion,
             self.base_statistics,
             self.decoder,
-            latent,
+            z,
             photo,
             noise,
             steps=max(FEWEST_GUIDED_STEPS, drawing.refine // MOVES),
@@ -298,11 +298,12 @@ class RodinPipeline(DiffusionPipeline):
             progress=report,
         )
         planes = finish(
-            self._enlarge(low[None], [drawing])[0],
-            *model,
+            self._enlarge(low[None], [drawing])[0].to(self.device),
+            self.base,
+            self.diffusion,
             self.statistics,
             self.decoder,
-            latent,
+            z,
             photo,
             _generators([drawing.seed], STEPS_STREAM)[0],
             steps=drawing.refine,

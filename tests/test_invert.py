@@ -145,7 +145,7 @@ def test_photographs_come_in_the_size_asked_for(toy: Toy, size: int) -> None:
 def invert(toy: Toy, photo: Photo, strength: float, steps: int = 5) -> Tensor:
     noise = draw_noise((3, CHANNELS, SIZE, SIZE), [torch.Generator().manual_seed(1)])
     return guided_inversion(
-        toy.base, toy.diffusion, toy.statistics, toy.decoder, torch.zeros(512), photo, noise,
+        toy.base, toy.diffusion, toy.statistics, toy.decoder, torch.zeros(1, 512), photo, noise,
         steps=steps, guidance_scale=1.5, features=None, strength=strength,
     )  # fmt: skip
 
@@ -176,7 +176,7 @@ def test_progress_is_told(toy: Toy) -> None:
     seen: list[tuple[int, float]] = []
     noise = torch.zeros(1, 3, CHANNELS, SIZE, SIZE)
     guided_inversion(
-        toy.base, toy.diffusion, toy.statistics, toy.decoder, torch.zeros(512), photo, noise,
+        toy.base, toy.diffusion, toy.statistics, toy.decoder, torch.zeros(1, 512), photo, noise,
         steps=2, guidance_scale=1.0, features=None, progress=lambda step, loss: seen.append((step, loss)),
     )  # fmt: skip
     assert [step for step, _ in seen] == [0, 1]
@@ -198,7 +198,7 @@ def test_descent_takes_steps_of_the_given_length() -> None:
 
 def test_the_fit_keeps_what_the_photograph_does_not_show(toy: Toy) -> None:
     photo = Photo(view(toy, toy.second, FRONT), FRONT)
-    arguments = (toy.base, toy.diffusion, toy.statistics, toy.decoder, torch.zeros(512), photo)
+    arguments = (toy.base, toy.diffusion, toy.statistics, toy.decoder, torch.zeros(1, 512), photo)
 
     def fitted() -> Tensor:
         return finish(toy.first, *arguments, torch.Generator().manual_seed(0), steps=40, features=None)
