@@ -89,7 +89,13 @@ def measure(run: Path, data: Path, steps: int, scale: int, features: Features) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", nargs="?", type=Path, default=Path("out/demo/run"), help="a run folder with encoder, decoder, planes and upsampler")
+    parser.add_argument(
+        "run",
+        nargs="?",
+        type=Path,
+        default=Path("out/demo/run"),
+        help="a run folder with encoder, decoder, planes and upsampler",
+    )
     parser.add_argument("data", nargs="?", type=Path, default=Path("out/heldout"), help="subjects that it never saw")
     parser.add_argument("--steps", type=int, default=5, help="denoising steps of the upsampler")
     parser.add_argument("--scale", type=int, default=4, help="how much smaller the low-resolution planes are")

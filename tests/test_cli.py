@@ -448,6 +448,23 @@ def test_words_become_an_avatar_that_can_be_changed(trained: Path, tmp_path: Pat
         assert sharp.tobytes() != plain.tobytes()
 
 
+def test_an_evaluation_gets_what_its_flags_say(
+    trained: Path, balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import rodin.evaluate.run
+
+    given: list[Any] = []
+    monkeypatch.setattr(rodin.evaluate.run, "evaluate", lambda *arguments: given.extend(arguments))
+    model = trained / "model"
+    flags = f"eval {model} --data {balls} --train-data {balls} --out {tmp_path} --samples 7 --refine 0"
+    main([*flags.split(), "--against", f"one={model}", "--against", f"two={model}"])
+    pipe, held_out, _, out, settings, fit, others = given
+    assert (held_out, out, settings.samples, settings.refine_steps) == (balls, tmp_path, 7, 0)
+    assert fit == smoke().fitting.planes
+    assert list(others) == ["one", "two"]
+    assert all(other.model_hash == pipe.model_hash for other in others.values())
+
+
 # ---- mistakes: generating
 
 
@@ -497,14 +514,16 @@ def test_generate_refuses(
         ("vary {avatar}", "avatar: it was drawn by another model"),
         ("interpolate {avatar} {avatar}", "avatar: it was drawn by another model"),
         ("edit {missing} --text red", "no such file; give an avatar"),
-        ("edit {avatar} --text red --strength nan", "another model|strength: nan"),
+        ("eval {model} --data {missing} --train-data {missing} --samples 0", "samples must be at least 2, got 0"),
+        ("eval {model} --data {missing} --train-data {missing} --against x", "--against: 'x'; give NAME=MODEL"),
     ],
 )
-def test_changes_that_cannot_be(
+def test_changes_and_evaluations_that_cannot_be(
     trained: Path, avatar: Path, tmp_path: Path, fails: Fails, command: str, message: str
 ) -> None:
-    words = command.format(avatar=avatar, missing=tmp_path / "missing").split()
-    rest = ("--model", trained / "model", "--out", tmp_path / "out")
+    model = trained / "model"
+    words = command.format(avatar=avatar, missing=tmp_path / "missing", model=model).split()
+    rest = (*(() if words[0] == "eval" else ("--model", model)), "--out", tmp_path / "out")
     assert re.search(message, fails(*words, *rest))
     assert not (tmp_path / "out").exists()
 
