@@ -102,6 +102,8 @@ def noise_schedule(config: DiffusionConfig) -> Tensor:
 class Diffusion:
     """The constants of one schedule, and the losses that train a network on it.
 
+    The constants are float64 until they meet planes: at small t, 1 - abar of float32 would keep three digits.
+
     Args:
         config: the schedule and the prediction.
         device: where the planes lie.
@@ -114,12 +116,12 @@ class Diffusion:
         before = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])  # abar_{t-1}
         variance = betas * (1 - before) / (1 - abar)
         variance[0] = variance[:2][-1]  # q(x_{-1} | x_0) is a point: take the next step's (Nichol & Dhariwal)
-        self.abar = abar.float().to(device)
+        self.abar = abar.to(device)
         # q(x_{t-1} | x_t, x_0) = N(clean x_0 + noisy x_t, variance) (DDPM, Eq. 6 and 7)
-        self.posterior_clean = (before.sqrt() * betas / (1 - abar)).float().to(device)
-        self.posterior_noisy = ((1 - betas).sqrt() * (1 - before) / (1 - abar)).float().to(device)
-        self.posterior_log_variance = variance.log().float().to(device)
-        self.log_betas = betas.log().float().to(device)
+        self.posterior_clean = (before.sqrt() * betas / (1 - abar)).to(device)
+        self.posterior_noisy = ((1 - betas).sqrt() * (1 - before) / (1 - abar)).to(device)
+        self.posterior_log_variance = variance.log().to(device)
+        self.log_betas = betas.log().to(device)
 
     def draw_timesteps(self, batch: int, generator: torch.Generator) -> Tensor:
         """[B] timesteps, uniform; one draw spread evenly over the batch, for less noise in the loss (VDM, App. I.1)."""
@@ -130,12 +132,12 @@ class Diffusion:
 
     def add_noise(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """x_t [B, 3, C, H, W] of clean planes, noise of the same shape and t [B]."""
-        signal, sigma = _signal_and_noise(self.abar, t)
+        signal, sigma = _signal_and_noise(self.abar, t, x0.dtype)
         return signal * x0 + sigma * noise
 
     def target(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """What the network should give for x_t, [B, 3, C, H, W]."""
-        signal, sigma = _signal_and_noise(self.abar, t)
+        signal, sigma = _signal_and_noise(self.abar, t, x0.dtype)
         match self.config.prediction:
             case "epsilon":
                 return noise
@@ -146,7 +148,7 @@ class Diffusion:
 
     def clean(self, prediction: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """The x_0 [B, 3, C, H, W] that a prediction (without variance channels) at x_t, t [B] stands for."""
-        return _clean(self.config.prediction, prediction, x, *_signal_and_noise(self.abar, t))
+        return _clean(self.config.prediction, prediction, x, *_signal_and_noise(self.abar, t, x.dtype))
 
     def losses(
         self,
@@ -185,7 +187,7 @@ class Diffusion:
         if not self.config.min_snr_gamma:
             return torch.ones_like(t, dtype=torch.float32)
         abar = self.abar[t]
-        snr = abar / (1 - abar)
+        snr = (abar / (1 - abar)).float()
         weight = snr.clamp(max=self.config.min_snr_gamma)
         match self.config.prediction:
             case "epsilon":
@@ -211,10 +213,10 @@ class Diffusion:
         Returns:
             [B]
         """
-        true_log, top_log = _at(self.posterior_log_variance, t), _at(self.log_betas, t)
+        true_log, top_log = (_at(table, t, x.dtype) for table in (self.posterior_log_variance, self.log_betas))
         fraction = (variance + 1) / 2
         log_variance = fraction * top_log + (1 - fraction) * true_log
-        clean, noisy = _at(self.posterior_clean, t), _at(self.posterior_noisy, t)
+        clean, noisy = (_at(table, t, x.dtype) for table in (self.posterior_clean, self.posterior_noisy))
         difference = clean * (x0 - self.clean(prediction, x, t))  # of the means; x_t's part is the same in both
         ratio = (true_log - log_variance).exp()
         divergence = 0.5 * (log_variance - true_log - 1 + ratio + difference.square() * (-log_variance).exp())
@@ -340,7 +342,7 @@ def _clipped(scheduler: Scheduler, output: Tensor, x: Tensor, t: Tensor, clip: f
     if clip is None:
         return output
     kind, channels = scheduler.config.prediction_type, x.shape[2]
-    signal, sigma = _signal_and_noise(scheduler.alphas_cumprod.to(x.device), t[None].to(x.device))
+    signal, sigma = _signal_and_noise(scheduler.alphas_cumprod.to(x.device), t[None].to(x.device), x.dtype)
     clean = _clean(kind, output[:, :, :channels], x, signal, sigma).clamp(-clip, clip)
     if kind == "epsilon":
         clean = (x - signal * clean) / sigma
@@ -365,15 +367,14 @@ def _step(scheduler: Scheduler, output: Tensor, x: Tensor, t: Tensor, generators
     return scheduler.step(prediction, t, x, generator=generators).prev_sample
 
 
-def _at(table: Tensor, t: Tensor) -> Tensor:
-    """Entries t [B] of a table [T], as [B, 1, 1, 1, 1]."""
-    return table[t].view(-1, 1, 1, 1, 1)
+def _at(table: Tensor, t: Tensor, dtype: torch.dtype) -> Tensor:
+    """Entries t [B] of a table [T], as [B, 1, 1, 1, 1] of a type."""
+    return table[t].view(-1, 1, 1, 1, 1).to(dtype)
 
 
-def _signal_and_noise(abar: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+def _signal_and_noise(abar: Tensor, t: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """sqrt(abar_t) and sqrt(1 - abar_t), each [B, 1, 1, 1, 1]."""
-    at_t = _at(abar, t)
-    return at_t.sqrt(), (1 - at_t).sqrt()
+    return _at(abar.sqrt(), t, dtype), _at((1 - abar).sqrt(), t, dtype)
 
 
 def _clean(kind: Prediction, prediction: Tensor, x: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
