@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 DEMO_PORTRAIT := examples/avatars/00030/000.webp
-DEMO_TEXT := "a man with a black beard"
+DEMO_TEXT := "a young woman with long blond hair"
 DEMO_EDIT := "wearing a red shirt"
 SOURCES := pyproject.toml constraints.txt
 
@@ -15,7 +15,7 @@ demo: .venv/.core
 	$(BIN)/rodin generate --count 4 --out out/demo
 	$(BIN)/rodin generate --text $(DEMO_TEXT) --out out/demo/text
 	$(BIN)/rodin generate --image $(DEMO_PORTRAIT) --refine 50 --out out/demo/portrait
-	$(BIN)/rodin edit out/demo/text/avatar-000.rodin.safetensors --text $(DEMO_EDIT) --out out/demo/edit
+	$(BIN)/rodin edit out/demo/text/avatar-000.rodin.safetensors --text $(DEMO_EDIT) --strength 1 --out out/demo/edit
 	@echo "Look at overview.png in out/demo, out/demo/text and out/demo/portrait, at out/demo/edit/before-after.png."
 
 test: lint
