@@ -40,7 +40,7 @@ SURFACE_BAND = 0.15  # world units around the visible surface that a photograph 
 AROUND, AROUND_SIZE = 12, 48  # views, of which every surface point is to be held that the photograph does not show
 POINTS_PER_STEP = 4096
 PRIOR_NOISE = (0.02, 0.2)  # of the training steps, the noise levels at which the prior is asked
-PRIOR_WEIGHT, HIDDEN_WEIGHT, STAY_WEIGHT = 0.01, 3.0, 1e-3  # beside the photograph's loss
+PRIOR_WEIGHT, HIDDEN_WEIGHT, STAY_WEIGHT = 0.01, 5.0, 1e-3  # beside the photograph's loss
 POSE_SIZE = 32  # pixels of the renderings that the pose is sought with
 POSE_STEP, POSE_PRECISION = 20.0, 2.0  # degrees between directions of the coarse grid, and between those of the last
 POSE_AZIMUTHS = tuple(POSE_STEP * k for k in range(-4, 5))
@@ -225,9 +225,15 @@ def opacity(density: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def hidden_points(planes: Tensor, decoder: Decoder, photo: Photo, generator: torch.Generator) -> Hidden:
+def hidden_points(planes: Tensor, decoder: Decoder, photo: Photo, generator: torch.Generator, detail: int) -> Hidden:
     """Points that must stay: of the surface as seen from all around, and from anywhere in the box, where all must stay
     empty that is.
+
+    Their colours are those of planes with little detail: front and back share a plane, through which a face in front
+    prints itself on the back of the head.
+
+    Args:
+        detail: side of the planes that still have the colours to hold; that of `planes` holds them as they are.
 
     Free are those near the surface that the photograph shows, and those on rays where photograph and avatar disagree
     whether there is anything.
@@ -255,8 +261,9 @@ def hidden_points(planes: Tensor, decoder: Decoder, photo: Photo, generator: tor
     disagree = (image[row, column, 3] - photo.pixels[row, column, 3]).abs() > 0.5
     held = ~(in_image & (shown | disagree))
     points, directions = points[held], directions[held]
-    density, colour = decoder(triplane.sample(planes, points), directions)
-    return Hidden(points, directions, opacity(density), colour)
+    density = decoder.density_of(triplane.sample(planes, points))
+    calm = triplane.resize(triplane.resize(planes, detail, detail), *planes.shape[-2:])
+    return Hidden(points, directions, opacity(density), decoder(triplane.sample(calm, points), directions)[1])
 
 
 def finish(
@@ -293,7 +300,7 @@ def finish(
     photo = photo.to(planes.device)
     diffusion = Diffusion(config, planes.device)
     denoise = guided(base, z)
-    hidden = hidden_points(planes, decoder, photo, generator)
+    hidden = hidden_points(planes, decoder, photo, generator, detail=max(1, size // 2))
     start = statistics.normalize(planes)
 
     def error(residual: Tensor) -> Tensor:

@@ -209,14 +209,14 @@ def test_the_fit_keeps_what_the_photograph_does_not_show(toy: Toy) -> None:
     assert after < 0.5 * before
     back = [view(toy, p, BACK) for p in (toy.first, planes)]
     front = [view(toy, p, FRONT) for p in (toy.first, planes)]
-    assert psnr(*back) > psnr(*front) + 6
+    assert psnr(*back) > psnr(*front) + 5
     assert (back[1][..., 3] - back[0][..., 3]).abs().mean() < 0.02, "no floaters"
 
 
 def test_hidden_points_leave_the_visible_surface_free(toy: Toy) -> None:
     camera = FRONT.resized(48, 48)
     photo = Photo(view(toy, toy.first, camera), camera)
-    hidden = hidden_points(toy.first, toy.decoder, photo, torch.Generator().manual_seed(0))
+    hidden = hidden_points(toy.first, toy.decoder, photo, torch.Generator().manual_seed(0), detail=SIZE)
     shell = ((hidden.points.norm(dim=-1) - 0.6).abs() < 0.05) & (hidden.points[:, :2].norm(dim=-1) > 0.3)
     back, front = int((shell & (hidden.points[:, 2] < -0.3)).sum()), int((shell & (hidden.points[:, 2] > 0.3)).sum())
     assert back > 300, "the back is held"
