@@ -137,6 +137,8 @@ class RodinPipeline(DiffusionPipeline):
         if sum(given is not None for given in (prompt, image, vary)) > 1:
             raise UserError("prompt, image, vary: more than one is given; choose one, and edit what it draws")
         _check_numbers(count, seed, refine, guidance_scale, prior_guidance_scale, candidates)
+        if not (math.isfinite(azimuth_deg) and math.isfinite(elevation_deg)):
+            raise UserError(f"azimuth_deg, elevation_deg: {azimuth_deg}, {elevation_deg}; choose angles in degrees")
         if refine and image is None:
             raise UserError(f"refine: {refine} steps towards no portrait; give image, or 0 steps")
         seeds = [seed + k for k in range(count)]

@@ -174,6 +174,7 @@ def test_a_gpu_draws_the_same_avatar(trained: Path, pipe: RodinPipeline, portrai
         ({"candidates": 0}, "candidates: 0 latents; choose 1 or more"),
         ({"prior_guidance_scale": 0.0}, "prior_guidance_scale: 0.0; choose a number above 0"),
         ({"refine": -1}, "refine: -1 steps; choose 0 or more"),
+        ({"azimuth_deg": math.nan}, "azimuth_deg, elevation_deg: nan, 2.0; choose angles in degrees"),
         ({"refine": 5}, "refine: 5 steps towards no portrait; give image"),
         ({"upsampling_steps": 0}, "upsampling_steps: steps must be a divisor of 100"),
         ({"prompt": ""}, "prompt: it is empty"),
