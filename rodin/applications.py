@@ -119,7 +119,7 @@ def interpolate(model_folder: Path, first: Path, last: Path, steps: int, out: Pa
     for index, avatar in enumerate(tqdm(avatars, desc="writing", unit="avatar")):
         avatar.save(out / f"avatar-{index:03d}{SUFFIX}")
         frames.append(avatar.portrait(PICTURE_SIZE))
-    write_picture(out / "strip.png", strip(frames))
+    write_picture(out / "strip.png", strip(frames, PICTURE_SIZE))
     there_and_back = frames + frames[-2:0:-1]
     write_video(out / "interpolation.gif", torch.stack(there_and_back), FRAMES_PER_SECOND)
     print(f"{len(avatars)} avatars, strip.png and interpolation.gif in {out}")

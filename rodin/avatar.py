@@ -21,7 +21,7 @@ from rodin import triplane
 from rodin.camera import Camera, orbit
 from rodin.component import config_from_dict
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 from rodin.files import atomic_path
 from rodin.mesh import Mesh, extract_mesh
 from rodin.refiner import Refiner, RefinerConfig
@@ -177,5 +177,4 @@ class Avatar:
                 facts["model_hash"],
             )
         except (KeyError, ValueError, RuntimeError) as error:  # RecursionError is a RuntimeError
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{path}: a damaged avatar file ({reason}); generate it again") from error
+            raise UserError(f"{path}: a damaged avatar file ({one_line(error)}); generate it again") from error

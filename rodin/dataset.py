@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from rodin.camera import Camera
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 from rodin.files import read_json
 
 TRANSFORMS_NAMES = ("transforms.json", "transforms_train.json")  # the second is NeRF-synthetic's own training split
@@ -200,7 +200,7 @@ def open_image(path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UserError(f"{path}: the image is too large; scale it to {MAX_PIXELS} pixels") from error
     except DECODE_ERRORS as error:
-        raise UserError(f"{path}: cannot be read as an image ({_one_line(error)}); write it again") from error
+        raise UserError(f"{path}: cannot be read as an image ({one_line(error)}); write it again") from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise UserError(f"{path}: {image.width} x {image.height} pixels is too large; scale it to {MAX_PIXELS} pixels")
@@ -222,7 +222,7 @@ def decode_image(image: Image.Image, path: Path | str) -> Tensor:
             return torch.stack([grey, grey, grey, torch.ones_like(grey)], dim=-1)
         return torch.from_numpy(np.array(image.convert("RGBA"))).float() / 255.0
     except DECODE_ERRORS as error:
-        raise UserError(f"{path}: damaged or cut off ({_one_line(error)}); write it again") from error
+        raise UserError(f"{path}: damaged or cut off ({one_line(error)}); write it again") from error
 
 
 def _load_images(
@@ -427,7 +427,3 @@ def _shown(value: Any) -> str:
     """A value as an error names it: on one line, and not all of a long one."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

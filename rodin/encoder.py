@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json
 
 LATENT_DIM = 512
@@ -143,7 +143,7 @@ class Encoder(nn.Module):
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
             model = _load_model(folder)
         except _LOAD_ERRORS as error:
-            raise UserError(f"{folder}: not a whole CLIP folder ({_one_line(error)}); copy it again") from error
+            raise UserError(f"{folder}: not a whole CLIP folder ({one_line(error)}); copy it again") from error
         if len(tokenizer) > model.config.text_config.vocab_size:
             tokens = f"{len(tokenizer)} tokens, the model {model.config.text_config.vocab_size}"
             raise UserError(f"{folder}: the tokenizer has {tokens}; copy both from one model")
@@ -315,7 +315,7 @@ def _local_folder(name_or_folder: str | Path) -> Path:
     try:
         return Path(snapshot_download(name_or_folder, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
     except _LOAD_ERRORS as error:
-        reason = _one_line(error)
+        reason = one_line(error)
         raise UserError(
             f"{name_or_folder}: no such folder, and not to be had from the Hugging Face hub ({reason}); "
             "give a folder, or check the name and the network"
@@ -358,7 +358,3 @@ def _pixel_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]
             raise UserError(f"{path}: {key} is {value!r}; give three numbers, the standard deviations above 0")
         values.append(tuple(map(float, numbers)))
     return values[0], values[1]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -9,3 +9,13 @@ class UserError(ValueError):
     The message is one line: the file or field, the value found, the remedy. The command line prints it without a
     traceback and exits with code 2; in Python it is a `ValueError` like any other.
     """
+
+
+def one_line(error: BaseException, kind: bool = False) -> str:
+    """What an error says, as a part of a UserError's line.
+
+    Args:
+        kind: name its type first, where what it says is little by itself, as of a KeyError.
+    """
+    said = f"{type(error).__name__} {error}" if kind else str(error)
+    return " ".join(said.split())[:200] or type(error).__name__

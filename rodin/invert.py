@@ -23,7 +23,7 @@ from rodin import triplane
 from rodin.camera import Camera, orbit
 from rodin.dataset import area_resize
 from rodin.decoder import Decoder
-from rodin.diffusion import Diffusion, DiffusionConfig, Predict, guided
+from rodin.diffusion import Diffusion, DiffusionConfig, Predict, guided, make_scheduler
 from rodin.perceptual import Features, perceptual_distance
 from rodin.render import Occupancy, camera_rays, occupied_bins, render_image, render_rays
 from rodin.store import PlaneStatistics
@@ -107,11 +107,6 @@ def photo_loss(planes: Tensor, decoder: Decoder, photo: Photo, features: Feature
     return loss
 
 
-def trailing_timesteps(train_steps: int, steps: int) -> list[int]:
-    """`steps` timesteps from the last down, as DDIM's trailing spacing has them."""
-    return [round(train_steps - k * train_steps / steps) - 1 for k in range(steps)]
-
-
 def guided_inversion(
     base: UNet,
     config: DiffusionConfig,
@@ -150,7 +145,9 @@ def guided_inversion(
     photo = photo.to(noise.device)
     diffusion = Diffusion(config, noise.device)
     denoise = guided(base, z, guidance_scale if z is not None else 1.0)
-    clip, times = statistics.config.clip, trailing_timesteps(config.train_steps, steps)
+    scheduler = make_scheduler(config, "ddim")
+    scheduler.set_timesteps(steps)
+    clip, times = statistics.config.clip, scheduler.timesteps.tolist()
     x = clean = noise
     for index, time in enumerate(times):
         t = torch.tensor([time], device=noise.device)

@@ -28,7 +28,7 @@ from rodin.decoder import Decoder, DecoderConfig
 from rodin.denoiser import load_denoiser, save_denoiser
 from rodin.diffusion import DiffusionConfig, Scheduler, make_scheduler
 from rodin.encoder import Encoder
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json, write_json
 from rodin.prior import Prior, PriorConfig
 from rodin.refiner import Refiner, RefinerConfig
@@ -185,7 +185,7 @@ def load_scheduler(folder: Path, index: dict[str, Any]) -> Scheduler:
     try:
         return known[name].from_config(config)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"{folder}: not a scheduler's config ({' '.join(str(error).split())[:200]})") from error
+        raise UserError(f"{folder}: not a scheduler's config ({one_line(error)})") from error
 
 
 def _perceptual(path: Path) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from rodin.component import read_tensors
 from rodin.encoder import Encoder
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 
 ENCODER_NAME = "encoder"
 ENCODER_STAGES = 4
@@ -97,7 +97,7 @@ class Vgg16Features(Features):
             network.load_state_dict(own)
         except RuntimeError as error:
             raise UserError(
-                f"{path}: not a VGG-16 in torchvision's layout ({_one_line(error)}); give vgg16's state dict"
+                f"{path}: not a VGG-16 in torchvision's layout ({one_line(error, kind=True)}); give vgg16's state dict"
             ) from error
         unsound = [name for name, value in own.items() if not torch.isfinite(value).all()]
         if unsound:
@@ -189,11 +189,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zipfile, pickle and torch: whatever damaged bytes can raise
-        raise UserError(f"{path}: not a file of weights ({_one_line(error)}); copy it again") from error
+        raise UserError(f"{path}: not a file of weights ({one_line(error, kind=True)}); copy it again") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: holds no state dict; give vgg16's state dict in torchvision's layout")
     return state
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__} {error}".split())[:200]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,6 +41,17 @@ def contact_sheet(avatars: list[Avatar], portrait: Tensor | None = None, size: i
     return sheet.clamp(0, 1)
 
 
-def strip(images: list[Tensor]) -> Tensor:
-    """Straight RGBA pictures [S, S, 4] of one size, side by side: [S, n S, 3] in [0, 1]."""
-    return torch.cat([over(image, torch.tensor(BACKGROUND)) for image in images], dim=1).clamp(0, 1)
+def strip(views: Sequence[Tensor], size: int, gap: int = 0) -> Tensor:
+    """Straight RGBA views [S, S, 4], each of its own size, as one row [size, W, 3] in [0, 1].
+
+    Args:
+        gap: white pixels between views.
+    """
+    white = torch.ones(size, gap, 3)
+    cells = []
+    for view in views:
+        picture = over(view.cpu(), torch.tensor(BACKGROUND)).permute(2, 0, 1)[None]
+        if view.shape[0] != size:
+            picture = F.interpolate(picture, (size, size), mode="bicubic", antialias=True)
+        cells += [picture[0].permute(1, 2, 0).clamp(0, 1), white]
+    return torch.cat(cells[:-1], dim=1)

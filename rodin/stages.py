@@ -1,6 +1,6 @@
 """What the training commands do: each stage by a preset, alone or one after another.
 
-RUN/preset.yaml   the settings of the last training on several processes
+RUN/preset.yaml   the settings of the last `train all`
 RUN/encoder/  RUN/decoder/  RUN/planes/  RUN/base/  RUN/prior/  RUN/upsampler/  RUN/refiner/   what the stages leave
 RUN/model/        the finished model folder
 """

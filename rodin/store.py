@@ -33,7 +33,7 @@ from safetensors.torch import load, save, save_file
 from torch import Tensor, nn
 
 from rodin.component import Configured, config_from_dict, load_component, save_component
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json, write_json
 from rodin.triplane import PLANES, check_planes, resize
 
@@ -123,7 +123,9 @@ def read_subject(path: Path) -> FittedSubject:
             planes, frontal = file.get_tensor("planes").float(), file.get_tensor("frontal").float() / 255.0
         return FittedSubject(planes=planes, frontal=frontal, **_checked_facts(facts))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a whole file of a fitted subject ({_one_line(error)}); fit it again") from error
+        raise UserError(
+            f"{path}: not a whole file of a fitted subject ({one_line(error, kind=True)}); fit it again"
+        ) from error
 
 
 # ---- shards
@@ -250,7 +252,7 @@ def _iterate_shards(folder: Path, index: Index) -> Iterator[FittedSubject]:
                     count += 1
                     yield subject
             except Exception as error:  # tarfile, Pillow, safetensors and json: whatever damaged bytes can raise
-                reason = _one_line(error)
+                reason = one_line(error, kind=True)
                 raise UserError(f"{path}: damaged after {count} subjects ({reason}); copy it again or refit") from error
         if count != shard.count:
             raise UserError(f"{path}: holds {count} subjects, the index has {shard.count}; copy it again or refit")
@@ -289,10 +291,6 @@ def _png(image: Tensor) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(_to_bytes(image).numpy(), mode="RGBA").save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__} {error}".split())[:200]
 
 
 # ---- statistics

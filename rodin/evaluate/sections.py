@@ -11,9 +11,10 @@ from torch import Tensor
 from rodin.camera import orbit
 from rodin.evaluate.distribution import Distance
 from rodin.evaluate.document import Gallery, Picture, Report, Section, Table
+from rodin.evaluate.histogram import histogram
 from rodin.evaluate.measure import Inversion, drawn_in_total
-from rodin.evaluate.pictures import histogram, strip
 from rodin.evaluate.results import Drawn, Results
+from rodin.sheet import strip
 
 SHOWN_SAMPLES = 12
 SHOWN_ROWS = 12  # captions, portraits
@@ -21,6 +22,7 @@ SHOWN_NEIGHBOURS = 8
 SHOWN_ABLATION = 8  # samples of each model
 ANGLES_DEG = (0.0, 45.0, 110.0, 180.0)
 CELL = 112  # pixels of a view in a picture
+GAP = 3  # pixels between views
 
 
 def make_report(results: Results) -> Report:
@@ -73,7 +75,9 @@ def samples_section(results: Results) -> Section:
     camera = orbit(list(ANGLES_DEG), [4.0] * len(ANGLES_DEG), size=CELL)
     samples = results.drawn[0].samples[:SHOWN_SAMPLES]
     pictures = [
-        Picture(f"sample-{k:02d}.png", strip(list(avatar.render(camera)), CELL), f"seed {results.settings.seed + k}")
+        Picture(
+            f"sample-{k:02d}.png", strip(list(avatar.render(camera)), CELL, GAP), f"seed {results.settings.seed + k}"
+        )
         for k, avatar in enumerate(samples)
     ]
     angles = ", ".join(f"{angle:g}" for angle in ANGLES_DEG)
@@ -104,7 +108,7 @@ def distribution_section(results: Results) -> Section:
         "towards it. KID has no such bias: 0, or a little below, is the same distribution."
     )
     pictures = [
-        Picture(f"row-{k:02d}.png", strip(list(one.sample_pictures[:SHOWN_ABLATION, 0]), CELL), one.variant.label)
+        Picture(f"row-{k:02d}.png", strip(list(one.sample_pictures[:SHOWN_ABLATION, 0]), CELL, GAP), one.variant.label)
         for k, one in enumerate(results.drawn)
     ]
     shown = "Below, the same seeds drawn by each model."
@@ -163,7 +167,7 @@ def text_section(results: Results) -> Section:
     pictures = [
         Picture(
             f"text-{k:02d}.png",
-            strip([held_out.frontals[k], *pick(main.caption_pictures[k])], CELL),
+            strip([held_out.frontals[k], *pick(main.caption_pictures[k])], CELL, GAP),
             held_out.captions[k],
         )
         for k in range(rows_shown)
@@ -198,7 +202,7 @@ def inversion_section(results: Results) -> Section:
     for k in range(min(SHOWN_ROWS, count)):
         views = [reality.held_out.frontals[k], *pick(main.inverted[k])]
         views += pick(results.inverted[k]) if results.inverted is not None else []
-        pictures.append(Picture(f"portrait-{k:02d}.png", strip(views, CELL), reality.held_out.names[k]))
+        pictures.append(Picture(f"portrait-{k:02d}.png", strip(views, CELL, GAP), reality.held_out.names[k]))
     refined = ", then the same after refinement" if results.inverted is not None else ""
     shown = f"From the left: the portrait; the avatar by the encoder alone, from the front and obliquely{refined}."
     return Section("Portrait inversion", [text, Table(header, rows, note), shown, Gallery(pictures, 24.0)])
@@ -230,7 +234,7 @@ def neighbours_section(results: Results) -> Section:
     pictures = [
         Picture(
             f"neighbours-{rank:02d}.png",
-            strip([main.sample_pictures[k, 0], *training[found.nearest[k]]], CELL),
+            strip([main.sample_pictures[k, 0], *training[found.nearest[k]]], CELL, GAP),
             f"seed {results.settings.seed + k}; nearest at {float(found.samples[k]):.3f}",
         )
         for rank, k in enumerate(closest)
@@ -255,7 +259,9 @@ def fits_section(results: Results) -> Section:
     pictures = []
     for k, seen in enumerate(results.fit_pictures):
         pairs = zip(pick(results.reality.held_out.images[k]), pick(seen), strict=True)
-        pictures.append(Picture(f"fit-{k:02d}.png", strip([view for pair in pairs for view in pair], CELL), rows[k][0]))
+        pictures.append(
+            Picture(f"fit-{k:02d}.png", strip([view for pair in pairs for view in pair], CELL, GAP), rows[k][0])
+        )
     table = Table(("subject", "PSNR (dB)", "SSIM"), rows, note)
     return Section("Fits of unseen subjects", [text, table, Gallery(pictures, 24.0)])
 

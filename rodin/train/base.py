@@ -72,9 +72,7 @@ def train_base(run: Path, config: BaseTraining) -> None:
         return
 
     planes, latents = load_subjects(run, unet.size, state.process_index, state.num_processes)
-    if planes.shape[2] != unet.in_channels:
-        found = f"{planes.shape[2]} channels, the network is for {unet.in_channels}"
-        raise UserError(f"{run / 'planes'}: planes have {found}; fit and train with one preset")
+    check_channels(run, planes, unet)
     if unet.latent_dim not in (0, latents.shape[1]):
         raise UserError(
             f"{run / 'encoder'}: latents have {latents.shape[1]} numbers, the network is for {unet.latent_dim}"
@@ -117,6 +115,13 @@ def load_subjects(run: Path, size: int, rank: int, ranks: int) -> tuple[Tensor, 
     if frontals:
         latents.append(encoder.encode_images(torch.stack(frontals)))
     return torch.stack(planes), torch.cat(latents).float()
+
+
+def check_channels(run: Path, planes: Tensor, network: UNetConfig) -> None:
+    """Raise UserError unless a run's planes [N, 3, C, H, W] have the network's channels."""
+    if planes.shape[2] != network.in_channels:
+        found = f"{planes.shape[2]} channels, the network is for {network.in_channels}"
+        raise UserError(f"{run / 'planes'}: planes have {found}; fit and train with one preset")
 
 
 def read_share(run: Path, size: int, rank: int, ranks: int) -> Iterator[FittedSubject]:

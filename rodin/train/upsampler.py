@@ -24,7 +24,7 @@ from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.perceptual import Features, load_features, perceptual_distance
 from rodin.store import load_statistics, module_hash, read_index
-from rodin.train.base import read_share
+from rodin.train.base import check_channels, read_share
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.patches import PatchConfig, draw_patch, render_patch
 from rodin.triplane import resize
@@ -109,9 +109,7 @@ def train_upsampler(run: Path, config: UpsamplerTraining, vgg: Path | None) -> N
     read_index(run / "planes", decoder_hash=module_hash(decoder))
     share = read_share(run, config.network.size, state.process_index, state.num_processes)
     planes = torch.stack([subject.planes.half() for subject in share]).to(state.device)  # [N, 3, C, H, W]
-    if planes.shape[2] != config.network.in_channels:
-        found = f"{planes.shape[2]} channels, the network is for {config.network.in_channels}"
-        raise UserError(f"{run / 'planes'}: planes have {found}; fit and train with one preset")
+    check_channels(run, planes, config.network)
     statistics = load_statistics(run / "planes").resized(config.network.size).to(state.device)
     noising = Diffusion(config.diffusion, state.device)
     state.print(f"upsampler: perceptual loss by {features.name}")

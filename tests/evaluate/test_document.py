@@ -15,7 +15,7 @@ from PIL import Image
 
 from rodin.errors import UserError
 from rodin.evaluate.document import Gallery, Picture, Report, Section, Table
-from rodin.evaluate.pictures import histogram
+from rodin.evaluate.histogram import histogram
 
 
 def report() -> Report:

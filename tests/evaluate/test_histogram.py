@@ -1,4 +1,4 @@
-"""Contract: views lie side by side as they are, and a histogram's bars are the shares of its sets."""
+"""Contract: a histogram's bars are the shares of its sets."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import torch
 
-from rodin.evaluate.pictures import BACKGROUND, BARS, GAP, HEIGHT, MARGIN, histogram, strip
-
-
-def test_views_lie_side_by_side() -> None:
-    opaque, clear = torch.zeros(8, 8, 4), torch.zeros(4, 4, 4)
-    opaque[..., 0] = opaque[..., 3] = 1.0
-    picture = strip([opaque, clear], 8)
-    assert picture.shape == (8, 16 + GAP, 3)
-    assert torch.equal(picture[:, :8], torch.tensor([1.0, 0.0, 0.0]).expand(8, 8, 3))
-    assert torch.allclose(picture[:, -8:], torch.tensor(BACKGROUND).expand(8, 8, 3), atol=1e-5)
+from rodin.evaluate.histogram import BARS, HEIGHT, MARGIN, histogram
 
 
 def test_bars_are_shares() -> None:

@@ -1,41 +1,13 @@
-"""Pictures of a report: views side by side, and histograms as SVG.
-
-Symbols: S side of a view in pixels.
-"""
+"""The histograms of a report, as SVG."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from rodin.render import over
-
-BACKGROUND = (0.93, 0.94, 0.95)
-GAP = 3  # pixels between views
 COLOURS = ("#2f6db3", "#d0812c", "#5d9a52")
 BARS = 24
 WIDTH, HEIGHT, MARGIN = 640, 260, 44  # of a histogram, in SVG units
-
-
-def strip(views: Sequence[Tensor], size: int) -> Tensor:
-    """Straight RGBA views [S, S, 4], each of its own size, as one row [size, W, 3]."""
-    white = torch.ones(size, GAP, 3)
-    cells = []
-    for view in views:
-        picture = over(view.cpu(), torch.tensor(BACKGROUND)).permute(2, 0, 1)[None]
-        if view.shape[0] != size:
-            picture = F.interpolate(picture, (size, size), mode="bicubic", antialias=True)
-        cells += [picture[0].permute(1, 2, 0).clamp(0, 1), white]
-    return torch.cat(cells[:-1], dim=1)
-
-
-def stack(rows: Sequence[Tensor]) -> Tensor:
-    """Rows [H, W, 3] of one width, one below the other."""
-    white = torch.ones(GAP, rows[0].shape[1], 3)
-    return torch.cat([part for row in rows for part in (row, white)][:-1])
 
 
 def histogram(sets: dict[str, Tensor], title: str) -> str:
