@@ -351,10 +351,10 @@ def _matrix(value: Any, shape: tuple[int, int]) -> np.ndarray | None:
 
 
 def _first_not_finite(value: Any) -> Any:
-    """The number in a matrix that is none, if there is one: what a user has to look for; else all of `value`."""
+    """The number in a matrix that is none or too large: what a user has to look for; else all of `value`."""
     rows = value if isinstance(value, list) else []
     numbers = [number for row in rows if isinstance(row, list) for number in row]
-    strange = [n for n in numbers if not isinstance(n, (int, float)) or not math.isfinite(n)]
+    strange = [n for n in numbers if not isinstance(n, (int, float)) or not abs(n) < LARGEST_NUMBER]
     return strange[0] if strange else value
 
 
