@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -276,6 +276,7 @@ _KEYS = [
 ]
 
 
+@example("frame", "transform_matrix", [[10**400]])
 @given(st.sampled_from([*_KEYS, "frame"]), st.sampled_from(["file_path", "transform_matrix", *_KEYS]), _VALUES)
 @settings(max_examples=300, deadline=None)
 def test_any_value_loads_or_is_refused(
