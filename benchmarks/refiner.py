@@ -32,7 +32,7 @@ from rodin.fit.scene import prepare
 from rodin.perceptual import load_features
 from rodin.presets import smoke
 from rodin.refiner import Refiner, RefinerConfig, enlarge_picture, refine, render_inputs
-from rodin.render import Occupancy, over, render_image, straight
+from rodin.render import Renderer, over, straight
 from rodin.train.encoder import split_subjects
 from rodin.train.refiner import FIGURES, fitted_subjects, image_quality
 
@@ -42,15 +42,15 @@ KINDS = ("resized", "refined", "rendered")
 
 def pictures(refiner: Refiner, planes: Tensor, decoder: Decoder, camera: Camera) -> dict[str, Tensor]:
     """The three kinds of pictures [V, H, W, 4], straight RGBA, of an avatar from V cameras."""
-    occupancy = Occupancy.measure(planes, decoder)
+    renderer = Renderer.culled(planes, decoder)
     scale = refiner.config.scale
     small = camera.resized(camera.width // scale, camera.height // scale)
-    resized = enlarge_picture(render_inputs(planes, decoder, small, SAMPLES, occupancy), scale).movedim(1, -1)
+    resized = enlarge_picture(render_inputs(renderer, small, SAMPLES), scale).movedim(1, -1)
     alpha = resized[..., 3].clamp(0, 1)
     return {
         "resized": torch.cat([straight(resized[..., :3], alpha), alpha[..., None]], dim=-1).clamp(0, 1),
-        "refined": refine(refiner, planes, decoder, camera, SAMPLES, occupancy),
-        "rendered": render_image(planes, decoder, camera, SAMPLES, occupancy)[0],
+        "refined": refine(refiner, renderer, camera, SAMPLES),
+        "rendered": renderer.image(camera, SAMPLES)[0],
     }
 
 

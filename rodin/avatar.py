@@ -24,13 +24,13 @@ from rodin.decoder import Decoder, DecoderConfig
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path
 from rodin.mesh import Mesh, extract_mesh
+from rodin.rays import grid_points
 from rodin.refiner import Refiner, RefinerConfig
 from rodin.refiner import refine as refined_image
-from rodin.render import Occupancy, grid_points, render_image
+from rodin.render import Renderer
 
 SCHEMA = "rodin-avatar-2"
 SUFFIX = ".rodin.safetensors"
-POINTS_PER_CHUNK = 2**17
 PORTRAIT_ELEVATION_DEG = 2.0  # where the camera of a portrait stands
 
 
@@ -83,9 +83,9 @@ class Avatar:
         object.__setattr__(self, "planes", self.planes.half().float())
 
     @cached_property
-    def occupancy(self) -> Occupancy:
-        """Where there is matter; found once, it makes every rendering several times faster."""
-        return Occupancy.measure(self.planes, self.decoder)
+    def renderer(self) -> Renderer:
+        """Set up once; every view after that is cheap."""
+        return Renderer.culled(self.planes, self.decoder)
 
     def render(self, camera: Camera, samples: int = 128, refine: bool = False) -> Tensor:
         """Images [..., H, W, 4], straight RGBA in [0, 1], from a camera or a batch of cameras.
@@ -96,8 +96,8 @@ class Avatar:
                 views from different sides agree less.
         """
         if refine:
-            return refined_image(self.refiner, self.planes, self.decoder, camera, samples, self.occupancy)
-        return render_image(self.planes, self.decoder, camera, samples, self.occupancy)[0]
+            return refined_image(self.refiner, self.renderer, camera, samples)
+        return self.renderer.image(camera, samples)[0]
 
     def portrait(self, size: int = 256, refine: bool = False) -> Tensor:
         """The frontal view [size, size, 4], straight RGBA in [0, 1]."""
@@ -108,22 +108,20 @@ class Avatar:
         azimuths = [360.0 * k / frames for k in range(frames)]
         return self.render(orbit(azimuths, [elevation_deg] * frames, size=size), refine=refine)
 
-    @torch.no_grad()
     def mesh(self, resolution: int = 128, threshold: float = 15.0) -> Mesh:
         """The surface where density crosses `threshold` (1 / world units), with colours as seen from outside.
 
         Args:
             resolution: grid points along each side of the box.
         """
-        points = grid_points(resolution, self.planes).reshape(-1, 3)
-        pieces = [self.decoder.density_of(triplane.sample(self.planes, p)) for p in points.split(POINTS_PER_CHUNK)]
-        return extract_mesh(torch.cat(pieces).reshape((resolution,) * 3), self._surface_colour, threshold)
+        field = self.renderer.field
+        density = field.density(grid_points(resolution, self.planes).reshape(-1, 3))
 
-    def _surface_colour(self, points: Tensor) -> Tensor:
-        """sRGB [M, 3] of surface points [M, 3], each as seen from outside along its radius: a mesh has one colour a
-        vertex, whatever the direction."""
-        inward = -torch.nn.functional.normalize(points, dim=-1)
-        return self.decoder(triplane.sample(self.planes, points), inward)[1]
+        def colour(points: Tensor) -> Tensor:
+            """Each point as seen from outside along its radius: a mesh has one colour a vertex, from everywhere."""
+            return field.colour(points, -torch.nn.functional.normalize(points, dim=-1))
+
+        return extract_mesh(density.reshape((resolution,) * 3), colour, threshold)
 
     def save(self, path: Path) -> None:
         """Write the avatar to one file, whole or not at all."""

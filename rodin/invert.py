@@ -25,7 +25,8 @@ from rodin.dataset import area_resize
 from rodin.decoder import Decoder
 from rodin.diffusion import Diffusion, DiffusionConfig, Predict, guided, make_scheduler
 from rodin.perceptual import Features, perceptual_distance
-from rodin.render import Occupancy, camera_rays, occupied_bins, render_image, render_rays
+from rodin.rays import camera_rays
+from rodin.render import Renderer, make_field, measure_occupancy, occupied_bins, render_rays
 from rodin.store import PlaneStatistics
 from rodin.unet import UNet
 
@@ -92,7 +93,7 @@ def photo_loss(planes: Tensor, decoder: Decoder, photo: Photo, features: Feature
         features: None leaves the perceptual part out.
     """
     rays = camera_rays(photo.camera)
-    found = Occupancy.measure(planes, decoder, cells=CELLS).grown(1)
+    found = measure_occupancy(make_field(planes, decoder), CELLS).grown(1)
     seen = render_rays(planes, decoder, rays, occupied_bins(rays, SAMPLES, found))
     target = photo.pixels.reshape(-1, 4)
     mask = target[:, 3:]
@@ -235,19 +236,19 @@ def hidden_points(planes: Tensor, decoder: Decoder, photo: Photo, generator: tor
     Free are those near the surface that the photograph shows, and those on rays where photograph and avatar disagree
     whether there is anything.
     """
-    occupancy = Occupancy.measure(planes, decoder)
+    renderer = Renderer.culled(planes, decoder)
     azimuths = [360.0 * k / AROUND for k in range(AROUND)]
     around = orbit(azimuths, [0.0, 30.0] * (AROUND // 2), size=AROUND_SIZE, radius=RENDER_RADIUS)
     around = _camera_on(around, planes.device)
     rays = camera_rays(around)
-    image, depth = render_image(planes, decoder, around, SAMPLES, occupancy)
+    image, depth = renderer.image(around, SAMPLES)
     opaque = image[..., 3].flatten() > 0.5
     surface = (rays.origins + depth.flatten()[:, None] * rays.directions)[opaque]
     anywhere = torch.rand(len(surface) + 1, 3, generator=generator).to(planes) * 2 - 1
     looked = F.normalize(torch.randn(anywhere.shape, generator=generator).to(planes), dim=-1)
     points, directions = torch.cat([surface, anywhere]), torch.cat([rays.directions[opaque], looked])
 
-    image, depth = render_image(planes, decoder, photo.camera, SAMPLES, occupancy)
+    image, depth = renderer.image(photo.camera, SAMPLES)
     pixels, in_front = photo.camera.project(points)
     side = photo.camera.width
     column, row = pixels.floor().long().unbind(dim=-1)
@@ -258,9 +259,9 @@ def hidden_points(planes: Tensor, decoder: Decoder, photo: Photo, generator: tor
     disagree = (image[row, column, 3] - photo.pixels[row, column, 3]).abs() > 0.5
     held = ~(in_image & (shown | disagree))
     points, directions = points[held], directions[held]
-    density = decoder.density_of(triplane.sample(planes, points))
+    density = renderer.field.density(points)
     calm = triplane.resize(triplane.resize(planes, detail, detail), *planes.shape[-2:])
-    return Hidden(points, directions, opacity(density), decoder(triplane.sample(calm, points), directions)[1])
+    return Hidden(points, directions, opacity(density), make_field(calm, decoder).colour(points, directions))
 
 
 def finish(

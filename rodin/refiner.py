@@ -21,8 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rodin.camera import Camera
-from rodin.decoder import Decoder
-from rodin.render import Occupancy, render_totals, straight
+from rodin.render import Renderer, straight
 
 PICTURE_CHANNELS = 5  # premultiplied colour, alpha, relief; the features follow
 SCALES = (2, 4)
@@ -132,46 +131,39 @@ def enlarge_picture(inputs: Tensor, scale: int) -> Tensor:
     return F.interpolate(inputs[:, :4], scale_factor=scale, mode="bicubic", align_corners=False)
 
 
-def render_inputs(
-    planes: Tensor, decoder: Decoder, camera: Camera, samples: int, occupancy: Occupancy | None
-) -> Tensor:
-    """What the refiner reads, rendered without gradients and in bounded memory.
+def render_inputs(renderer: Renderer, camera: Camera, samples: int) -> Tensor:
+    """What the refiner reads, rendered without gradients.
 
     Args:
-        planes: [3, C, H', W']
         camera: one or a batch, with images of w x h pixels.
         samples: bins a ray.
-        occupancy: skips empty space, see `render_image`.
 
     Returns:
         [..., 5 + C, h, w]: premultiplied colour, alpha, relief, features. The relief is how far the surface stands out
         from the middle of the box towards the camera (world units, times alpha): depth, but independent of the distance
         that the camera was placed at.
     """
-    totals = render_totals(planes, decoder, camera, samples, occupancy, features=True)
-    colour, alpha, depth, features = totals.split([3, 1, 1, planes.shape[1]], dim=-1)
+    totals = renderer.totals(camera, samples, features=True)
+    colour, alpha, depth, features = totals.tensor_split([3, 4, 5], dim=-1)
     relief = alpha * camera.position.norm(dim=-1)[..., None, None, None].to(alpha) - depth
     return torch.cat([colour, alpha, relief, features], dim=-1).movedim(-1, -3)
 
 
 @torch.no_grad()
-def refine(
-    refiner: Refiner, planes: Tensor, decoder: Decoder, camera: Camera, samples: int, occupancy: Occupancy | None
-) -> Tensor:
+def refine(refiner: Refiner, renderer: Renderer, camera: Camera, samples: int) -> Tensor:
     """Refined images of one avatar: rendered s times smaller than the camera's images, then enlarged.
 
     Args:
-        planes: [3, C, H', W']
         camera: one or a batch, with images of W x H pixels: the size of the RESULT. Where s does not divide it, the
             view is widened to the right and below until it does, and cut again.
         samples: bins a ray.
-        occupancy: skips empty space, see `render_image`.
 
     Returns:
         [..., H, W, 4] straight RGBA in [0, 1]
     """
-    if planes.shape[1] != refiner.config.channels:
-        raise ValueError(f"planes must have {refiner.config.channels} channels as the refiner, got {planes.shape[1]}")
+    channels = renderer.field.planes.shape[1]
+    if channels != refiner.config.channels:
+        raise ValueError(f"planes must have {refiner.config.channels} channels as the refiner, got {channels}")
     scale = refiner.config.scale
     width, height = math.ceil(camera.width / scale), math.ceil(camera.height / scale)
     lead = camera.cam_to_world.shape[:-2]
@@ -184,6 +176,6 @@ def refine(
     ).resized(width, height)
     images = []
     for view in range(len(flat)):  # one at a time: the enlarged layers are what takes memory
-        inputs = render_inputs(planes, decoder, flat[view : view + 1], samples, occupancy)
+        inputs = render_inputs(renderer, flat[view : view + 1], samples)
         images.append(refiner(inputs)[0, :, : camera.height, : camera.width].movedim(0, -1))
     return torch.stack(images).reshape(*lead, camera.height, camera.width, 4)

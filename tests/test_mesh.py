@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rodin.errors import UserError
 from rodin.mesh import Mesh, extract_mesh, simplify_mesh, srgb_to_linear, write_mesh
-from rodin.render import grid_points
+from rodin.rays import grid_points
 
 CENTRE = torch.tensor([0.2, -0.1, 0.3])
 RADIUS = 0.5

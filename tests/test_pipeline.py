@@ -141,7 +141,7 @@ def test_an_avatar_outlives_its_pipeline(trained: Path) -> None:
     avatar = draw(pipe)[0]
     before = avatar.portrait(16)
     torch.nn.init.zeros_(pipe.decoder.density.weight)
-    avatar.__dict__.pop("occupancy")
+    avatar.__dict__.pop("renderer")
     assert torch.equal(avatar.portrait(16), before)
 
 

@@ -21,7 +21,7 @@ from rodin.camera import Camera, orbit
 from rodin.component import load_component, save_component
 from rodin.decoder import Decoder, DecoderConfig
 from rodin.refiner import Refiner, RefinerConfig, refine, render_inputs
-from rodin.render import Occupancy, over, render_image
+from rodin.render import Renderer, over
 
 CONFIG = RefinerConfig(channels=3, width=8, blocks=2, scale=2)
 
@@ -108,7 +108,7 @@ def test_relief_does_not_depend_on_the_cameras_distance() -> None:
     reliefs = []
     for radius in (4.0, 9.0):
         camera = orbit([30.0], [10.0], size=1, radius=radius)
-        inputs = render_inputs(planes, decoder, camera, 64, None)
+        inputs = render_inputs(Renderer(planes, decoder), camera, 64)
         assert inputs.shape == (1, 8, 1, 1)
         assert inputs[0, 3] > 0.99
         reliefs.append(float(inputs[0, 4]))
@@ -122,17 +122,17 @@ def test_refined_views_have_the_cameras_size_and_place(scale: int) -> None:
     planes, decoder = ball()
     whole = orbit([0.0, 50.0], [5.0, -10.0], size=64, target=(0.3, 0.2, 0.0))
     camera = Camera(whole.cam_to_world, whole.focal, whole.centre, 61, 47)
-    occupancy = Occupancy.measure(planes, decoder, cells=24)
-    result = refine(refiner(scale), planes, decoder, camera, 48, occupancy)
+    renderer = Renderer.culled(planes, decoder)
+    result = refine(refiner(scale), renderer, camera, 48)
     assert result.shape == (2, 47, 61, 4)
-    wanted, _ = render_image(planes, decoder, camera, 48, occupancy)
+    wanted, _ = renderer.image(camera, 48)
     error = (over(result, 1.0) - over(wanted, 1.0)).abs().mean()
     moved = (over(result, 1.0) - over(wanted.roll(scale // 2, dims=2), 1.0)).abs().mean()
     assert error < 0.02
     assert error < 0.7 * moved
     network = refiner(scale, trained=True)
-    both = refine(network, planes, decoder, camera, 48, occupancy)
-    single = refine(network, planes, decoder, camera[1], 48, occupancy)
+    both = refine(network, renderer, camera, 48)
+    single = refine(network, renderer, camera[1], 48)
     assert single.shape == (47, 61, 4)
     torch.testing.assert_close(single, both[1], atol=1e-5, rtol=0)
 
@@ -163,6 +163,6 @@ def test_bad_config(change: dict[str, int], message: str) -> None:
 def test_other_channels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"inputs must be \[B, 5 \+ 3, h, w\], got \[1, 9, 4, 4\]"):
         refiner()(torch.zeros(1, 9, 4, 4))
-    _, decoder = ball()
+    renderer = Renderer(torch.zeros(3, 5, 8, 8), Decoder(DecoderConfig(channels=5)))
     with pytest.raises(ValueError, match="planes must have 3 channels"):
-        refine(refiner(), torch.zeros(3, 5, 8, 8), decoder, orbit([0.0], [0.0], size=8), 16, None)
+        refine(refiner(), renderer, orbit([0.0], [0.0], size=8), 16)

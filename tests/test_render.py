@@ -14,16 +14,16 @@ from torch import nn
 from rodin import triplane
 from rodin.camera import orbit
 from rodin.decoder import Decoder, DecoderConfig
+from rodin.rays import Occupancy, camera_rays, clip_to_box
+from rodin.reference import alpha_weights, trace
 from rodin.render import (
-    Occupancy,
-    alpha_weights,
-    camera_rays,
-    clip_to_box,
+    Renderer,
+    make_field,
+    measure_occupancy,
     occupied_bins,
     over,
     render_image,
     render_rays,
-    render_totals,
     straight,
 )
 
@@ -91,7 +91,7 @@ def test_culling_changes_cost_but_not_the_picture() -> None:
     planes, decoder = blob()
     camera = orbit([0.0, 70.0], [5.0, -20.0], size=24)
     whole, whole_depth = render_image(planes, decoder, camera, samples=80)
-    occupancy = Occupancy.measure(planes, decoder, cells=40, threshold=1e-4)
+    occupancy = measure_occupancy(make_field(planes, decoder), cells=40, threshold=1e-4)
     culled, culled_depth = render_image(planes, decoder, camera, samples=80, occupancy=occupancy)
     assert 0.05 < occupancy.grid.float().mean() < 0.5, "the scene must leave something to skip"
     assert whole[..., 3].max() > 0.9
@@ -116,14 +116,15 @@ def test_feature_image_is_the_compositing_sum() -> None:
         wanted += (transmitted * opacity)[:, None] * features
         transmitted = transmitted * (1 - opacity)
     wanted = wanted.reshape(2, 9, 9, 4)
-    whole = render_totals(planes, decoder, camera, samples, features=True)
+    whole = Renderer(planes, decoder).totals(camera, samples, features=True)
     assert wanted.abs().max() > 0.5
     torch.testing.assert_close(whole[..., 5:], wanted, atol=1e-3, rtol=1e-4)
-    occupancy = Occupancy.measure(planes, decoder, cells=40, threshold=1e-4)
-    culled = render_totals(planes, decoder, camera, samples, occupancy, features=True)
+    occupancy = measure_occupancy(make_field(planes, decoder), cells=40, threshold=1e-4)
+    culled = Renderer(planes, decoder, occupancy).totals(camera, samples, features=True)
     torch.testing.assert_close(culled[..., 5:], wanted, atol=2e-3 * float(wanted.abs().max()), rtol=0)
     # the picture does not depend on whether the features are asked for
-    torch.testing.assert_close(render_totals(planes, decoder, camera, samples, occupancy), culled[..., :5])
+    without = Renderer(planes, decoder, occupancy).totals(camera, samples)
+    torch.testing.assert_close(without, culled[..., :5])
 
 
 def test_occupied_bins_miss_no_marked_cell() -> None:
@@ -153,7 +154,7 @@ def test_gradients_match_finite_differences() -> None:
     bins[:, 4] = False  # a skipped bin in the middle
 
     def picture(values: torch.Tensor) -> torch.Tensor:
-        return render_rays(values, decoder, rays, bins, features=True).totals
+        return trace(values, decoder, rays, bins, features=True)[0]
 
     assert torch.autograd.gradcheck(picture, planes.requires_grad_(), eps=1e-6, atol=1e-7)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from rodin import triplane
 from rodin.decoder import Decoder
 from rodin.fit.scene import Scene
-from rodin.render import Occupancy, render_rays
+from rodin.reference import trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,50 +64,57 @@ def distortion(weights: Tensor) -> Tensor:
     return (between + within).mean()
 
 
-def opacity_outside(
-    planes: Tensor, decoder: Decoder, occupancy: Occupancy, count: int, step: float, generator: torch.Generator
-) -> Tensor:
-    """Mean opacity of random points in cells that are not occupied, over a path of length `step` world units.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one step looks at, drawn at random."""
 
-    Without it a fast fit is a trap: what culling hides is free to fill with fog (-24 dB when rendered without culling).
+    ray: Tensor  # [B] indices of a scene's training rays
+    jitter: Tensor  # [B] in [0, 1), where in its bins each ray is sampled
+    outside: Tensor  # [K, 3] points in cells that are not occupied
+
+    @staticmethod
+    def draw(scene: Scene, rays: int, points: int, generator: torch.Generator) -> Batch:
+        """`rays` rays and `points` points; no points where all is occupied."""
+        ray = torch.randint(len(scene.rays), (rays,), generator=generator)
+        jitter = torch.rand(rays, generator=generator)
+        if not len(scene.empty):
+            return Batch(ray, jitter, torch.zeros(0, 3))
+        chosen = scene.empty[torch.randint(len(scene.empty), (points,), generator=generator)]
+        place = torch.rand(points, 3, generator=generator)
+        return Batch(ray, jitter, (chosen + place) * (2 / len(scene.occupancy.grid)) - 1)
+
+
+def opacity_at(planes: Tensor, decoder: Decoder, points: Tensor, step: float) -> Tensor:
+    """Mean opacity of points [K, 3] over a path of length `step` world units; 0 without points.
+
+    Taken outside the occupied cells: without it a fast fit is a trap, since what culling hides is free to fill with fog
+    (-24 dB when rendered without culling).
     """
-    empty = (~occupancy.grid).nonzero()  # [M, 3]
-    if not len(empty):
+    if not len(points):
         return planes.new_zeros(())
-    chosen = empty[torch.randint(len(empty), (count,), generator=generator)]
-    points = (chosen + torch.rand(count, 3, generator=generator)) * (2 / len(occupancy.grid)) - 1
     density = decoder.density_of(triplane.sample(planes, points))
     return -torch.expm1(-density * step).mean()
 
 
 def fitting_loss(
-    planes: Tensor,
-    rendered_planes: Tensor,
-    decoder: Decoder,
-    scene: Scene,
-    ray: Tensor,
-    config: LossConfig,
-    generator: torch.Generator,
+    planes: Tensor, rendered_planes: Tensor, decoder: Decoder, scene: Scene, batch: Batch, config: LossConfig
 ) -> Tensor:
     """The whole objective on some of a scene's rays.
 
     Args:
         planes: [3, C, H, W], what is regularized.
         rendered_planes: the planes as rendered in this step: rescaled or with noise on them.
-        ray: [B] indices of training rays.
     """
-    rays = scene.rays[ray]
-    seen = render_rays(rendered_planes, decoder, rays, scene.bins[ray], generator)
-    loss = (seen.totals[:, :4] - scene.targets[ray]).square().mean()
+    rays, bins = scene.rays[batch.ray], scene.bins[batch.ray]
+    totals, weights = trace(rendered_planes, decoder, rays, bins, batch.jitter)
+    loss = (totals[:, :4] - scene.targets[batch.ray]).square().mean()
     if config.compact:
-        loss = loss + config.compact * distortion(seen.weights)
+        loss = loss + config.compact * distortion(weights)
     if config.smooth:
         loss = loss + config.smooth * total_variation(planes)
     if config.sparse:
         loss = loss + config.sparse * planes.abs().mean()
     if config.empty:
-        step = 2 / scene.bins.shape[1]
-        count = config.empty_points
-        outside = opacity_outside(rendered_planes, decoder, scene.occupancy, count, step, generator)
+        outside = opacity_at(rendered_planes, decoder, batch.outside, 2 / scene.bins.shape[1])
         loss = loss + config.empty * outside
     return loss

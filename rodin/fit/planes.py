@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from rodin import triplane
 from rodin.decoder import Decoder
-from rodin.fit.losses import LossConfig, fitting_loss
+from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.scene import HeldOut, Scene
+from rodin.fit.step import PlaneFit
 from rodin.render import over, render_image
 
 
@@ -60,11 +60,6 @@ def random_size(config: FitConfig, generator: torch.Generator) -> int:
     return round(smallest + scale * (config.plane_size - smallest))
 
 
-def rescaled(planes: Tensor, size: int) -> Tensor:
-    """`planes` at `size` x `size`; the same tensor if it has that size."""
-    return planes if size == planes.shape[-1] else triplane.resize(planes, size, size)
-
-
 def learning_rate_at(progress: float) -> float:
     """Factor of the learning rate: 1 for the first half, then a cosine to 0.1."""
     return 1.0 if progress < 0.5 else 0.1 + 0.45 * (1 + math.cos(math.pi * (2 * progress - 1)))
@@ -80,19 +75,14 @@ def fit_planes(scene: Scene, decoder: Decoder, start: Tensor, config: FitConfig,
         [3, C, H, W]
     """
     generator = torch.Generator().manual_seed(seed)
-    planes = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([planes], lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+    fit = PlaneFit(start, decoder, config.loss)
     for step in range(config.steps):
         if step in (config.steps // 8, config.steps // 3, config.steps * 2 // 3):
-            scene = scene.narrowed(planes, decoder)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * learning_rate_at(step / config.steps)
-        ray = torch.randint(len(scene.rays), (config.rays,), generator=generator)
-        rendered = rescaled(planes, random_size(config, generator))
-        loss = fitting_loss(planes, rendered, decoder, scene, ray, config.loss, generator)
-        (planes.grad,) = torch.autograd.grad(loss, planes)  # the decoder's gradients are not wanted
-        optimizer.step()
-    return planes.detach()
+            scene = scene.narrowed(fit.planes, decoder)
+        batch = Batch.draw(scene, config.rays, config.loss.empty_points, generator)
+        size = random_size(config, generator)
+        fit.step(scene, batch, size, config.learning_rate * learning_rate_at(step / config.steps))
+    return fit.planes
 
 
 def judge(planes: Tensor, decoder: Decoder, held_out: HeldOut) -> tuple[float, float]:

@@ -12,7 +12,8 @@ from rodin.camera import Camera
 from rodin.dataset import MultiView, split_views
 from rodin.decoder import Decoder
 from rodin.errors import UserError
-from rodin.render import RAYS_PER_CHUNK, Occupancy, Rays, camera_rays, occupied_bins, render_rays
+from rodin.rays import Occupancy, Rays, camera_rays
+from rodin.render import make_field, measure_occupancy, occupied_bins, ray_weights
 
 OPAQUE = 0.995  # accumulated alpha behind which nothing is seen
 HIDDEN_MARGIN = 4  # bins that a surface may still sink before it is missed
@@ -26,6 +27,7 @@ class Scene:
     targets: Tensor  # [R, 4] premultiplied colour and alpha
     bins: Tensor  # [R, S] bool: bins of each ray inside `occupancy`
     occupancy: Occupancy  # the visual hull, later narrowed by what the fit found
+    empty: Tensor  # [M, 3] cells that are not occupied
 
     @torch.no_grad()
     def narrowed(self, planes: Tensor, decoder: Decoder) -> Scene:
@@ -34,15 +36,12 @@ class Scene:
         Bins where the planes have no matter go, and so do those that lie HIDDEN_MARGIN bins or more behind the point
         where the ray has become opaque: most of a head is its inside, which no ray sees.
         """
-        found = Occupancy.measure(planes, decoder, cells=len(self.occupancy.grid))
+        found = measure_occupancy(make_field(planes, decoder), cells=len(self.occupancy.grid))
         occupancy = Occupancy(self.occupancy.grid & found.grid)
         bins = occupied_bins(self.rays, self.bins.shape[1], occupancy)
-        for start in range(0, len(bins), RAYS_PER_CHUNK):
-            part = slice(start, start + RAYS_PER_CHUNK)
-            weights = render_rays(planes, decoder, self.rays[part], bins[part]).weights
-            hidden = weights.cumsum(dim=1) > OPAQUE
-            bins[part, HIDDEN_MARGIN:] &= ~hidden[:, :-HIDDEN_MARGIN]
-        return Scene(self.rays, self.targets, bins, occupancy)
+        hidden = ray_weights(planes, decoder, self.rays, bins).cumsum(dim=1) > OPAQUE
+        bins[:, HIDDEN_MARGIN:] &= ~hidden[:, :-HIDDEN_MARGIN]
+        return Scene(self.rays, self.targets, bins, occupancy, empty_cells(occupancy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,11 @@ class HeldOut:
 
     camera: Camera
     images: Tensor  # [V, H, W, 4] straight
+
+
+def empty_cells(occupancy: Occupancy) -> Tensor:
+    """The cells [M, 3] that are not occupied."""
+    return (~occupancy.grid).nonzero()
 
 
 def visual_hull(images: Tensor, camera: Camera, cells: int) -> Occupancy:
@@ -96,5 +100,5 @@ def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, Hel
     if not len(useful):
         raise UserError(f"{subject.folder}: no view sees matter in the unit box; check the images' alpha and cameras")
     targets = torch.cat([flat[:, :3] * flat[:, 3:], flat[:, 3:]], dim=1)
-    scene = Scene(rays[useful], targets[useful], bins[useful], hull)
+    scene = Scene(rays[useful], targets[useful], bins[useful], hull, empty_cells(hull))
     return scene, HeldOut(subject.camera[test], subject.images[test])

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.fit.losses import fitting_loss
-from rodin.fit.planes import FitConfig, learning_rate_at, random_size, rescaled
+from rodin.fit.losses import Batch
+from rodin.fit.planes import FitConfig, learning_rate_at, random_size
 from rodin.fit.scene import Scene
+from rodin.fit.step import LearnedDecoder, PlaneFit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,50 +63,37 @@ def learn_decoder(
         decoder = Decoder(decoder_config)
     size = fit.plane_size
     common = 0.1 * torch.randn(3, decoder_config.channels, size, size, generator=generator)
-    own = learn(scenes, [common] * len(scenes), decoder, config.common_steps, config, fit, generator, report)
-    common = own[0]  # all the same tensor in the first phase
-    own = [common.clone() for _ in scenes]
-    own = learn(scenes, own, decoder, config.steps, config, fit, generator, report)
-    return decoder.requires_grad_(False).eval(), torch.stack(own).mean(dim=0)
+    learned = LearnedDecoder(decoder, config.learning_rate)
+    shared = PlaneFit(common, learned, fit.loss)
+    learn(scenes, [shared] * len(scenes), learned, config.common_steps, config, fit, generator, report)
+    learned = LearnedDecoder(decoder, config.learning_rate)
+    own = [PlaneFit(shared.planes, learned, fit.loss) for _ in scenes]
+    learn(scenes, own, learned, config.steps, config, fit, generator, report)
+    return decoder.requires_grad_(False).eval(), torch.stack([one.planes for one in own]).mean(dim=0)
 
 
 def learn(
     scenes: list[Scene],
-    planes: list[Tensor],
-    decoder: Decoder,
+    fits: list[PlaneFit],
+    learned: LearnedDecoder,
     steps: int,
     config: SharedConfig,
     fit: FitConfig,
     generator: torch.Generator,
     report: Callable[[float], None],
-) -> list[Tensor]:
-    """One phase; `planes` may name the same tensor for several scenes."""
-    variables = {id(tensor): tensor.clone().requires_grad_() for tensor in planes}
-    own = [variables[id(tensor)] for tensor in planes]
-    # Each tri-plane keeps its own Adam state, which moves only in its own steps.
-    optimizers = {
-        key: torch.optim.Adam([value], lr=fit.learning_rate, betas=(0.9, 0.99), fused=True)
-        for key, value in variables.items()
-    }
-    decoder_optimizer = torch.optim.Adam(decoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
+) -> None:
+    """One phase; `fits` may name the same planes for several scenes. Each keeps its Adam state, which moves only in its
+    own steps."""
     order: list[int] = []
     for step in range(steps):
         if not order:
             order = torch.randperm(len(scenes), generator=generator).tolist()
         index = order.pop()
-        scene, variable, optimizer = scenes[index], own[index], optimizers[id(planes[index])]
+        scene, one = scenes[index], fits[index]
         factor = learning_rate_at(step / steps)
-        optimizer.param_groups[0]["lr"] = fit.learning_rate * factor
-        decoder_optimizer.param_groups[0]["lr"] = config.learning_rate * factor
-        ray = torch.randint(len(scene.rays), (fit.rays,), generator=generator)
-        rendered = rescaled(variable, random_size(fit, generator))
-        noise = config.noise * rendered.detach().std()
-        rendered = rendered + noise * torch.randn(rendered.shape, generator=generator)
-        loss = fitting_loss(variable, rendered, decoder, scene, ray, fit.loss, generator)
-        optimizer.zero_grad()
-        decoder_optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        decoder_optimizer.step()
-        report(loss.item())
-    return [variable.detach() for variable in own]
+        learned.learning_rate = config.learning_rate * factor
+        batch = Batch.draw(scene, fit.rays, fit.loss.empty_points, generator)
+        size = random_size(fit, generator)
+        planes = one.planes
+        noise = config.noise * planes.std() * torch.randn(*planes.shape[:2], size, size, generator=generator)
+        report(one.step(scene, batch, size, fit.learning_rate * factor, noise))

@@ -18,7 +18,8 @@ from torch.utils.checkpoint import checkpoint
 
 from rodin.camera import Camera, orbit
 from rodin.decoder import Decoder
-from rodin.render import RAYS_PER_CHUNK, Occupancy, Rays, camera_rays, occupied_bins, render_rays
+from rodin.rays import RAYS_PER_CHUNK, Rays, camera_rays
+from rodin.render import make_field, measure_occupancy, occupied_bins, render_rays
 
 MOST_DRAWS = 20  # of a patch, before an empty one is taken as it is
 CELL_PIXELS = 2  # size in the image of the cells that tell where matter is, roughly
@@ -87,9 +88,9 @@ def draw_patch(planes: Tensor, decoder: Decoder, config: PatchConfig, generator:
     Args:
         planes: [3, C, H, W], the fitted ones.
     """
-    occupancy = Occupancy.measure(planes, decoder, max(8, config.image_size // CELL_PIXELS)).grown(1)
+    occupancy = measure_occupancy(make_field(planes, decoder), max(8, config.image_size // CELL_PIXELS)).grown(1)
     for _ in range(MOST_DRAWS):
-        rays = _to(camera_rays(draw_window(config, generator)), planes.device)
+        rays = camera_rays(draw_window(config, generator)).to(planes.device)
         bins = occupied_bins(rays, config.samples, occupancy)
         image, alpha = render_patch(planes, decoder, rays, bins)
         if alpha.mean() >= config.least_matter:
@@ -142,7 +143,3 @@ def render_patch(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor) -> 
         total = torch.cat([checkpoint(render, rays[chunk], bins[chunk], use_reentrant=False) for chunk in chunks])
     total = total.mT.unflatten(1, (side, side))  # [4, S, S]
     return total[:3] + 1.0 - total[3:], total[3]
-
-
-def _to(rays: Rays, device: torch.device) -> Rays:
-    return Rays(rays.origins.to(device), rays.directions.to(device), rays.near.to(device), rays.far.to(device))

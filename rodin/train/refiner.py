@@ -28,7 +28,7 @@ from rodin.errors import UserError
 from rodin.files import write_json
 from rodin.perceptual import Features, load_features, perceptual_distance
 from rodin.refiner import PICTURE_CHANNELS, Refiner, RefinerConfig, enlarge_picture, render_inputs
-from rodin.render import Occupancy
+from rodin.render import Renderer
 from rodin.store import FittedSubject, module_hash, read_shards
 from rodin.train.encoder import split_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
@@ -256,9 +256,9 @@ def render_pairs(data: Path, run: Path, decoder: Decoder, config: RefinerTrainin
         subject = load_subject(folder, size * config.network.scale)
         generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + index)
         views = torch.randperm(len(subject.images), generator=generator)[: config.views]
-        occupancy = Occupancy.measure(fitted.planes, decoder)
+        renderer = Renderer.culled(fitted.planes, decoder)
         camera = subject.camera[views].resized(size, size)
-        inputs.append(render_inputs(fitted.planes, decoder, camera, config.samples, occupancy).half())
+        inputs.append(render_inputs(renderer, camera, config.samples).half())
         images = subject.images[views]
         premultiplied = torch.cat([images[..., :3] * images[..., 3:], images[..., 3:]], dim=-1)
         true.append((premultiplied.movedim(-1, 1) * 255).round().to(torch.uint8))

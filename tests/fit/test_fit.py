@@ -17,7 +17,7 @@ from rodin.fit.planes import FitConfig, fit_planes, judge, learning_rate_at, ran
 from rodin.fit.run import FittingConfig, fit_dataset, quality_table
 from rodin.fit.scene import prepare, visual_hull
 from rodin.fit.shared import SharedConfig, learn_decoder
-from rodin.render import grid_points
+from rodin.rays import grid_points
 from rodin.store import load_statistics, read_shards
 
 PLANES = FitConfig(plane_size=16, image_size=24, samples=32, steps=150, rays=384, learning_rate=0.15, held_out=3)

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rodin.fit.losses import LossConfig, distortion, opacity_outside, total_variation
-from rodin.render import Occupancy
+from rodin.fit.losses import Batch, LossConfig, distortion, opacity_at, total_variation
+from rodin.fit.scene import Scene, empty_cells
+from rodin.rays import Occupancy, Rays
 
 
 def distortion_by_definition(weights: torch.Tensor) -> torch.Tensor:
@@ -57,16 +58,26 @@ class Fog:
         return 2.0 * (features[:, 0] > 0)
 
 
-def test_opacity_outside_sees_only_cells_that_are_not_occupied() -> None:
+def test_opacity_is_asked_only_outside_what_is_occupied() -> None:
     planes = torch.zeros(3, 1, 8, 8)
     planes[0, :, 4:] = 1.0  # u = x > 0
     left = torch.zeros(4, 4, 4, dtype=torch.bool)
     left[:2] = True  # x < 0 is occupied, so only x > 0, the fog, is judged
     generator = torch.Generator().manual_seed(0)
-    expected = 1 - math.exp(-2.0 * 0.1)
-    value = opacity_outside(planes, Fog(), Occupancy(left), 3000, 0.1, generator)  # type: ignore[arg-type]
-    assert value == pytest.approx(expected, rel=0.01)
-    assert opacity_outside(planes, Fog(), Occupancy(torch.ones_like(left)), 10, 0.1, generator) == 0  # type: ignore[arg-type]
+
+    def points(grid: torch.Tensor) -> torch.Tensor:
+        occupancy = Occupancy(grid)
+        one = torch.zeros(1)
+        rays = Rays(torch.zeros(1, 3), torch.zeros(1, 3), one, one)
+        scene = Scene(rays, torch.zeros(1, 4), torch.zeros(1, 8, dtype=torch.bool), occupancy, empty_cells(occupancy))
+        return Batch.draw(scene, rays=2, points=3000, generator=generator).outside
+
+    outside = points(left)
+    assert (outside[:, 0] >= 0).all()
+    assert outside.std(dim=0).min() > 0.25, "anywhere in those cells"
+    value = opacity_at(planes, Fog(), outside, 0.1)  # type: ignore[arg-type]
+    assert value == pytest.approx(1 - math.exp(-2.0 * 0.1), rel=0.01)
+    assert opacity_at(planes, Fog(), points(torch.ones_like(left)), 0.1) == 0  # type: ignore[arg-type]
 
 
 def test_negative_weights_are_refused() -> None:

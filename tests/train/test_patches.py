@@ -13,7 +13,8 @@ from torch import Tensor
 import rodin.train.patches
 from rodin.camera import orbit
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.render import camera_rays, occupied_bins, over, render_image
+from rodin.rays import camera_rays
+from rodin.render import occupied_bins, over, render_image
 from rodin.train.patches import PatchConfig, draw_patch, draw_window, render_patch
 
 CONFIG = PatchConfig(size=8, image_size=32, samples=48)
