@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 DEMO_PORTRAIT := examples/avatars/00030/000.webp
 DEMO_TEXT := "a young woman with long blond hair"
 DEMO_EDIT := "wearing a red shirt"
-SOURCES := pyproject.toml constraints.txt
+SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernels/native/*)
 
 .PHONY: demo test lint bench clean
 
@@ -55,4 +55,4 @@ out/heldout/.rendered: | .venv/.all
 	touch $@ .venv/.core
 
 clean:
-	rm -rf .venv out build *.egg-info
+	rm -rf .venv out build *.egg-info rodin/kernels/*.so

@@ -1,21 +1,56 @@
 """The fast 3D-aware convolution against the paper's concatenated layer: same numbers, how much less time.
 
-    python benchmarks/aware_conv.py [--channels 128] [--size 32] [--batch 4] [--rounds 15]
+    python benchmarks/aware_conv.py [--quick]
 
-Both forms run by turns in one process on one thread, from the same weights; times are medians.
+Forward and backward of both forms by turns in one process on one thread, from the same weights, in float32 and under
+bfloat16 autocast: at the size that the goals are stated for, and at those of the presets' U-Nets. --quick stops after
+the first size.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+from claims import Claim, claims_table, table
+from timing import Contender, Timing, ratios, spread, take_turns
 from torch import Tensor, nn
 
-from rodin.aware_conv import AwareConv, concatenated_reference, fold_kernel
+from rodin.aware_conv import TAPS, AwareConv, concatenated_reference, fold_kernel
+
+ROUNDS, REPEATS = 7, 3
+TIMES, BF16_TIMES = 2.6, 4.0  # the goals
+KINDS = {"concatenated": False, "fast": False, "concatenated, bf16": True, "fast, bf16": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Planes that a layer sees in training."""
+
+    where: str
+    channels: int
+    side: int
+    batch: int
+
+    @property
+    def gigaflop(self) -> float:
+        """Of the fast form, forward and backward: the gradients cost as much again, each."""
+        texels = self.side**2 * TAPS**2 + 2 * self.side * TAPS
+        return 3 * 2 * 3 * self.batch * texels * self.channels**2 / 1e9
+
+
+SIZES = (
+    Size("the goals'", 128, 32, 4),
+    Size("mini, base, first level", 64, 16, 16),
+    Size("mini, base, second level", 128, 8, 16),
+    Size("mini, upsampler, first level", 64, 32, 8),
+    Size("mini, upsampler, second level", 128, 16, 8),
+    Size("smoke, base", 48, 8, 16),
+    Size("smoke, upsampler", 48, 16, 4),
+)
 
 
 class Concatenated(nn.Module):
@@ -60,56 +95,87 @@ def differences(reference: Concatenated, fast: AwareConv, x: Tensor, upstream: T
     return {name: ((a - b).abs().max() / a.abs().max()).item() for name, (a, b) in pairs.items()}
 
 
-def median_times(
-    layers: dict[str, nn.Module], x: Tensor, upstream: Tensor, half: bool, rounds: int
-) -> dict[str, Tensor]:
-    """Seconds [forward, forward and backward] of each layer, alternating."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in layers}
-    for turn in range(rounds + 2):
-        for name, layer in layers.items():
-            leaf = (x.bfloat16() if half else x).detach().requires_grad_()
-            layer.zero_grad()
-            start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                y = layer(leaf)
-            middle = time.perf_counter()
-            y.backward(upstream.to(y.dtype))
-            if turn >= 2:  # the first turns prepare kernels
-                times[name].append((middle - start, time.perf_counter() - start))
-    median: Callable[[tuple[float, ...]], float] = statistics.median
-    return {name: torch.tensor([median(column) for column in zip(*rows, strict=True)]) for name, rows in times.items()}
+def step(layer: nn.Module, x: Tensor, upstream: Tensor, half: bool) -> Callable[[], None]:
+    """Forward and backward of a layer."""
+    kind = torch.bfloat16 if half else torch.float32
+    leaf, upstream = x.to(kind).requires_grad_(), upstream.to(kind)
+
+    def call() -> None:
+        layer.zero_grad()
+        leaf.grad = None
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            y = layer(leaf)
+        y.backward(upstream)
+
+    return call
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--channels", type=int, default=128)
-    parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=15)
-    given = parser.parse_args()
+def measure(size: Size) -> tuple[dict[str, Timing], dict[str, float]]:
+    """Times of every kind, and how far the fast form is from the concatenated one."""
+    shape = (3 * size.batch, size.channels, size.side, size.side)
+    x, upstream = torch.randn(shape), torch.randn(shape)
+    reference = Concatenated(size.channels)
+    fast = same_function(reference)
+    contenders = {}
+    for kind, half in KINDS.items():
+        call = step(fast if kind.startswith("fast") else reference, x, upstream, half)
+        call()  # prepares kernels
+        contenders[kind] = Contender(call, REPEATS)
+    return take_turns(contenders, ROUNDS, f"3D-aware convolution, {size.where}"), differences(
+        reference, fast, x, upstream
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the goals' size only")
+    arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    sizes = SIZES[:1] if arguments.quick else SIZES
+    found = [measure(size) for size in sizes]
+    rows = []
+    for size, (times, _) in zip(sizes, found, strict=True):
+        rate = size.gigaflop / statistics.median(times["fast"].cpu)
+        half_rate = size.gigaflop / statistics.median(times["fast, bf16"].cpu)
+        rows.append(
+            [
+                f"{size.where}: {size.channels} channels, {size.side}x{size.side}, batch {size.batch}",
+                *(spread(times[kind].wall, 1, 1e3) for kind in KINDS),
+                spread(ratios(times["concatenated"].cpu, times["fast"].cpu), 2),
+                spread(ratios(times["concatenated"].cpu, times["fast, bf16"].cpu), 2),
+                f"{rate:.0f}, {half_rate:.0f}",
+            ]
+        )
+    print("## 3D-aware convolution\n")
+    worst = max(max(difference.values()) for _, difference in found)
+    print(
+        f"Forward and backward in ms of wall time, medians (quartiles) of {ROUNDS} turns, one thread; ratios are of "
+        "processor time, each against the concatenated form in float32. The two forms differ by "
+        f"{worst:.0e} of the largest value or gradient at most.\n"
+    )
+    columns = ["layer", *KINDS, "fp32 ratio", "bf16 ratio", "fast, GFLOP/s: fp32, bf16"]
+    print(table(columns, rows) + "\n")
+    print(claims_table(claims(found[0][0])))
 
-    shape = (3 * given.batch, given.channels, given.size, given.size)
-    x, upstream = torch.randn(shape), torch.randn(shape)
-    reference = Concatenated(given.channels)
-    fast = same_function(reference)
-    found = differences(reference, fast, x, upstream)
-    print(f"C = {given.channels}, planes 3 x {given.size} x {given.size}, batch {given.batch}, one thread")
-    print("largest relative difference: " + ", ".join(f"{name} {value:.1e}" for name, value in found.items()) + "\n")
-    print("| numbers  |        pass        | concatenated |   fast   | ratio |")
-    print("|----------|--------------------|--------------|----------|-------|")
-    layers: dict[str, nn.Module] = {"concatenated": reference, "fast": fast}
-    first = None
-    for kind, half in (("float32", False), ("bfloat16", True)):
-        times = median_times(layers, x, upstream, half, given.rounds)
-        slow = times["concatenated"]
-        first = slow if first is None else first
-        for index, part in enumerate(("forward", "forward + backward")):
-            a, b = slow[index].item(), times["fast"][index].item()
-            print(f"| {kind:8} | {part:18} | {1e3 * a:9.1f} ms | {1e3 * b:5.1f} ms | {a / b:5.2f} |")
-    total = first[1].item() / times["fast"][1].item()
-    print(f"\nfast in bfloat16 against concatenated in float32, forward + backward: {total:.2f}")
+
+def claims(times: dict[str, Timing]) -> list[Claim]:
+    """The rows of the page's first table."""
+    made = []
+    for kind, goal, words in (("fast", TIMES, "float32"), ("fast, bf16", BF16_TIMES, "bfloat16")):
+        if kind == "fast, bf16" and not torch.cpu._is_avx512_bf16_supported():
+            continue  # the goal is for processors that have it
+        factors = ratios(times["concatenated"].cpu, times[kind].cpu)
+        made.append(
+            Claim(
+                f"3D-aware convolution, forward and backward, {words}",
+                "concatenated form in float32",
+                f">= {goal:g}x",
+                f"{spread(factors, 2)}x",
+                statistics.median(factors) >= goal,
+            )
+        )
+    return made
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class Avatar:
         """Set up once; every view after that is cheap."""
         return Renderer.culled(self.planes, self.decoder)
 
-    def render(self, camera: Camera, samples: int = 128, refine: bool = False) -> Tensor:
+    def render(self, camera: Camera, samples: int = 96, refine: bool = False) -> Tensor:
         """Images [..., H, W, 4], straight RGBA in [0, 1], from a camera or a batch of cameras.
 
         Args:

@@ -21,6 +21,7 @@ box, so it is resampled linearly from W to H texel centres (and H to W for the o
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -78,11 +79,9 @@ class PadAndPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[N, C, H, W] -> [N, C, H+2, W+2], mean over rows [N, C, W], mean over columns [N, C, H]"""
-        count, channels, height, width = x.shape
-        padded = x.new_empty(count, channels, height + 2, width + 2)
-        padded[..., 1:-1, 1:-1] = x
-        padded[..., 0, 1:-1], padded[..., -1, 1:-1] = x[..., 0, :], x[..., -1, :]
-        padded[..., 0], padded[..., -1] = padded[..., 1], padded[..., -2]
+        # Autocast would take the padding to float32. The meta device knows no autocast, so none to switch off.
+        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
+            padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
         return padded, x.mean(dim=2), x.mean(dim=3)
 
     @staticmethod

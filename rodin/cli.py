@@ -46,20 +46,28 @@ def synth(
     generate(SynthConfig(out=out, count=count, views=views, size=size, seed=seed, workers=workers, heads=heads))
 
 
-def fit(data: Data, run: Path, preset: str = "smoke", workers: int = 2, seed: int = 0) -> None:
+def fit(
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    workers: int = 2,
+    seed: int = 0,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> None:
     """Fit tri-planes to multi-view images: the shared decoder first, then every subject.
 
     Args:
         data: Folder of subjects, each with a transforms.json.
         run: Run folder; what it already holds is not made again.
         preset: smoke, mini, paper, or a YAML file (see: rodin preset).
-        workers: Processes, one thread each.
+        workers: Processes, one thread each; with --device cuda threads, which load subjects while the GPU fits.
         seed: Seed of the fits.
+        device: cuda fits many subjects at once on a GPU.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    stages.fit(data, run, load_preset(preset), workers, seed)
+    stages.fit(data, run, load_preset(preset), workers, seed, device)
 
 
 def generate(
@@ -283,6 +291,13 @@ def preset(
     print(preset_yaml(settings if ablation is None else ablated(settings, ablation)), end="")
 
 
+def doctor() -> None:
+    """Say what this installation can use: native kernels, instruction level, GPU, optional parts. Problems have a !"""
+    from rodin.doctor import report
+
+    print(report())
+
+
 def train() -> None:
     """Train a stage or the whole chain; see: rodin train --help."""
 
@@ -299,11 +314,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "eval": evaluate,
     "preset": preset,
+    "doctor": doctor,
 }
 DESCRIPTION = """Rodin: 3D avatars by diffusion over tri-planes.
 
 The way from pictures to avatars: synth (or your own captures), train all, generate; then edit, vary, interpolate,
-render and export. eval measures a model.
+render and export. eval measures a model, doctor says what this installation can use.
 Each command explains itself: rodin COMMAND --help"""
 
 

@@ -97,17 +97,24 @@ def save_component(module: Configured, folder: Path) -> None:
 
 
 def load_component(part_class: type[Part], config_class: type[Any], folder: Path) -> Part:
-    """Read a part written by `save_component`, in eval mode, on the CPU.
+    """A part written by `save_component`, in eval mode, on the CPU.
+
+    Its weights are mapped into memory, privately: what is not used is not read, and no change goes to the file.
 
     Raises:
         UserError: the folder or a file is missing, cut off, or of another schema.
     """
     folder = Path(folder)
     config = config_from_dict(config_class, read_json(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
-    module = part_class(config)
-    weights = read_tensors(folder / WEIGHTS_NAME)
+    with torch.device("meta"):  # no time for random numbers that nobody will see
+        module = part_class(config)
+    wanted = module.state_dict()
+    weights = {
+        name: value.to(wanted[name].dtype if name in wanted else value.dtype)
+        for name, value in read_tensors(folder / WEIGHTS_NAME).items()
+    }
     try:
-        module.load_state_dict(weights)
+        module.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(

@@ -7,10 +7,13 @@ it is learned once over many of them, then frozen, which pushes every tri-plane 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Activation = Literal["silu", "softplus"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +30,8 @@ class DecoderConfig:
     """Octaves of xi: sin and cos of 2^k times the features, k < frequencies. 0 leaves xi out."""
     view_direction: bool = True
     """Whether colour depends on the viewing direction d."""
+    activation: Activation = "silu"
+    """Of the hidden layers, trunk and colour head alike; EG3D's decoder has softplus."""
     density_scale: float = 30.0
     """Density per unit of softplus output, in 1 / world units."""
     density_shift: float = -4.0
@@ -39,6 +44,9 @@ class DecoderConfig:
         for name in ("colour_layers", "frequencies"):
             if getattr(self, name) < 0:
                 raise ValueError(f"decoder.{name} must not be negative, got {getattr(self, name)}")
+        if self.activation not in get_args(Activation):
+            names = ", ".join(get_args(Activation))
+            raise ValueError(f"decoder.activation must be one of {names}, got {self.activation}")
         if self.density_scale <= 0:
             raise ValueError(f"decoder.density_scale must be positive, got {self.density_scale}")
 
@@ -63,6 +71,7 @@ class Decoder(nn.Module):
         self.direction = nn.Linear(8, width, bias=False) if config.view_direction else None
         if self.direction is not None:
             nn.init.zeros_(self.direction.weight)  # colour starts without a view dependence
+        self.activate = F.silu if config.activation == "silu" else F.softplus
 
     def embed(self, features: Tensor) -> Tensor:
         """[N, C] -> [N, C (1 + 2 frequencies)]: the features and xi of them."""
@@ -74,7 +83,7 @@ class Decoder(nn.Module):
 
     def density_of(self, features: Tensor) -> Tensor:
         """Density [N] of features [N, C], in 1 / world units; for grids that need no colour."""
-        return self._density(F.silu(self.trunk(self.embed(features))))
+        return self._density(self.activate(self.trunk(self.embed(features))))
 
     def forward(self, features: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """Density and colour of points.
@@ -86,12 +95,12 @@ class Decoder(nn.Module):
         Returns:
             density [N] >= 0 in 1 / world units, colour [N, 3] in [0, 1] (sRGB values).
         """
-        hidden = F.silu(self.trunk(self.embed(features)))
+        hidden = self.activate(self.trunk(self.embed(features)))
         density = self._density(hidden)
         if self.direction is not None:
             hidden = hidden + self.direction(direction_basis(directions))
         for layer in self.colour[:-1]:
-            hidden = F.silu(layer(hidden))
+            hidden = self.activate(layer(hidden))
         return density, torch.sigmoid(self.colour[-1](hidden))
 
     def _density(self, hidden: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ Symbols: x_0 clean planes, x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, with t
 is the product of alpha_s = 1 - beta_s up to t; log-SNR = log(abar_t / (1 - abar_t)). Planes are [B, 3, C, H, W]; a
 network that learns the variance gives 2C channels: C of the prediction, then C of the variance.
 
-The samplers are diffusers' schedulers over our own betas, so that a saved model folder is an ordinary one.
+The steps of the samplers are those of diffusers' schedulers, to which the tests hold them. They are written here since
+importing diffusers takes two seconds, which every command would pay.
 """
 
 from __future__ import annotations
@@ -12,17 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, get_args
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
-from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 Schedule = Literal["linear", "cosine", "shifted"]
 Sampler = Literal["ancestral", "ddim", "dpm++"]
-Scheduler: TypeAlias = DDPMScheduler | DDIMScheduler | DPMSolverMultistepScheduler
 Predict = Callable[[Tensor, Tensor], Tensor]  # x_t [B, 3, C, H, W], t [B] -> [B, 3, C or 2C, H, W]
 
 MAX_BETA = 0.999  # of the cosine schedules, whose last step would otherwise be singular (Nichol & Dhariwal, Sec. 3.2)
@@ -90,9 +88,7 @@ def noise_schedule(config: DiffusionConfig) -> Tensor:
     else:
         abar = torch.cos((0.2 + 0.8 * time) * math.pi / 2) ** 6
     betas = (1 - abar[1:] / abar[:-1]).clamp(max=MAX_BETA)
-    if (
-        config.zero_terminal_snr
-    ):  # shift and stretch sqrt(abar): the last becomes 0, the first stays (Lin et al., Alg. 1)
+    if config.zero_terminal_snr:  # shift and stretch sqrt(abar): the last becomes 0, the first stays (Lin et al.)
         root = (1 - betas).cumprod(0).sqrt()
         abar = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
         betas = 1 - abar / torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
@@ -226,35 +222,87 @@ class Diffusion:
         return per_sample.flatten(1).mean(dim=1) / math.log(2)
 
 
-def make_scheduler(config: DiffusionConfig, kind: Sampler) -> Scheduler:
-    """The diffusers scheduler for a trained network.
+class Scheduler:
+    """The steps from noise to planes.
 
     Args:
         config: what the network was trained on.
-        kind: "ancestral" draws each step from the learned Gaussian (the paper's, 100 steps); "ddim" and "dpm++" (second
-            order) are deterministic after the first noise and need 10 to 25 steps.
-
-    Raises:
-        ValueError: there is no such kind.
+        kind: "ancestral" draws each step from the learned Gaussian (the paper's, 100 steps); "ddim" (Song et al. 2021)
+            and "dpm++", DPM-Solver++ of second order with multiple steps (Lu et al. 2022), are deterministic after the
+            first noise and need 5 to 10 steps. ValueError if there is no such kind.
     """
-    betas = noise_schedule(config).tolist()
-    common = {"num_train_timesteps": config.train_steps, "trained_betas": betas, "prediction_type": config.prediction}
-    if kind == "ancestral":
-        variance_type = "learned_range" if config.learned_variance else "fixed_small"
-        return DDPMScheduler(**common, variance_type=variance_type, clip_sample=False, timestep_spacing="trailing")
-    if kind == "ddim":
-        return DDIMScheduler(**common, clip_sample=False, timestep_spacing="trailing")
-    if kind == "dpm++":
-        # The flag keeps its log-SNR finite at zero terminal SNR; rescaling our betas again changes nothing.
-        return DPMSolverMultistepScheduler(
-            **common,
-            algorithm_type="dpmsolver++",
-            solver_order=2,
-            final_sigmas_type="zero",
-            timestep_spacing="trailing",
-            rescale_betas_zero_snr=config.zero_terminal_snr,
-        )
-    raise ValueError(f"sampler must be one of {', '.join(get_args(Sampler))}, got {kind!r}")
+
+    timesteps: Tensor  # [steps], falling; the first is T - 1, where all is noise (Lin et al. 2024)
+
+    def __init__(self, config: DiffusionConfig, kind: Sampler) -> None:
+        if kind not in get_args(Sampler):
+            raise ValueError(f"sampler must be one of {', '.join(get_args(Sampler))}, got {kind!r}")
+        self.config, self.kind = config, kind
+        self._abar = (1 - noise_schedule(config)).cumprod(0).tolist()
+
+    def set_timesteps(self, steps: int) -> None:
+        """Prepare for a number of steps.
+
+        Raises:
+            ValueError: it is not from 1 to T.
+        """
+        total = self.config.train_steps
+        if not 1 <= steps <= total:
+            raise ValueError(f"steps must be 1 to {total}, got {steps}")
+        # Even in the angle arccos(sqrt(abar)) between x_t and x_0, whatever the schedule; 5 of them come nearer to the
+        # limit of many steps than 20 that are even in t, on "shifted". The nearest whole timesteps, none twice.
+        angles = torch.tensor([math.acos(math.sqrt(abar)) for abar in self._abar], dtype=torch.float64)
+        place = torch.arange(steps)
+        nearest = (angles[:, None] - angles[-1] * (place + 1) / steps).abs().argmin(dim=0)
+        self.timesteps = ((nearest - place).clamp(max=total - steps).cummax(dim=0).values + place).flip(0)
+        self._clean: Tensor | None = None  # of the step before
+
+    def step(
+        self, output: Tensor, index: int, x: Tensor, generators: list[torch.Generator], clip: float | None = None
+    ) -> Tensor:
+        """x [B, 3, C, H, W] at the timestep after number `index`.
+
+        Args:
+            output: [B, 3, C or 2C, H, W] of the network at x.
+            x: at timestep number `index`; the steps must be made in order.
+            generators: one a sample.
+            clip: keep the predicted x_0 within +-clip; the noise is what is then left of x.
+        """
+        times, channels = self.timesteps.tolist(), x.shape[2]
+        now, after = (self._abar[t] if t >= 0 else 1.0 for t in (*times, -1)[index : index + 2])
+        clean = _clean(self.config.prediction, output[:, :, :channels], x, math.sqrt(now), math.sqrt(1 - now))
+        if clip is not None:
+            clean = clean.clamp(-clip, clip)
+        if after == 1.0:
+            return clean
+        if self.kind == "ancestral":
+            return self._draw(clean, output[:, :, channels:], x, now, after, generators)
+        target = clean
+        if self.kind == "dpm++" and self._clean is not None:
+            # Carry on as x_0 has moved since the step before; not from zero SNR, which is infinitely far away
+            first, second, third = (_log_snr(abar) for abar in (self._abar[times[index - 1]], now, after))
+            target = clean + (third - second) / (second - first) / 2 * (clean - self._clean)
+        self._clean = clean
+        ratio = math.sqrt((1 - after) / (1 - now))
+        return ratio * x + (math.sqrt(after) - ratio * math.sqrt(now)) * target
+
+    def _draw(
+        self, clean: Tensor, variance: Tensor, x: Tensor, now: float, after: float, generators: list[torch.Generator]
+    ) -> Tensor:
+        """A step from abar `now` to `after`, drawn from its Gaussian (Nichol & Dhariwal, Eq. 19)."""
+        beta = 1 - now / after
+        mean = (math.sqrt(after) * beta * clean + math.sqrt(1 - beta) * (1 - after) * x) / (1 - now)
+        low, high = math.log(beta * (1 - after) / (1 - now)), math.log(beta)
+        fraction = (variance + 1) / 2 if self.config.learned_variance else x.new_zeros(())
+        noise = _normal(tuple(x.shape[1:]), generators, x.device)
+        return mean + torch.exp((low + fraction * (high - low)) / 2) * noise
+
+
+def _log_snr(abar: float) -> float:
+    return math.log(abar / (1 - abar)) if abar else -math.inf
+
+
+make_scheduler = Scheduler
 
 
 def guided(network: nn.Module, z: Tensor | None, scale: float = 1.0, low_res: Tensor | None = None) -> Predict:
@@ -290,8 +338,12 @@ def draw_noise(shape: tuple[int, ...], generators: list[torch.Generator], device
     Rounded to half precision, in which an avatar's file keeps it: drawn again from the file, it is the same avatar.
     Generators of the CPU give the same noise on every device.
     """
-    noise = randn_tensor((len(generators), *shape), generator=generators, device=torch.device(device))
-    return noise.half().float()
+    return _normal(shape, generators, device).half().float()
+
+
+def _normal(shape: tuple[int, ...], generators: list[torch.Generator], device: torch.device | str) -> Tensor:
+    """[B, *shape] standard normal numbers, sample k's from generator k, on the device."""
+    return torch.stack([torch.randn(shape, generator=one, device=one.device) for one in generators]).to(device)
 
 
 @torch.no_grad()
@@ -308,63 +360,27 @@ def sample(
 
     Args:
         denoise: the network with its conditions, see `guided`.
-        scheduler: see `make_scheduler`.
+        scheduler: how the steps are made.
         noise: [B, 3, C, H, W] x_T, see `draw_noise`; on the device of the network.
         generators: one a sample, of the noise that the ancestral sampler adds at each step.
-        steps: denoising steps; "ddim" wants a divisor of the training steps.
-        clip: keep every predicted x_0 within +-clip. The prediction is recomputed from it, so that noise and x_0 always
-            belong together.
+        steps: denoising steps, 1 to T.
+        clip: see `Scheduler.step`.
         callback: called after each step with its index and x.
 
     Returns:
         [B, 3, C, H, W]
 
     Raises:
-        ValueError: the number of steps does not suit the scheduler.
+        ValueError: the number of steps is out of range.
     """
-    train_steps = scheduler.config.num_train_timesteps
-    deterministic = isinstance(scheduler, DDIMScheduler)
-    if not 1 <= steps <= train_steps or (deterministic and train_steps % steps):
-        wanted = f"a divisor of {train_steps}" if deterministic else f"1 to {train_steps}"
-        raise ValueError(f"steps must be {wanted} for {type(scheduler).__name__}, got {steps}")
     scheduler.set_timesteps(steps)
     x = noise
     for index, t in enumerate(scheduler.timesteps):
-        output = _clipped(scheduler, denoise(x, t.to(x.device).expand(len(x))).float(), x, t, clip)
-        x = _step(scheduler, output, x, t, generators)
+        output = denoise(x, t.to(x.device).expand(len(x))).float()
+        x = scheduler.step(output, index, x, generators, clip)
         if callback is not None:
             callback(index, x)
     return x
-
-
-def _clipped(scheduler: Scheduler, output: Tensor, x: Tensor, t: Tensor, clip: float | None) -> Tensor:
-    """The network's output, its prediction recomputed from x_0 clamped to +-clip; variance channels as they are."""
-    if clip is None:
-        return output
-    kind, channels = scheduler.config.prediction_type, x.shape[2]
-    signal, sigma = _signal_and_noise(scheduler.alphas_cumprod.to(x.device), t[None].to(x.device), x.dtype)
-    clean = _clean(kind, output[:, :, :channels], x, signal, sigma).clamp(-clip, clip)
-    if kind == "epsilon":
-        clean = (x - signal * clean) / sigma
-    elif kind == "v_prediction":
-        clean = (signal * x - clean) / sigma  # v = signal eps - sigma x_0 with eps = (x - signal x_0) / sigma
-    return torch.cat([clean, output[:, :, channels:]], dim=2)
-
-
-def _step(scheduler: Scheduler, output: Tensor, x: Tensor, t: Tensor, generators: list[torch.Generator]) -> Tensor:
-    """x_{t-1}: what each diffusers scheduler wants to know of our planes."""
-    channels = x.shape[2]
-    prediction, variance = output[:, :, :channels], output[:, :, channels:]
-    if not isinstance(scheduler, DDPMScheduler):
-        return scheduler.step(prediction, t, x).prev_sample
-    if scheduler.config.variance_type == "learned_range":
-        # It splits dimension 1, which is the planes of ours: fold planes and channels into one.
-        if t == scheduler.timesteps[-1]:
-            variance = torch.full_like(variance, -1.0)  # the last step ends on x_0: the lower bound is no noise at all
-        prediction = torch.cat([prediction.flatten(1, 2), variance.flatten(1, 2)], dim=1)
-        stepped = scheduler.step(prediction, t, x.flatten(1, 2), generator=generators)
-        return stepped.prev_sample.unflatten(1, x.shape[1:3])
-    return scheduler.step(prediction, t, x, generator=generators).prev_sample
 
 
 def _at(table: Tensor, t: Tensor, dtype: torch.dtype) -> Tensor:
@@ -377,7 +393,7 @@ def _signal_and_noise(abar: Tensor, t: Tensor, dtype: torch.dtype) -> tuple[Tens
     return _at(abar.sqrt(), t, dtype), _at((1 - abar).sqrt(), t, dtype)
 
 
-def _clean(kind: Prediction, prediction: Tensor, x: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+def _clean(kind: Prediction, prediction: Tensor, x: Tensor, signal: Tensor | float, sigma: Tensor | float) -> Tensor:
     match kind:
         case "epsilon":
             return (x - sigma * prediction) / signal

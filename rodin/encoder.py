@@ -16,18 +16,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import snapshot_download
-from safetensors import SafetensorError
-from tokenizers import pre_tokenizers
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
 
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json
+
+if TYPE_CHECKING:  # two seconds of imports, which only an encoder in use needs: functions import what they call
+    from transformers import CLIPModel, CLIPTokenizer
 
 LATENT_DIM = 512
 PREPROCESSOR_NAME = "preprocessor_config.json"
@@ -127,18 +127,10 @@ class Encoder(nn.Module):
             UserError: no such folder and no such name within reach; a file is missing, damaged or of another kind of
                 model; the outputs are not 512 wide.
         """
+        from transformers import CLIPTokenizer
+
         folder = _local_folder(name_or_folder)
-        document = read_json(folder / "config.json")
-        kind = document.get("model_type") if isinstance(document, dict) else None
-        if kind != "clip":
-            raise UserError(f"{folder / 'config.json'}: model_type is {kind!r}; give a folder of a CLIP model")
-        if (width := document.get("projection_dim", LATENT_DIM)) != LATENT_DIM:
-            raise UserError(
-                f"{folder / 'config.json'}: projection_dim is {width}; give a CLIP with {LATENT_DIM}, such as a ViT-B"
-            )
-        mean, std = _pixel_statistics(folder / PREPROCESSOR_NAME)
-        if not any((folder / name).is_file() for name in _TOKENIZER_NAMES):  # transformers would make up an empty one
-            raise UserError(f"{folder}: has no {_TOKENIZER_NAMES[0]}; copy the tokenizer's files too")
+        mean, std = check_folder(folder)
         try:
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
             model = _load_model(folder)
@@ -229,6 +221,8 @@ class Encoder(nn.Module):
 
 def small_clip(config: EncoderConfig, captions: Iterable[str]) -> Encoder:
     """An untrained CLIP of the given sizes, its tokenizer made for `captions`. Weights come from torch's seed."""
+    from transformers import CLIPConfig, CLIPModel
+
     tokenizer = _train_tokenizer(captions, config)
     clip_config = CLIPConfig(
         projection_dim=LATENT_DIM,
@@ -259,6 +253,9 @@ def small_clip(config: EncoderConfig, captions: Iterable[str]) -> Encoder:
 
 def _train_tokenizer(captions: Iterable[str], config: EncoderConfig) -> CLIPTokenizer:
     """Byte-level BPE in CLIP's form: its cleaning and splitting, merges learned from the captions."""
+    from tokenizers import pre_tokenizers
+    from transformers import CLIPTokenizer
+
     template = CLIPTokenizer(vocab={_START: 0, _END: 1}, merges=[]).backend_tokenizer
     words: Counter[tuple[str, ...]] = Counter()
     for caption in captions:
@@ -305,6 +302,34 @@ def _merged(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
 # ---- loading
 
 
+def check_folder(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Refuse what is no whole CLIP folder, as far as can be seen without reading weights and importing transformers.
+
+    Returns:
+        mean and standard deviation of the pixels that the model wants.
+
+    Raises:
+        UserError: a file is missing, cut off or of another kind of model; the outputs are not 512 wide.
+    """
+    document = read_json(folder / "config.json")
+    kind = document.get("model_type") if isinstance(document, dict) else None
+    if kind != "clip":
+        raise UserError(f"{folder / 'config.json'}: model_type is {kind!r}; give a folder of a CLIP model")
+    if (width := document.get("projection_dim", LATENT_DIM)) != LATENT_DIM:
+        raise UserError(
+            f"{folder / 'config.json'}: projection_dim is {width}; give a CLIP with {LATENT_DIM}, such as a ViT-B"
+        )
+    if not any((folder / name).is_file() for name in _TOKENIZER_NAMES):  # transformers would make up an empty one
+        raise UserError(f"{folder}: has no {_TOKENIZER_NAMES[0]}; copy the tokenizer's files too")
+    try:
+        for path in sorted(folder.glob("*.safetensors")):
+            with safe_open(path, framework="pt"):
+                pass
+    except _LOAD_ERRORS as error:
+        raise UserError(f"{folder}: not a whole CLIP folder ({one_line(error)}); copy it again") from error
+    return _pixel_statistics(folder / PREPROCESSOR_NAME)
+
+
 def _local_folder(name_or_folder: str | Path) -> Path:
     """The folder itself, or a copy of the hub's model of that name."""
     folder = Path(name_or_folder)
@@ -312,6 +337,8 @@ def _local_folder(name_or_folder: str | Path) -> Path:
         return folder
     if isinstance(name_or_folder, Path) or name_or_folder.count("/") > 1 or name_or_folder[:1] in ("", ".", "/", "~"):
         raise UserError(f"{name_or_folder}: no such folder; give the folder of a CLIP model")
+    from huggingface_hub import snapshot_download
+
     try:
         return Path(snapshot_download(name_or_folder, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
     except _LOAD_ERRORS as error:
@@ -324,6 +351,8 @@ def _local_folder(name_or_folder: str | Path) -> Path:
 
 def _load_model(folder: Path) -> CLIPModel:
     """Raises ValueError if any weight is missing, which transformers would fill with random numbers."""
+    from transformers import CLIPModel
+
     with _quiet():
         model, found = CLIPModel.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, dtype=torch.float32, output_loading_info=True
@@ -337,6 +366,8 @@ def _load_model(folder: Path) -> CLIPModel:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers from printing progress bars and reports; what matters is raised."""
+    from transformers.utils import logging as transformers_logging
+
     bar, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()

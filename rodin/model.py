@@ -8,7 +8,7 @@
     refiner/           enlarges rendered pictures
     statistics/        maps the planes' unit-variance residuals, of which the two speak, to planes
     decoder/           planes -> density and colour
-    scheduler/         diffusers' config of the base model's sampler
+    scheduler/         the base model's sampler, as the config of diffusers' scheduler of the same kind
 
 prior/, base/ and upsampler/ hold the diffusion that they were trained on beside their weights, the upsampler and the
 refiner also by which features their perceptual loss was measured.
@@ -17,27 +17,33 @@ refiner also by which features their perceptual loss was measured.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import diffusers
 
 from rodin.component import load_component, save_component
 from rodin.decoder import Decoder, DecoderConfig
 from rodin.denoiser import load_denoiser, save_denoiser
-from rodin.diffusion import DiffusionConfig, Scheduler, make_scheduler
-from rodin.encoder import Encoder
-from rodin.errors import UserError, one_line
+from rodin.diffusion import DiffusionConfig, Sampler, Scheduler, noise_schedule
+from rodin.encoder import Encoder, check_folder
+from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.prior import Prior, PriorConfig
 from rodin.refiner import Refiner, RefinerConfig
 from rodin.store import PlaneStatistics, PlaneStatisticsConfig, module_hash
-from rodin.train.upsampler import PERCEPTUAL_NAME
 from rodin.unet import UNet, UNetConfig
+from rodin.upsampler import PERCEPTUAL_NAME
 
 SCHEMA = "rodin-model-2"
 INDEX_NAME = "model_index.json"
+SCHEDULER_NAME = "scheduler_config.json"
+SCHEDULERS: dict[Sampler, str] = {  # by diffusers' names
+    "ancestral": "DDPMScheduler",
+    "ddim": "DDIMScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+}
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,14 @@ class Model:
     """All parts of a model, in eval mode.
 
     Args:
+        encoder: reads the encoder. A function, as transformers takes two seconds to import, and only words and pictures
+            need it.
         statistics: of planes of the upsampler's size.
         scheduler: of the base model.
         upsampler_perceptual: the features that the upsampler's perceptual loss was measured by.
     """
 
-    encoder: Encoder
+    encoder: Callable[[], Encoder]
     prior: Prior
     prior_diffusion: DiffusionConfig
     base: UNet
@@ -93,7 +101,7 @@ class Model:
 
 
 def load_model(folder: Path) -> Model:
-    """Read a model folder.
+    """Read a model folder. Weights are mapped into memory, so that only those in use are read.
 
     Raises:
         UserError: it is missing, of another schema, or a part of it is missing, damaged or of another model.
@@ -106,9 +114,9 @@ def load_model(folder: Path) -> Model:
     found = index.get("schema") if isinstance(index, dict) else None
     if found != SCHEMA:
         raise UserError(f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; train again or get a newer model")
-    model = _parts(folder, folder / "statistics", load_scheduler(folder / "scheduler", index))
+    model = _parts(folder, folder / "statistics")
     model.check(folder)
-    return model
+    return replace(model, scheduler=Scheduler(model.diffusion, _sampler(folder / "scheduler", index, model.diffusion)))
 
 
 def assemble(run: Path) -> Model:
@@ -118,17 +126,18 @@ def assemble(run: Path) -> Model:
         UserError: a stage of the run is missing, damaged or of other settings.
     """
     run = Path(run)
-    model = _parts(run, run / "planes" / "statistics", None)
+    model = _parts(run, run / "planes" / "statistics")
     model.check(run)
     return model
 
 
-def _parts(folder: Path, statistics: Path, scheduler: Scheduler | None) -> Model:
+def _parts(folder: Path, statistics: Path) -> Model:
+    check_folder(folder / "encoder")
     base, diffusion = load_denoiser(UNet, UNetConfig, folder / "base")
     prior, prior_diffusion = load_denoiser(Prior, PriorConfig, folder / "prior")
     upsampler, upsampler_diffusion = load_denoiser(UNet, UNetConfig, folder / "upsampler")
     return Model(
-        Encoder.from_pretrained(folder / "encoder"),
+        partial(Encoder.from_pretrained, folder / "encoder"),
         prior,
         prior_diffusion,
         base,
@@ -139,7 +148,7 @@ def _parts(folder: Path, statistics: Path, scheduler: Scheduler | None) -> Model
         load_component(Refiner, RefinerConfig, folder / "refiner"),
         load_component(PlaneStatistics, PlaneStatisticsConfig, statistics),
         load_component(Decoder, DecoderConfig, folder / "decoder").requires_grad_(False),
-        scheduler or make_scheduler(diffusion, "dpm++"),
+        Scheduler(diffusion, "dpm++"),
     )
 
 
@@ -147,14 +156,15 @@ def save_model(model: Model, folder: Path) -> None:
     """Write a model folder, whole or not at all."""
     with atomic_path(Path(folder)) as temporary:
         temporary.mkdir()
-        model.encoder.save_pretrained(temporary / "encoder")
+        model.encoder().save_pretrained(temporary / "encoder")
         save_denoiser(model.prior, model.prior_diffusion, temporary / "prior")
         save_denoiser(model.base, model.diffusion, temporary / "base")
         save_denoiser(model.upsampler, model.upsampler_diffusion, temporary / "upsampler")
         write_json(temporary / "upsampler" / PERCEPTUAL_NAME, {"features": model.upsampler_perceptual})
         for name in ("refiner", "statistics", "decoder"):
             save_component(getattr(model, name), temporary / name)
-        model.scheduler.save_pretrained(temporary / "scheduler")
+        (temporary / "scheduler").mkdir()
+        write_json(temporary / "scheduler" / SCHEDULER_NAME, scheduler_config(model.scheduler))
         index: dict[str, Any] = {
             "_class_name": "RodinPipeline",
             "schema": SCHEMA,
@@ -166,26 +176,48 @@ def save_model(model: Model, folder: Path) -> None:
             "refiner": ["rodin.refiner", "Refiner"],
             "statistics": ["rodin.store", "PlaneStatistics"],
             "decoder": ["rodin.decoder", "Decoder"],
-            "scheduler": ["diffusers", type(model.scheduler).__name__],
+            "scheduler": ["diffusers", SCHEDULERS[model.scheduler.kind]],
         }
         write_json(temporary / INDEX_NAME, index)
 
 
-def load_scheduler(folder: Path, index: dict[str, Any]) -> Scheduler:
-    """The diffusers scheduler that the index names."""
-    known = {kind.__name__: kind for kind in (diffusers.DDPMScheduler, diffusers.DDIMScheduler)}
-    known["DPMSolverMultistepScheduler"] = diffusers.DPMSolverMultistepScheduler
+def scheduler_config(scheduler: Scheduler) -> dict[str, Any]:
+    """The config of diffusers' scheduler that makes the same steps between the same timesteps."""
+    config = scheduler.config
+    common = {
+        "_class_name": SCHEDULERS[scheduler.kind],
+        "num_train_timesteps": config.train_steps,
+        "prediction_type": config.prediction,
+        "trained_betas": noise_schedule(config).tolist(),
+        "timestep_spacing": "trailing",
+    }
+    match scheduler.kind:
+        case "ancestral":
+            variance = "learned_range" if config.learned_variance else "fixed_small"
+            return {**common, "variance_type": variance, "clip_sample": False}
+        case "ddim":
+            return {**common, "clip_sample": False}
+        case "dpm++":  # the flag keeps its log-SNR finite at zero terminal SNR; our betas stay as they are
+            flags = {"final_sigmas_type": "zero", "rescale_betas_zero_snr": config.zero_terminal_snr}
+            return {**common, "algorithm_type": "dpmsolver++", "solver_order": 2, **flags}
+
+
+def _sampler(folder: Path, index: dict[str, Any], diffusion: DiffusionConfig) -> Sampler:
+    """The sampler that the index names, by diffusers' name; its config must be of the base model."""
     entry = index.get("scheduler")
     name = str(entry[-1] if isinstance(entry, list) and entry else entry)
-    if name not in known:
-        raise UserError(f"{folder}: scheduler {name!r} is not known; choose one of {', '.join(known)}")
-    config = read_json(folder / "scheduler_config.json")
-    if not isinstance(config, dict):  # diffusers would take it for a name and ask the hub
-        raise UserError(f"{folder / 'scheduler_config.json'}: expected a mapping, found {config!r}; copy it again")
-    try:
-        return known[name].from_config(config)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"{folder}: not a scheduler's config ({one_line(error)})") from error
+    kinds = {known: kind for kind, known in SCHEDULERS.items()}
+    if name not in kinds:
+        raise UserError(f"{folder}: scheduler {name!r} is not known; choose one of {', '.join(kinds)}")
+    path = folder / SCHEDULER_NAME
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: expected a mapping, found {config!r}; copy it again")
+    wanted = {"num_train_timesteps": diffusion.train_steps, "prediction_type": diffusion.prediction}
+    for field, value in wanted.items():
+        if config.get(field) != value:
+            raise UserError(f"{path}: {field} is {config.get(field)!r}, of base {value!r}; copy all parts of one model")
+    return kinds[name]
 
 
 def _perceptual(path: Path) -> str:

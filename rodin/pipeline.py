@@ -6,15 +6,16 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
-from diffusers import DiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
 from rodin.avatar import PORTRAIT_ELEVATION_DEG, Avatar, Drawing
 from rodin.diffusion import draw_noise, guided, sample
+from rodin.encoder import Encoder
 from rodin.errors import UserError
 from rodin.invert import MOVES, Photo, finish, frame_photo, guided_inversion, search_pose
 from rodin.model import Model, load_model, save_model
@@ -33,7 +34,7 @@ EDIT_DRAWS = 16  # of the prior, whose means are compared
 NOISE_STREAM, STEPS_STREAM, PRIOR_STREAM, UPSAMPLER_STREAM = 0, 0x40000000, 0x80000000, 0xC0000000
 
 
-class RodinPipeline(DiffusionPipeline):
+class RodinPipeline:
     """Draws avatars.
 
         pipe = RodinPipeline.from_pretrained("out/run/model")
@@ -43,30 +44,22 @@ class RodinPipeline(DiffusionPipeline):
         hat = pipe.edit(avatar, "with a red hat")
 
     An avatar hangs on the model, its condition and its seed alone, whatever is drawn beside it.
-    `pipe.scheduler` may be replaced: `pipe.scheduler = make_scheduler(pipe.diffusion, "ddim")`.
+    `pipe.scheduler` may be replaced: `pipe.scheduler = Scheduler(pipe.diffusion, "ddim")`.
+
+    It looks like diffusers' pipelines but is none: their class would read all parts at once, CLIP too, and is itself
+    three seconds of imports.
     """
 
     def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.register_modules(
-            encoder=model.encoder,
-            prior=model.prior,
-            base=model.base,
-            upsampler=model.upsampler,
-            refiner=model.refiner,
-            statistics=model.statistics,
-            decoder=model.decoder,
-            scheduler=model.scheduler,
-        )
         self.model = model
-        self.diffusion = model.diffusion
-        self.prior_diffusion = model.prior_diffusion
-        self.upsampler_diffusion = model.upsampler_diffusion
+        self.prior, self.prior_diffusion = model.prior, model.prior_diffusion
+        self.base, self.diffusion, self.scheduler = model.base, model.diffusion, model.scheduler
+        self.upsampler, self.upsampler_diffusion = model.upsampler, model.upsampler_diffusion
+        self.refiner, self.statistics, self.decoder = model.refiner, model.statistics, model.decoder
         self.base_statistics = model.statistics.resized(model.base.config.size)
-        self.model_hash = model.hash()
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> RodinPipeline:  # type: ignore[override]
+    def from_pretrained(cls, folder: str | Path) -> RodinPipeline:
         """Read a model folder.
 
         Raises:
@@ -74,20 +67,31 @@ class RodinPipeline(DiffusionPipeline):
         """
         return cls(load_model(Path(folder)))
 
-    def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
+    def save_pretrained(self, folder: str | Path) -> None:
         """Write a model folder, whole or not at all."""
         save_model(replace(self.model, scheduler=self.scheduler), Path(folder))
 
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Frozen CLIP; read when it is first needed, for words or a picture."""
+        return self.model.encoder().to(self.device)
+
+    @cached_property
+    def model_hash(self) -> str:
+        """Of all that shapes an avatar, see `Model.hash`."""
+        return self.model.hash()
+
     @property
     def device(self) -> torch.device:
-        """Where the parts lie; diffusers would ask the parts, but ours are plain modules, which do not know."""
+        """Where the parts lie."""
         return next(self.base.parameters()).device
 
-    def to(self, device: torch.device | str) -> RodinPipeline:  # type: ignore[override]
+    def to(self, device: torch.device | str) -> RodinPipeline:
         """Move all parts, and return the pipeline. Avatars come out on the CPU wherever they were drawn."""
-        parts = (self.encoder, self.prior, self.base, self.upsampler, self.statistics, self.decoder)
-        for part in (*parts, self.base_statistics):
+        for part in (self.prior, self.base, self.upsampler, self.statistics, self.decoder, self.base_statistics):
             part.to(device)
+        if "encoder" in self.__dict__:  # else it goes there when it is read
+            self.encoder.to(device)
         return self
 
     # ---- drawing
@@ -102,8 +106,8 @@ class RodinPipeline(DiffusionPipeline):
         count: int = 1,
         seed: int = 0,
         guidance_scale: float = 1.5,
-        num_inference_steps: int = 20,
-        upsampling_steps: int = 5,
+        num_inference_steps: int = 10,
+        upsampling_steps: int = 3,
         prior_guidance_scale: float = 2.0,
         candidates: int = 4,
         refine: int = 0,
@@ -121,7 +125,7 @@ class RodinPipeline(DiffusionPipeline):
             seed: avatar k is drawn with seed + k, whatever is drawn beside it.
             guidance_scale: lambda of the base model's guidance, > 0; 1 follows the latent as trained, more exaggerates.
             num_inference_steps: denoising steps of the base model.
-            upsampling_steps: denoising steps of the upsampler, a divisor of its 100.
+            upsampling_steps: denoising steps of the upsampler.
             prior_guidance_scale: lambda of the prior's guidance by the prompt, > 0.
             candidates: latents that the prior draws for a prompt, of which the best match is taken.
             refine: gradient steps towards the portrait while sampling, and as many in the fit that follows; 0 = what

@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
-from scipy import ndimage
 from torch import Tensor
 
 from rodin.dataset import DECODE_ERRORS, MAX_PIXELS, area_resize, decode_image, open_image
@@ -238,6 +237,8 @@ def _template(size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Array, A
     The bust is that of our avatars, all of whom end in it; a photograph's shoulders go on, and nothing could render
     them. All are [size, size].
     """
+    from scipy import ndimage
+
     rows, columns = (np.mgrid[:size, :size] + 0.5) / size
     beside = np.abs(columns - 0.5)
 
@@ -254,6 +255,8 @@ def _template(size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Array, A
 
 def _by_colour(lab: Array, inside: NDArray[np.bool_], outside: NDArray[np.bool_], likely: Array) -> Array:
     """The chance [S, S] of each pixel to be the person, by place and by colour histograms learned from the chances."""
+    from scipy import ndimage
+
     bins = np.array([16, 20, 20])
     smooth = ndimage.gaussian_filter(lab, (0.7, 0.7, 0))
     place = tuple((np.clip(smooth * [1, 0.8, 0.8] + [0, 0.5, 0.5], 0, 1) * bins).round().astype(int).transpose(2, 0, 1))
@@ -275,6 +278,8 @@ def _by_colour(lab: Array, inside: NDArray[np.bool_], outside: NDArray[np.bool_]
 
 def _sure(chance: Array, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Seeds [S, S] of the random walker: 1 the person, 2 the background, 0 to be found out."""
+    from scipy import ndimage
+
     person = (ndimage.minimum_filter(chance, 3) > 0.85) | inside
     pieces, _ = ndimage.label(person & ~outside)
     person = pieces == pieces[inside][0]  # one piece around the face; what else has its colours does not count

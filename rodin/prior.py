@@ -22,10 +22,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor, nn
 
-from rodin.diffusion import DiffusionConfig, Predict, draw_noise, make_scheduler, sample
+from rodin.diffusion import DiffusionConfig, Predict, Scheduler, draw_noise, sample
+from rodin.unet import sinusoids
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,10 +104,10 @@ class Prior(nn.Module):
         width = config.width
         self.text = nn.Linear(config.text_width, width)
         self.pooled = nn.Linear(config.latent_dim, width)
-        self.no_text = nn.Parameter(0.02 * torch.randn(width))  # stands in for the pooled embedding
+        self.no_text = nn.Parameter(_token(width))  # stands in for the pooled embedding
         self.time = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))
         self.latent = nn.Linear(config.latent_dim, width)
-        self.query = nn.Parameter(0.02 * torch.randn(width))
+        self.query = nn.Parameter(_token(width))
         self.layers = nn.ModuleList(Layer(width, config.heads, config.dropout) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, config.latent_dim)
@@ -143,7 +143,7 @@ class Prior(nn.Module):
 
         pooled = self.pooled(text.pooled * math.sqrt(latent_dim))
         pooled = torch.where(text.mask.any(dim=1, keepdim=True), pooled, self.no_text.to(pooled))
-        time = self.time(get_timestep_embedding(t, width, flip_sin_to_cos=True, downscale_freq_shift=0))
+        time = self.time(sinusoids(t, width))
         others = torch.stack([pooled, time, self.latent(x.flatten(1)), self.query.to(pooled).expand(batch, -1)], dim=1)
         tokens = torch.cat([self.text(text.tokens), others], dim=1)  # [B, T + 4, width]
         mask = F.pad(text.mask, (0, others.shape[1]), value=True)
@@ -155,6 +155,12 @@ class Prior(nn.Module):
     def _no_text(self, batch: int, device: torch.device) -> TextCondition:
         tokens = torch.zeros(batch, 1, self.config.text_width, device=device)
         return TextCondition(tokens, tokens[..., 0].bool(), torch.zeros(batch, self.config.latent_dim, device=device))
+
+
+def _token(width: int) -> Tensor:
+    """A token to be learned, [width], with a standard deviation of 0.02 as in GPT. Uniform, since normal numbers on the
+    meta device, where a part that will be loaded is built, import torch's compiler."""
+    return nn.init.uniform_(torch.empty(width), -0.02 * 3**0.5, 0.02 * 3**0.5)
 
 
 class Layer(nn.Module):
@@ -229,7 +235,7 @@ def sample_latents(
     drawn = candidates if text is not None else 1
     noise = draw_noise((drawn, 1, prior.config.latent_dim, 1, 1), generators, device).flatten(0, 1)  # [B K, 1, D, 1, 1]
     predict: Predict = prior if text is None else guided_by_text(prior, text.to(device).repeat(drawn), guidance_scale)
-    scheduler = make_scheduler(diffusion, "dpm++")
+    scheduler = Scheduler(diffusion, "dpm++")
     latents = F.normalize(sample(predict, scheduler, noise, generators, steps).flatten(1), dim=-1)
     latents = latents.unflatten(0, (-1, drawn))  # [B, K, D]
     if text is None:

@@ -51,7 +51,11 @@ class Occupancy:
 
     def reached_by_bins(self, length: float) -> Occupancy:
         """All cells that the middle of a bin of this length (world units) may lie in while it touches a marked one."""
-        return self.grown(math.ceil(length / 2 * len(self.grid) / 2))
+        return self.grown(self.cells_reached(length))
+
+    def cells_reached(self, length: float) -> int:
+        """How many cells away from a marked one that may be."""
+        return math.ceil(length / 2 * len(self.grid) / 2)
 
     def contains(self, points: Tensor) -> Tensor:
         """Whether points [..., 3] lie in a marked cell -> [...] bool."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rodin import triplane
 from rodin.decoder import Decoder
-from rodin.rays import RAYS_PER_CHUNK, Occupancy, Rays
+from rodin.rays import RAYS_PER_CHUNK, Occupancy, Rays, longest_bin
 
 SLAB = 16  # bins that a ray is followed before it is asked whether it still sees anything
 OPAQUE_BELOW = 1e-3  # transmittance behind which an image is not followed further
@@ -27,10 +27,14 @@ class Field:
 
     Args:
         planes: [3, C, H, W]
+
+    Raises:
+        ValueError: the planes are of another shape, or not finite.
     """
 
     def __init__(self, planes: Tensor, decoder: Decoder) -> None:
         triplane.check_planes(planes, leading=0)
+        triplane.check_finite(planes)
         self.planes, self.decoder = planes, decoder
 
     @torch.no_grad()
@@ -46,16 +50,17 @@ class Field:
         return torch.cat([self.decoder(triplane.sample(self.planes, p), d)[1] for p, d in pieces])
 
     @torch.no_grad()
-    def totals(self, rays: Rays, samples: int, reached: Occupancy | None, features: bool) -> Tensor:
+    def totals(self, rays: Rays, samples: int, occupancy: Occupancy | None, features: bool) -> Tensor:
         """What rays see, [R, K + 2] or, with features, [R, K + 2 + C]: the sums C, A, D (and F).
 
         Args:
             samples: bins a ray.
-            reached: bins whose middle lies in an unmarked cell are skipped, and rays are left where they have become
-                opaque: the same to OPAQUE_BELOW, at a fraction of the samples. None looks everywhere, in every bin.
+            occupancy: bins that touch no marked cell are skipped, and rays are left where they have become opaque: the
+                same to OPAQUE_BELOW, at a fraction of the samples. None looks everywhere, in every bin.
             features: whether F is wanted.
         """
         pieces = []
+        reached = None if occupancy is None else occupancy.reached_by_bins(longest_bin(samples))
         for start in range(0, len(rays), RAYS_PER_CHUNK):
             chunk = rays[start : start + RAYS_PER_CHUNK]
             if reached is None:

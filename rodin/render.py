@@ -1,6 +1,8 @@
 """Rendering of avatars: one face over what computes `rodin.reference`'s sums.
 
-Colours are sRGB values throughout; composited colours are premultiplied by alpha.
+On the CPU those are the fused C++ kernels of `rodin.kernels.native`, on a GPU for images the Triton kernel of
+`rodin.kernels.cuda`, where there are none the reference itself; `rodin doctor` says which. Colours are sRGB values
+throughout; composited colours are premultiplied by alpha.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from rodin import reference
 from rodin.camera import Camera
 from rodin.decoder import Decoder
+from rodin.kernels import cuda, native
 from rodin.rays import RAYS_PER_CHUNK, Occupancy, Rays, camera_rays, grid_points, longest_bin
 
 
@@ -46,7 +50,7 @@ class Renderer:
         occupancy: skips empty space; None looks everywhere, in every bin.
 
     Raises:
-        ValueError: the planes are of another shape.
+        ValueError: the planes are of another shape, or not finite.
     """
 
     def __init__(self, planes: Tensor, decoder: Decoder, occupancy: Occupancy | None = None) -> None:
@@ -70,8 +74,7 @@ class Renderer:
         Returns:
             [..., H, W, 5 or 5 + C]: premultiplied colour, alpha, depth times alpha, features times alpha.
         """
-        reached = None if self.occupancy is None else self.occupancy.reached_by_bins(longest_bin(samples))
-        totals = self.field.totals(camera_rays(camera), samples, reached, features)
+        totals = self.field.totals(camera_rays(camera).to(self.field.planes.device), samples, self.occupancy, features)
         return totals.reshape(*camera.cam_to_world.shape[:-2], camera.height, camera.width, -1)
 
     def image(self, camera: Camera, samples: int) -> tuple[Tensor, Tensor]:
@@ -87,8 +90,15 @@ class Renderer:
         return image, torch.where(alpha > 1e-3, totals[..., 4] / alpha.clamp_min(1e-3), 0)
 
 
-def make_field(planes: Tensor, decoder: Decoder) -> reference.Field:
+Field = reference.Field | native.Field
+
+
+def make_field(planes: Tensor, decoder: Decoder) -> Field:
     """Density and colour everywhere of planes [3, C, H, W], by the fastest way at hand."""
+    if native.at_hand(planes, decoder):
+        return native.Field(planes, decoder)
+    if cuda.at_hand(planes, decoder):
+        return cuda.Field(planes, decoder)
     return reference.Field(planes, decoder)
 
 
@@ -99,7 +109,7 @@ def render_image(
     return Renderer(planes, decoder, occupancy).image(camera, samples)
 
 
-def measure_occupancy(field: reference.Field, cells: int = 64, threshold: float = 0.02) -> Occupancy:
+def measure_occupancy(field: Field, cells: int = 64, threshold: float = 0.01) -> Occupancy:
     """Mark the cells whose matter would show: 1 - exp(-sigma cell) > threshold at one of their corners."""
     density = field.density(grid_points(cells + 1, field.planes).reshape(-1, 3))
     opaque = 1 - torch.exp(-density * (2 / cells)) > threshold
@@ -111,6 +121,8 @@ def occupied_bins(rays: Rays, samples: int, occupancy: Occupancy | None) -> Tens
     """Which of the S bins of each ray to look up, [R, S] bool: those inside the box that touch a marked cell."""
     if occupancy is None:
         return reference.bins_in_box(rays, samples)
+    if native.at_hand_for(rays):
+        return native.occupied_bins(rays, samples, occupancy)
     reached = occupancy.reached_by_bins(longest_bin(samples))
     chunks = [rays[start : start + RAYS_PER_CHUNK] for start in range(0, len(rays), RAYS_PER_CHUNK)]
     return torch.cat([reference.bins_with_middle_in(chunk, samples, reached) for chunk in chunks])
@@ -119,16 +131,33 @@ def occupied_bins(rays: Rays, samples: int, occupancy: Occupancy | None) -> Tens
 def render_rays(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor) -> Rendering:
     """Render rays; differentiable with respect to planes and decoder.
 
+    Many rays are rendered again in the backward pass, chunk by chunk, rather than kept.
+
     Args:
         planes: [3, C, H, W]
         bins: [R, S] bool from `occupied_bins`.
     """
-    return Rendering(reference.trace(planes, decoder, rays, bins)[0])
+    if native.at_hand(planes, decoder) and not any(parameter.requires_grad for parameter in decoder.parameters()):
+        return Rendering(native.Trace.apply(planes, decoder, rays, bins))
+
+    def totals(some: Rays, of_them: Tensor) -> Tensor:
+        return reference.trace(planes, decoder, some, of_them)[0]
+
+    if len(rays) <= RAYS_PER_CHUNK:
+        return Rendering(totals(rays, bins))
+    chunks = [slice(start, start + RAYS_PER_CHUNK) for start in range(0, len(rays), RAYS_PER_CHUNK)]
+    return Rendering(torch.cat([checkpoint(totals, rays[c], bins[c], use_reentrant=False) for c in chunks]))
 
 
 @torch.no_grad()
-def ray_weights(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor) -> Tensor:
-    """Compositing weights of the bins, [R, S], zero in those that `bins` [R, S] leaves out."""
+def ray_weights(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor, opaque: float = 0.0) -> Tensor:
+    """Compositing weights of the bins, [R, S], zero in those that `bins` [R, S] leaves out.
+
+    Args:
+        opaque: where less than this part of its light passes, a ray need not be followed: weights may be zero there.
+    """
+    if native.at_hand(planes, decoder):
+        return native.ray_weights(planes, decoder, rays, bins, opaque)
     starts = range(0, len(rays), RAYS_PER_CHUNK)
     chunks = [slice(start, start + RAYS_PER_CHUNK) for start in starts]
     return torch.cat([reference.trace(planes, decoder, rays[chunk], bins[chunk])[1] for chunk in chunks])

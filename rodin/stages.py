@@ -85,10 +85,10 @@ def adopt_clip(clip: str, run: Path, preset: Preset) -> None:
     encoder.save_pretrained(target)
 
 
-def fit(data: Path, run: Path, preset: Preset, workers: int, seed: int) -> None:
+def fit(data: Path, run: Path, preset: Preset, workers: int, seed: int, device: str = "cpu") -> None:
     """RUN/decoder and RUN/planes, and how well held-out views are met."""
     check_workers(workers)
-    subjects = fit_dataset(data, run, preset.fitting, workers, seed)
+    subjects = fit_dataset(data, run, preset.fitting, workers, seed, device)
     print("\n".join(quality_table(subjects)))
 
 

@@ -29,6 +29,13 @@ def check_planes(planes: Tensor, leading: int | None = None) -> None:
         raise ValueError(f"planes must be [{lead}P=3, C, H, W], got {list(planes.shape)}")
 
 
+def check_finite(planes: Tensor) -> None:
+    """Raise ValueError unless all numbers of the planes are finite."""
+    wrong = int((~torch.isfinite(planes)).sum())
+    if wrong:
+        raise ValueError(f"planes must be finite, {wrong} of {planes.numel()} numbers are not")
+
+
 def plane_coordinates(points: Tensor) -> Tensor:
     """Project points on the three planes.
 

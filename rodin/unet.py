@@ -166,7 +166,7 @@ class UNet(nn.Module):
         """
         self._check(x, t, z, low_res)
         batch, _, _, height, width = x.shape
-        embedding = self.time(_sinusoids(t, self.config.width))
+        embedding = self.time(sinusoids(t, self.config.width))
         if self.latent is not None and z is not None:
             embedding = embedding + self.latent(z * math.sqrt(self.config.latent_dim))
         embedding = F.silu(embedding)  # [B, 4 width]
@@ -310,7 +310,7 @@ def _zeroed(module: nn.Module) -> nn.Module:
     return module
 
 
-def _sinusoids(t: Tensor, width: int) -> Tensor:
+def sinusoids(t: Tensor, width: int) -> Tensor:
     """Time embedding [B, width] of t [B] (DDPM): cosines and sines at width / 2 frequencies from 1 to 1 / 10000."""
     half = width // 2
     frequencies = torch.exp(torch.arange(half, device=t.device) * (-math.log(10000.0) / half))

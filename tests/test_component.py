@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from rodin.component import CONFIG_NAME, WEIGHTS_NAME, config_from_dict, load_component, save_component
 from rodin.decoder import Decoder, DecoderConfig
@@ -58,6 +59,26 @@ def test_round_trip(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {CONFIG_NAME, WEIGHTS_NAME}
     for name, value in first.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_a_part_in_use_never_changes_its_file(folder: Path) -> None:
+    """Weights are mapped, not copied: they must be a private view, which training may write to."""
+    before = (folder / WEIGHTS_NAME).read_bytes()
+    part = load_component(Decoder, DecoderConfig, folder)
+    assert all(parameter.requires_grad for parameter in part.parameters())
+    with torch.no_grad():
+        for parameter in part.parameters():
+            parameter.fill_(7.0)
+    assert (folder / WEIGHTS_NAME).read_bytes() == before
+    assert not torch.equal(load_component(Decoder, DecoderConfig, folder).trunk.weight, part.trunk.weight)
+
+
+def test_weights_take_the_types_of_the_part(folder: Path) -> None:
+    halved = {name: value.half() for name, value in load_file(folder / WEIGHTS_NAME).items()}
+    save_file(halved, folder / WEIGHTS_NAME)
+    assert {value.dtype for value in load_component(Decoder, DecoderConfig, folder).state_dict().values()} == {
+        torch.float32
+    }
 
 
 def test_tuples_come_back_as_tuples(tmp_path: Path) -> None:

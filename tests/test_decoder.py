@@ -1,12 +1,16 @@
 """Contract: density depends on features alone and is near zero for zero planes; colour lies in [0, 1] and follows the
-direction only when configured; xi embeds the features at octaves."""
+direction only when configured; xi embeds the features at octaves; the hidden layers bend as configured, and a config
+that was saved before the choice existed keeps its meaning."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from rodin.decoder import Decoder, DecoderConfig, direction_basis
+from rodin.component import config_from_dict
+from rodin.decoder import Activation, Decoder, DecoderConfig, direction_basis
 
 
 def directions(count: int, seed: int = 0) -> torch.Tensor:
@@ -50,6 +54,32 @@ def test_fourier_embedding_is_of_the_features() -> None:
     torch.testing.assert_close(embedded, torch.cat([torch.tensor([0.3, -0.7]), angles.sin(), angles.cos()]))
 
 
+def silu(x: torch.Tensor) -> torch.Tensor:
+    return x / (1 + torch.exp(-x))
+
+
+def softplus(x: torch.Tensor) -> torch.Tensor:
+    return torch.log1p(torch.exp(x))
+
+
+@pytest.mark.parametrize(("name", "bend"), [("silu", silu), ("softplus", softplus)])
+def test_the_activation_bends_trunk_and_colour(name: Activation, bend: Callable) -> None:
+    torch.manual_seed(0)
+    config = DecoderConfig(channels=5, hidden=7, activation=name, view_direction=False)
+    decoder = Decoder(config).double()
+    features = torch.randn(9, 5, dtype=torch.float64)
+    hidden = bend(decoder.trunk(features))
+    inner = bend(decoder.colour[0](hidden))
+    density, colour = decoder(features, directions(9).double())
+    torch.testing.assert_close(density, 30 * softplus(decoder.density(hidden)[:, 0] - 4))
+    torch.testing.assert_close(decoder.density_of(features), density)
+    torch.testing.assert_close(colour, torch.sigmoid(decoder.colour[1](inner)))
+
+
+def test_a_config_without_activation_is_of_silu() -> None:
+    assert config_from_dict(DecoderConfig, {"channels": 4}, "old.json").activation == "silu"
+
+
 def test_direction_basis_is_orthogonal_over_the_sphere() -> None:
     basis = direction_basis(directions(200_000))
     gram = basis.T @ basis / len(basis)
@@ -60,3 +90,8 @@ def test_direction_basis_is_orthogonal_over_the_sphere() -> None:
 def test_bad_sizes_are_named() -> None:
     with pytest.raises(ValueError, match=r"decoder\.hidden must be at least 1, got 0"):
         DecoderConfig(channels=4, hidden=0)
+
+
+def test_an_unknown_activation_is_named() -> None:
+    with pytest.raises(ValueError, match=r"decoder\.activation must be one of silu, softplus, got relu"):
+        DecoderConfig(channels=4, activation="relu")  # type: ignore[arg-type]

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch
 
 from rodin.component import save_component
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.diffusion import make_scheduler
+from rodin.diffusion import Scheduler, noise_schedule
 from rodin.errors import UserError
 from rodin.model import INDEX_NAME
 from rodin.pipeline import RodinPipeline
@@ -45,10 +47,10 @@ def test_the_folder_has_diffusers_layout(trained: Path, pipe: RodinPipeline) -> 
 @pytest.mark.parametrize("sampler", ["dpm++", "ancestral"])
 def test_round_trip_draws_the_identical_avatar(trained: Path, tmp_path: Path, sampler: Any) -> None:
     pipe = RodinPipeline.from_pretrained(trained / "model")
-    pipe.scheduler = make_scheduler(pipe.diffusion, sampler)
+    pipe.scheduler = Scheduler(pipe.diffusion, sampler)
     pipe.save_pretrained(tmp_path / "copy")
     again = RodinPipeline.from_pretrained(str(tmp_path / "copy"))
-    assert type(again.scheduler) is type(pipe.scheduler)
+    assert again.scheduler.kind == sampler
     assert again.model_hash == pipe.model_hash
     assert (again.diffusion, again.prior_diffusion) == (pipe.diffusion, pipe.prior_diffusion)
     assert again.upsampler_diffusion == pipe.upsampler_diffusion
@@ -56,6 +58,36 @@ def test_round_trip_draws_the_identical_avatar(trained: Path, tmp_path: Path, sa
     assert torch.equal(one.planes, other.planes)
     assert torch.equal(one.latent, other.latent)
     assert torch.equal(one.portrait(16, refine=True), other.portrait(16, refine=True))
+
+
+@pytest.mark.parametrize("sampler", ["dpm++", "ddim", "ancestral"])
+def test_diffusers_reads_the_scheduler(trained: Path, tmp_path: Path, sampler: Any) -> None:
+    import diffusers
+
+    pipe = RodinPipeline.from_pretrained(trained / "model")
+    pipe.scheduler = Scheduler(pipe.diffusion, sampler)
+    pipe.save_pretrained(tmp_path / "copy")
+    name = json.loads((tmp_path / "copy" / INDEX_NAME).read_text())["scheduler"][1]
+    read = getattr(diffusers, name).from_pretrained(tmp_path / "copy" / "scheduler")
+    assert (read.config.num_train_timesteps, read.config.prediction_type) == (1000, pipe.diffusion.prediction)
+    wanted = (1 - noise_schedule(pipe.diffusion)).cumprod(0).float()
+    torch.testing.assert_close(read.alphas_cumprod, wanted, atol=1e-6, rtol=1e-4)
+
+
+def test_loading_reads_no_encoder(trained: Path) -> None:
+    """Drawing from nothing needs neither CLIP nor transformers, nor does anything need diffusers."""
+    code = f"""
+import sys
+from rodin import RodinPipeline
+pipe = RodinPipeline.from_pretrained({str(trained / "model")!r})
+pipe(num_inference_steps=1, upsampling_steps=1)
+loaded = {{"transformers", "diffusers", "accelerate", "torchmetrics", "torch._dynamo", "sympy"}} & set(sys.modules)
+assert not loaded, loaded
+assert "encoder" not in vars(pipe)
+pipe("a ball", num_inference_steps=1, upsampling_steps=1)
+assert "diffusers" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_full_disk_leaves_no_model(pipe: RodinPipeline, tmp_path: Path, full_disk: Any) -> None:

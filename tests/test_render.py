@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import rodin.render
 from rodin import triplane
 from rodin.camera import orbit
 from rodin.decoder import Decoder, DecoderConfig
@@ -157,6 +158,46 @@ def test_gradients_match_finite_differences() -> None:
         return trace(values, decoder, rays, bins, features=True)[0]
 
     assert torch.autograd.gradcheck(picture, planes.requires_grad_(), eps=1e-6, atol=1e-7)
+
+
+@pytest.fixture
+def in_pytorch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Without the kernels, which keep nothing and need no chunks."""
+    monkeypatch.setenv("RODIN_KERNELS", "off")
+    return monkeypatch
+
+
+def test_chunks_change_neither_values_nor_gradients(in_pytorch: pytest.MonkeyPatch) -> None:
+    planes, decoder = blob()
+    rays = camera_rays(orbit([20.0], [10.0], size=8)[0])
+    bins = occupied_bins(rays, 32, None)
+    results = []
+    for chunk in (2048, 20):
+        in_pytorch.setattr(rodin.render, "RAYS_PER_CHUNK", chunk)
+        leaf = planes.clone().requires_grad_()
+        totals = render_rays(leaf, decoder, rays, bins).totals
+        totals.square().sum().backward()
+        results.append((totals, leaf.grad))
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_chunks_bound_what_is_kept(in_pytorch: pytest.MonkeyPatch) -> None:
+    planes, decoder = blob()
+    rays = camera_rays(orbit([20.0], [10.0], size=16)[0])
+    bins = occupied_bins(rays, 32, None)
+    kept = []
+    for chunk in (2048, 64):
+        in_pytorch.setattr(rodin.render, "RAYS_PER_CHUNK", chunk)
+        sizes: list[int] = []
+
+        def note(tensor: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            render_rays(planes.clone().requires_grad_(), decoder, rays, bins)
+        kept.append(sum(sizes))
+    assert kept[1] < 0.1 * kept[0]
 
 
 def test_image_shapes_and_straight_alpha() -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from rodin.decoder import Decoder
+from rodin.fit.fused import start_fit
 from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.scene import HeldOut, Scene
-from rodin.fit.step import PlaneFit
 from rodin.render import over, render_image
 
 
@@ -60,6 +60,11 @@ def random_size(config: FitConfig, generator: torch.Generator) -> int:
     return round(smallest + scale * (config.plane_size - smallest))
 
 
+def narrowing_steps(config: FitConfig) -> tuple[int, int, int]:
+    """Before which steps the bins that no longer matter are left out."""
+    return config.steps // 8, config.steps // 3, config.steps * 2 // 3
+
+
 def learning_rate_at(progress: float) -> float:
     """Factor of the learning rate: 1 for the first half, then a cosine to 0.1."""
     return 1.0 if progress < 0.5 else 0.1 + 0.45 * (1 + math.cos(math.pi * (2 * progress - 1)))
@@ -75,9 +80,9 @@ def fit_planes(scene: Scene, decoder: Decoder, start: Tensor, config: FitConfig,
         [3, C, H, W]
     """
     generator = torch.Generator().manual_seed(seed)
-    fit = PlaneFit(start, decoder, config.loss)
+    fit = start_fit(start, decoder, config.loss)
     for step in range(config.steps):
-        if step in (config.steps // 8, config.steps // 3, config.steps * 2 // 3):
+        if step in narrowing_steps(config):
             scene = scene.narrowed(fit.planes, decoder)
         batch = Batch.draw(scene, config.rays, config.loss.empty_points, generator)
         size = random_size(config, generator)

@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,8 +29,9 @@ from rodin.dataset import MultiView, list_subjects, load_subject
 from rodin.decoder import Decoder, DecoderConfig
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
+from rodin.fit.batch import fit_planes_batch
 from rodin.fit.planes import FitConfig, fit_planes, judge
-from rodin.fit.scene import prepare
+from rodin.fit.scene import HeldOut, Scene, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
 from rodin.store import (
     FittedSubject,
@@ -43,6 +44,7 @@ from rodin.store import (
 )
 
 SETTINGS_NAME = "fitting.json"
+RAYS_AT_ONCE = 2**16  # in a step on a GPU, of all subjects: about a million samples, which need some GB
 CLIP = 5.0  # standard deviations: residuals beyond are outliers of single texels
 
 
@@ -57,11 +59,14 @@ class FittingConfig:
     """Subjects in one shard."""
 
 
-def fit_dataset(data: Path, run: Path, config: FittingConfig, workers: int, seed: int) -> list[FittedSubject]:
+def fit_dataset(
+    data: Path, run: Path, config: FittingConfig, workers: int, seed: int, device: str = "cpu"
+) -> list[FittedSubject]:
     """Fit all subjects in `data`; what `run` already holds is not fitted again.
 
     Args:
-        workers: processes of one thread each.
+        workers: processes of one thread each; on a GPU threads, which load subjects while it fits.
+        device: where subjects are fitted, "cpu" or "cuda"; the shared decoder is learned on the CPU.
 
     Returns:
         the fitted subjects, in the order of their names.
@@ -69,6 +74,8 @@ def fit_dataset(data: Path, run: Path, config: FittingConfig, workers: int, seed
     Raises:
         UserError: data or run cannot be used, or a worker process was killed.
     """
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UserError(f"--device: {device}, but PyTorch finds no such device; leave it out to fit on the CPU")
     folders = list_subjects(data)
     decoder = shared_decoder(folders, run, config, seed)
     decoder_hash = module_hash(decoder)
@@ -76,8 +83,10 @@ def fit_dataset(data: Path, run: Path, config: FittingConfig, workers: int, seed
     paths = [fits / f"{folder.name}.safetensors" for folder in folders]
     todo = [(folder, path) for folder, path in zip(folders, paths, strict=True) if not path.exists()]
     _match_settings(run / SETTINGS_NAME, {**asdict(config.planes), "seed": seed})
-    if todo:
+    if todo and device == "cpu":
         fit_in_parallel(todo, run, config.planes, workers, seed)
+    elif todo:
+        fit_on_device(todo, run, config.planes, workers, seed, torch.device(device))
     subjects = [read_subject(path) for path in paths]
     planes = run / "planes"
     save_statistics(measure_statistics(subjects, clip=CLIP), planes)
@@ -157,15 +166,48 @@ def fit_in_parallel(todo: list[tuple[Path, Path]], run: Path, config: FitConfig,
             raise
 
 
+def fit_on_device(
+    todo: list[tuple[Path, Path]], run: Path, config: FitConfig, workers: int, seed: int, device: torch.device
+) -> None:
+    """Fit (subject folder, result file) pairs, RAYS_AT_ONCE in a batch, while `workers` threads load the next.
+
+    Results that are written stay, whatever happens to the others.
+    """
+    count = max(1, RAYS_AT_ONCE // config.rays)
+    decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False).to(device)
+    start = read_start(run)
+
+    def load(folder: Path) -> tuple[MultiView, Scene, HeldOut]:
+        subject = load_subject(folder, config.image_size)
+        return subject, *prepare(subject, config.samples, config.held_out)
+
+    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(todo), desc="fitting", unit="subject") as bar:
+        upcoming = [pool.submit(load, folder) for folder, _ in todo[:count]]
+        for first in range(0, len(todo), count):
+            batch, others = todo[first : first + count], todo[first + count :]
+            loaded = [job.result() for job in upcoming]
+            upcoming = [pool.submit(load, folder) for folder, _ in others[:count]]
+            planes = fit_planes_batch([scene for _, scene, _ in loaded], decoder, start, config, seed, device)
+            for (subject, _, held_out), (_, path), one in zip(loaded, batch, planes, strict=True):
+                fitted = judged(subject, one, decoder, HeldOut(held_out.camera, held_out.images.to(device)))
+                write_subject(path, fitted)
+                bar.set_postfix(psnr=f"{fitted.psnr:.1f} dB", refresh=False)
+                bar.update()
+
+
 def fit_subject(
     subject: MultiView, decoder: Decoder, start: torch.Tensor, config: FitConfig, seed: int
 ) -> FittedSubject:
     """Fit and judge one subject."""
     scene, held_out = prepare(subject, config.samples, config.held_out)
-    planes = fit_planes(scene, decoder, start, config, seed)
+    return judged(subject, fit_planes(scene, decoder, start, config, seed), decoder, held_out)
+
+
+def judged(subject: MultiView, planes: torch.Tensor, decoder: Decoder, held_out: HeldOut) -> FittedSubject:
+    """What is kept of a subject and its planes [3, C, H, W]."""
     psnr, ssim = judge(planes, decoder, held_out)
     frontal = subject.images[subject.frontal]
-    return FittedSubject(subject.name, planes, subject.caption, frontal, psnr, ssim, subject.captions)
+    return FittedSubject(subject.name, planes.cpu(), subject.caption, frontal, psnr, ssim, subject.captions)
 
 
 class _Worker:

@@ -39,7 +39,7 @@ class Scene:
         found = measure_occupancy(make_field(planes, decoder), cells=len(self.occupancy.grid))
         occupancy = Occupancy(self.occupancy.grid & found.grid)
         bins = occupied_bins(self.rays, self.bins.shape[1], occupancy)
-        hidden = ray_weights(planes, decoder, self.rays, bins).cumsum(dim=1) > OPAQUE
+        hidden = ray_weights(planes, decoder, self.rays, bins, 1 - OPAQUE).cumsum_(dim=1) > OPAQUE
         bins[:, HIDDEN_MARGIN:] &= ~hidden[:, :-HIDDEN_MARGIN]
         return Scene(self.rays, self.targets, bins, occupancy, empty_cells(occupancy))
 
@@ -65,18 +65,23 @@ def visual_hull(images: Tensor, camera: Camera, cells: int) -> Occupancy:
     """
     axis = (torch.arange(cells) + 0.5) * (2 / cells) - 1
     centres = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
-    kept, seen = torch.ones(len(centres), dtype=torch.bool), torch.zeros(len(centres), dtype=torch.bool)
+    kept = torch.arange(len(centres))  # cells that no view has judged empty yet
+    seen = torch.zeros(len(centres), dtype=torch.bool)
     for index in range(len(camera)):
         view = camera[index]
-        pixels, depth = view.project(centres)
+        pixels, depth = view.project(centres[kept])
         # A matte pixel counts for every cell whose middle lies within half a cell's diagonal of it.
-        reach = max(1, round((view.focal.max() / depth.clamp_min(1e-3).mean() * (3**0.5 / cells)).item()))
+        middle = view.project(centres.new_zeros(1, 3))[1].clamp_min(0.1)  # how far away the box is
+        reach = max(1, round((view.focal.max() / middle * (3**0.5 / cells)).item()))
         mask = F.max_pool2d(images[None, index, :, :, 3].gt(0).float(), 2 * reach + 1, stride=1, padding=reach)[0] > 0
-        column, row = pixels.floor().long().unbind(dim=-1)
+        column, row = pixels.floor().int().unbind(dim=-1)
         inside = (depth > 0) & (column >= 0) & (column < view.width) & (row >= 0) & (row < view.height)
-        seen |= inside
-        kept &= ~inside | mask[row.clamp(0, view.height - 1), column.clamp(0, view.width - 1)]
-    return Occupancy((kept & seen).reshape(cells, cells, cells))
+        matte = mask[row.clamp(0, view.height - 1), column.clamp(0, view.width - 1)]
+        seen[kept] |= inside
+        kept = kept[~inside | matte]
+    grid = torch.zeros_like(seen)
+    grid[kept] = seen[kept]
+    return Occupancy(grid.reshape(cells, cells, cells))
 
 
 def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, HeldOut]:

@@ -8,13 +8,15 @@ domain, around one point.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from rodin.decoder import Decoder, DecoderConfig
+from rodin.fit.fused import FusedFit, start_fit
 from rodin.fit.losses import Batch
 from rodin.fit.planes import FitConfig, learning_rate_at, random_size
 from rodin.fit.scene import Scene
@@ -64,17 +66,18 @@ def learn_decoder(
     size = fit.plane_size
     common = 0.1 * torch.randn(3, decoder_config.channels, size, size, generator=generator)
     learned = LearnedDecoder(decoder, config.learning_rate)
-    shared = PlaneFit(common, learned, fit.loss)
+    shared = start_fit(common, learned, fit.loss)
     learn(scenes, [shared] * len(scenes), learned, config.common_steps, config, fit, generator, report)
     learned = LearnedDecoder(decoder, config.learning_rate)
-    own = [PlaneFit(shared.planes, learned, fit.loss) for _ in scenes]
+    own = [start_fit(shared.planes, learned, fit.loss) for _ in scenes]
     learn(scenes, own, learned, config.steps, config, fit, generator, report)
+    decoder = copy.deepcopy(decoder)  # its parameters were views of one vector
     return decoder.requires_grad_(False).eval(), torch.stack([one.planes for one in own]).mean(dim=0)
 
 
 def learn(
     scenes: list[Scene],
-    fits: list[PlaneFit],
+    fits: Sequence[PlaneFit | FusedFit],
     learned: LearnedDecoder,
     steps: int,
     config: SharedConfig,

@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import CLIPModel
 
 from rodin.camera import Camera
 from rodin.dataset import list_subjects, load_subject
@@ -25,6 +25,9 @@ from rodin.encoder import Encoder, EncoderConfig, small_clip
 from rodin.files import write_json
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases
 from rodin.train.loop import LoopConfig, process_state, run_loop
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel
 
 FRONT_HALF_DEG = 60.0
 HELD_OUT_EVERY = 8  # one subject of so many is kept from training, to measure retrieval

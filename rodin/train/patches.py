@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from rodin.camera import Camera, orbit
 from rodin.decoder import Decoder
-from rodin.rays import RAYS_PER_CHUNK, Rays, camera_rays
+from rodin.rays import Rays, camera_rays
 from rodin.render import make_field, measure_occupancy, occupied_bins, render_rays
 
 MOST_DRAWS = 20  # of a patch, before an empty one is taken as it is
@@ -130,16 +129,6 @@ def render_patch(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor) -> 
         image [3, S, S] over white, and alpha [S, S].
     """
     side = math.isqrt(len(rays))
-
-    def render(some: Rays, of_them: Tensor) -> Tensor:
-        seen = render_rays(planes, decoder, some, of_them)
-        return seen.totals[:, :4]
-
-    if len(rays) <= RAYS_PER_CHUNK:
-        total = render(rays, bins)
-    else:
-        starts = range(0, len(rays), RAYS_PER_CHUNK)
-        chunks = [slice(start, start + RAYS_PER_CHUNK) for start in starts]
-        total = torch.cat([checkpoint(render, rays[chunk], bins[chunk], use_reentrant=False) for chunk in chunks])
+    total = render_rays(planes, decoder, rays, bins).totals[:, :4]
     total = total.mT.unflatten(1, (side, side))  # [4, S, S]
     return total[:3] + 1.0 - total[3:], total[3]

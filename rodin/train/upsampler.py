@@ -29,9 +29,7 @@ from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.patches import PatchConfig, draw_patch, render_patch
 from rodin.triplane import resize
 from rodin.unet import UNet, UNetConfig
-from rodin.upsampler import LEVELS, ConditionAugment, augment_condition
-
-PERCEPTUAL_NAME = "perceptual.json"
+from rodin.upsampler import LEVELS, PERCEPTUAL_NAME, ConditionAugment, augment_condition
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

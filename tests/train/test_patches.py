@@ -10,8 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import rodin.train.patches
-from rodin.camera import orbit
 from rodin.decoder import Decoder, DecoderConfig
 from rodin.rays import camera_rays
 from rodin.render import occupied_bins, over, render_image
@@ -121,37 +119,6 @@ def test_windows_lie_inside_the_image_and_all_around() -> None:
     assert heights.max() <= math.sin(math.radians(50.0)) + 1e-4
     behind = torch.stack([window.position for window in windows])[:, 2] < 0
     assert 0.1 < behind.float().mean() < 0.5
-
-
-def test_chunks_change_neither_values_nor_gradients(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    rays = camera_rays(orbit([20.0], [10.0], size=8)[0])
-    bins = occupied_bins(rays, 32, None)
-    results = []
-    for chunk in (2048, 20):
-        monkeypatch.setattr(rodin.train.patches, "RAYS_PER_CHUNK", chunk)
-        planes = ball().requires_grad_()
-        image, _ = render_patch(planes, decoder, rays, bins)
-        image.square().sum().backward()
-        results.append((image, planes.grad))
-    torch.testing.assert_close(results[0], results[1])
-
-
-def test_chunks_bound_what_is_kept(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    rays = camera_rays(orbit([20.0], [10.0], size=16)[0])
-    bins = occupied_bins(rays, 32, None)
-    kept = []
-    for chunk in (2048, 64):
-        monkeypatch.setattr(rodin.train.patches, "RAYS_PER_CHUNK", chunk)
-        sizes: list[int] = []
-
-        def note(tensor: Tensor, sizes: list[int] = sizes) -> Tensor:
-            sizes.append(tensor.numel())
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            render_patch(ball().requires_grad_(), decoder, rays, bins)
-        kept.append(sum(sizes))
-    assert kept[1] < 0.1 * kept[0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,189 @@
+"""Rendering an avatar: the fused renderer against the classic one, and against the PyTorch reference with culling.
+
+    python benchmarks/render.py [--quick]
+
+The avatars are real fits (`avatars.py`) from one oblique view. All run by turns in one process; the classic one with
+the chunk size that is fastest here. Quality is PSNR over white against a dense reference of 192 bins a ray without
+culling. --quick leaves 512x512 out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from avatars import COLOURS, DECODERS, PLANE_SIZES, fitted
+from claims import Claim, claims_table, table
+from classic import COARSE, FINE, Classic, fastest_chunk
+from machine import require_kernels
+from timing import Contender, Timing, progress, ratios, spread, take_turns
+from torch import Tensor
+
+from rodin import reference
+from rodin.camera import Camera, orbit
+from rodin.decoder import Decoder
+from rodin.rays import camera_rays
+from rodin.render import Renderer, measure_occupancy
+
+SAMPLES = 96  # bins a ray of the fused renderer and of the PyTorch reference
+DENSE = 192
+ROUNDS = {128: 5, 512: 1}  # turns; a classic view of 512x512 takes most of a minute
+TIMES, DECIBELS = 80, 50  # the goals
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What was measured of one decoder, size of planes and size of image."""
+
+    decoder: str
+    plane_size: int
+    pixels: int
+    times: dict[str, Timing]
+    psnr: dict[str, float]
+    setup: Timing
+
+    @property
+    def cpu_ratios(self) -> list[float]:
+        """Classic over fused on one thread, processor time."""
+        return ratios(self.times["classic"].cpu, self.times["fused"].cpu)
+
+    @property
+    def wall_ratios(self) -> list[float]:
+        """The same in wall time."""
+        return ratios(self.times["classic"].wall, self.times["fused"].wall)
+
+
+def view(pixels: int) -> Camera:
+    """The camera of all cases."""
+    return orbit([25.0], [10.0], size=pixels)[0]
+
+
+def over_white(totals: Tensor, colours: int) -> Tensor:
+    """The picture [..., 3] of totals [..., K + 2], by the first three of K colours."""
+    return totals[..., :3] + 1 - totals[..., colours : colours + 1]
+
+
+def psnr(seen: Tensor, true: Tensor) -> float:
+    """In dB."""
+    return -10 * math.log10(max((seen - true).square().mean().item(), 1e-12))
+
+
+def measure(name: str, plane_size: int, pixels: int) -> Case:
+    """Time and judge the ways to render an avatar; the worst PSNR of all avatars counts."""
+    avatars, camera, colours = fitted(name, plane_size), view(pixels), COLOURS[name]
+    label = f"{name} decoder, planes {plane_size}x{plane_size}, image {pixels}x{pixels}"
+    decoder = avatars.decoder
+    ways = [ways_to_render(planes, decoder, camera) for planes in avatars.planes]
+    worst = {}
+    for planes, way in zip(avatars.planes, ways, strict=True):
+        progress(f"{label}: quality")
+        rays = camera_rays(camera)
+        dense = reference.Field(planes, decoder).totals(rays, DENSE, None, False).reshape(pixels, pixels, -1)
+        for which, call in way.items():
+            found = psnr(over_white(call(), colours), over_white(dense, colours))
+            worst[which] = min(found, worst.get(which, math.inf))
+        if pixels > min(ROUNDS):
+            break  # one is enough of what takes minutes
+    first = ways[0]
+    contenders = {which: Contender(call, repeats=5 if which == "fused" else 1) for which, call in first.items()}
+    contenders["fused, 2 threads"] = Contender(first["fused"], repeats=5, threads=2)
+    times = take_turns(contenders, ROUNDS[pixels], label)
+    setup = take_turns({"": Contender(lambda: Renderer.culled(avatars.planes[0], decoder))}, 5, f"{label}: set-up")[""]
+    return Case(name, plane_size, pixels, times, worst, setup)
+
+
+def ways_to_render(planes: Tensor, decoder: Decoder, camera: Camera) -> dict[str, Callable[[], Tensor]]:
+    """Calls that give the totals [H, W, K + 2] of an avatar."""
+    small = camera.resized(64, 64)
+    classic = Classic(planes, decoder, fastest_chunk(planes, decoder, small))
+    field = reference.Field(planes, decoder)
+    occupancy = measure_occupancy(field)
+    renderer = Renderer.culled(planes, decoder)
+
+    def culled() -> Tensor:
+        return field.totals(camera_rays(camera), SAMPLES, occupancy, False).reshape(camera.height, camera.width, -1)
+
+    return {
+        "classic": lambda: classic.totals(camera),
+        "PyTorch, culled": culled,
+        "fused": lambda: renderer.totals(camera, SAMPLES),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="128x128 only")
+    arguments = parser.parse_args()
+    require_kernels()
+    torch.set_num_threads(1)
+    cases = [
+        measure(name, plane_size, pixels)
+        for pixels in ([128] if arguments.quick else ROUNDS)
+        for name in DECODERS
+        for plane_size in PLANE_SIZES
+    ]
+    print("## Rendering\n")
+    print(
+        f"One view of one avatar. Classic: two passes of {COARSE} and {FINE} samples a ray (EG3D), PyTorch, no culling, "
+        f"no gradients, best of six chunk sizes. PyTorch, culled: `rodin.reference` with {SAMPLES} bins a ray and an "
+        f"occupancy grid. Fused: `rodin.render.Renderer`, the same bins. Times are medians (quartiles) of alternating "
+        f"turns, {ROUNDS[128]} of 128x128 and {ROUNDS[512]} of 512x512, on one thread unless it says otherwise. Set-up is "
+        "paid once an avatar and not in the other columns.\n"
+    )
+    columns = ["decoder, planes, image", "classic, s", "PyTorch, culled, s", "fused, ms", "fused, 2 threads, ms"]
+    rows = []
+    for case in cases:
+        wall = {which: timing.wall for which, timing in case.times.items()}
+        rows.append(
+            [
+                title(case),
+                spread(wall["classic"], 2),
+                spread(wall["PyTorch, culled"], 2),
+                spread(wall["fused"], 1, 1e3),
+                spread(wall["fused, 2 threads"], 1, 1e3),
+                spread(case.setup.wall, 0, 1e3),
+                spread(case.cpu_ratios, 0),
+                spread(case.wall_ratios, 0),
+            ]
+        )
+    print(table([*columns, "set-up, ms", "classic / fused, CPU", "classic / fused, wall"], rows))
+    print(f"\nPSNR against {DENSE} bins a ray without culling, over white, dB:\n")
+    print(
+        table(
+            ["decoder, planes, image", "classic", "PyTorch, culled", "fused"],
+            [
+                [title(case), *(f"{case.psnr[w]:.1f}" for w in ("classic", "PyTorch, culled", "fused"))]
+                for case in cases
+            ],
+        )
+    )
+    print()
+    print(claims_table([claim(name, cases) for name in DECODERS]))
+
+
+def title(case: Case) -> str:
+    """The first cell of a row."""
+    return f"{case.decoder}, {case.plane_size}x{case.plane_size}, {case.pixels}x{case.pixels}"
+
+
+def claim(name: str, cases: list[Case]) -> Claim:
+    """The row of one decoder in the page's first table; only EG3D's shape has a goal for its speed."""
+    own = [case for case in cases if case.decoder == name]
+    factors = [statistics.median(case.cpu_ratios) for case in own]
+    quality = min(case.psnr["fused"] for case in own)
+    fast_enough = min(factors) >= TIMES or name != "EG3D"
+    return Claim(
+        f"render 128x128 and 512x512 from 64x64 and 256x256 planes, {name} decoder",
+        "classic two-pass 48+48 renderer",
+        f">= {TIMES}x, >= {DECIBELS} dB" if name == "EG3D" else f">= {DECIBELS} dB",
+        f"{min(factors):.0f}x to {max(factors):.0f}x (CPU), {quality:.1f} dB at least",
+        fast_enough and quality >= DECIBELS,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+// The C interface between Python (rodin/kernels/native.py) and the kernels. All floats are 32 bits, all arrays
+// contiguous. Widths that vectors run along are padded with zeros to a multiple of 16 by the caller ("stride").
+#pragma once
+#include <stdint.h>
+
+#define RODIN_ABI 1
+
+extern "C" {
+
+// rodin.decoder.Decoder: its config and all its parameters, flat, in the order of decoder.parameters().
+typedef struct {
+  int32_t channels, hidden, frequencies, colour_layers, colours;
+  int32_t softplus;  // activation: 0 = silu, 1 = softplus
+  int32_t view;      // whether colour depends on the direction
+  float density_shift, density_scale;
+  const float* parameters;
+} RodinDecoder;
+
+// Tri-planes, channels last: [3, height, width, stride]. Folded planes hold the trunk's output before its bias.
+typedef struct {
+  const float* values;
+  int32_t height, width, stride, folded;
+} RodinPlanes;
+
+// Rays clipped to the box, and which of their bins count: `bins` [count, samples] of 0 and 1, or, where that is null,
+// the bins whose middle lies within `grow` cells of a marked one by `distance` [cells, cells, cells], or all of them.
+typedef struct {
+  const float *origins, *directions, *near, *far;
+  const float* jitter;  // [count] place inside the bins, or null for their middle
+  const uint8_t* bins;
+  const uint8_t* distance;
+  int64_t count;
+  int32_t samples, cells, grow;
+} RodinRays;
+
+// One dimension of a resize: output i is the sum of weights[i, k] times input starts[i] + k, k < taps.
+typedef struct {
+  const int32_t* starts;
+  const float* weights;
+  int32_t size, taps;
+} RodinResize;
+
+// One step of fitting. Planes and their Adam moments are [3, height, width, stride].
+typedef struct {
+  float *planes, *first, *second;
+  int32_t height, width, stride;
+  const RodinResize *rows, *columns;  // how the planes are rendered; null = as they are
+  const float* noise;                 // on the rendered planes, or null
+  const float* targets;               // [rays, 4] premultiplied colour and alpha
+  const float* outside;               // [points, 3]
+  int64_t points;
+  float outside_step;                 // world units
+  float sparse, smooth, compact, empty;  // weights of the regularizers
+  float learning_rate, decoder_learning_rate, beta1, beta2, epsilon;
+  int64_t plane_step, decoder_step;   // Adam's counts, from 1
+  float *decoder_first, *decoder_second;  // null = the decoder is frozen
+  float* decoder_parameters;
+  float *plane_gradient, *decoder_gradient;  // where to leave the gradients, instead of moving anything; or null
+} RodinFit;
+
+}  // extern "C"
+
+// What one instruction level offers; `begin` and `end` bound the rays or points that a call works on.
+struct RodinLevel {
+  void (*decode)(const RodinDecoder*, const RodinPlanes*, const float* points, const float* directions, int64_t begin,
+                 int64_t end, float* density, float* colour);
+  void (*render)(const RodinDecoder*, const RodinPlanes*, const RodinPlanes* features, const RodinRays*, float opaque,
+                 float thin, int64_t begin, int64_t end, float* totals, float* weights);
+  void (*backward)(const RodinDecoder*, const RodinPlanes*, const RodinRays*, const float* grad_totals, int64_t begin,
+                   int64_t end, float* grad_planes);
+  void (*bins)(const RodinRays*, int64_t begin, int64_t end, uint8_t* out);
+  double (*fit)(const RodinDecoder*, const RodinRays*, const RodinFit*);
+};

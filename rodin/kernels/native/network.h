@@ -1,0 +1,397 @@
+// The decoder (rodin/decoder.py): its parameters packed for vectors, and the way of a batch of samples through it and
+// back. A batch, of one ray's samples or of many rays', is what keeps several sums in flight.
+//
+// Every width is padded with zeros to a multiple of 16: padded units are zero, or multiplied by zero. A matrix W is kept
+// by columns for y = W x (`in`: one row a column of W) and by rows for W^T y (`out`). Batches are [N, width].
+#pragma once
+#include <stdlib.h>
+
+#include "api.h"
+#include "simd.h"
+
+namespace {
+
+constexpr int PAD = 16;
+constexpr int WIDEST = 1024;  // of what has no width of its own at compile time
+INLINE int padded(int n) { return (n + PAD - 1) / PAD * PAD; }
+
+// A width that may be known when the code is compiled: WIDTH, or any (0).
+template <int WIDTH>
+struct Width {
+  static constexpr int most = WIDTH ? WIDTH : WIDEST;
+  static inline int of(int n) { return WIDTH ? WIDTH : n; }
+};
+
+// Memory that is given out in pieces and freed at once.
+class Arena {
+ public:
+  explicit Arena(size_t floats) : memory_((float*)aligned_alloc(64, (floats * 4 + 127) / 64 * 64)) {}
+  ~Arena() { free(memory_); }
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  float* take(size_t floats) {  // whole vectors, and zero
+    float* start = memory_ + used_;
+    used_ += (floats + PAD - 1) / PAD * PAD;
+    memset(start, 0, (floats + PAD - 1) / PAD * PAD * 4);
+    return start;
+  }
+
+ private:
+  float* memory_;
+  size_t used_ = 0;
+};
+
+constexpr int MOST_LAYERS = 8;
+
+// Sizes of a decoder. C channels, E embedded channels, H hidden, K colours; the trailing p is for padded.
+struct Shape {
+  int C, Cp, Ep, H, Hp, F, K, Kp, layers;
+  bool softplus, view;
+  explicit Shape(const RodinDecoder& d)
+      : C(d.channels), Cp(padded(d.channels)), Ep(padded(d.channels) * (1 + 2 * d.frequencies)), H(d.hidden),
+        Hp(padded(d.hidden)), F(d.frequencies), K(d.colours), Kp(padded(d.colours)), layers(d.colour_layers),
+        softplus(d.softplus != 0), view(d.view != 0) {}
+};
+
+// The packed parameters, or their gradients: the two have one layout.
+struct Packed {
+  float *trunk_in, *trunk_bias, *density, *direction, *out_in, *out_bias;
+  float *layer_in[MOST_LAYERS], *layer_bias[MOST_LAYERS];
+  float density_bias = 0;
+
+  static size_t floats(const Shape& s) {
+    return (size_t)s.Ep * s.Hp + s.Hp * 2 + 8 * s.Hp + (size_t)s.Kp * s.Hp + s.Kp + (size_t)s.layers * (s.Hp * s.Hp + s.Hp) +
+           64;
+  }
+  Packed(const Shape& s, Arena& arena) {
+    trunk_in = arena.take((size_t)s.Ep * s.Hp);
+    trunk_bias = arena.take(s.Hp);
+    density = arena.take(s.Hp);
+    direction = arena.take(8 * s.Hp);
+    out_in = arena.take((size_t)s.Hp * s.Kp);
+    out_bias = arena.take(s.Kp);
+    for (int l = 0; l < s.layers; l++) {
+      layer_in[l] = arena.take((size_t)s.Hp * s.Hp);
+      layer_bias[l] = arena.take(s.Hp);
+    }
+  }
+  // Visit every parameter in torch's order with its place here: the one description of both layouts.
+  template <class Visit>
+  void each(const Shape& s, Visit visit) {
+    for (int h = 0; h < s.H; h++) {
+      int row = s.C * (1 + 2 * s.F);
+      // torch's row h, column by column; the embedded channel of column c is found by its group
+      for (int c = 0; c < row; c++) {
+        int e = c;
+        if (c >= s.C) {
+          int r = c - s.C, part = r / (s.C * s.F), inner = r % (s.C * s.F);
+          e = s.Cp * (1 + part * s.F + inner % s.F) + inner / s.F;
+        }
+        visit(trunk_in[(size_t)e * s.Hp + h]);
+      }
+    }
+    for (int h = 0; h < s.H; h++) visit(trunk_bias[h]);
+    for (int h = 0; h < s.H; h++) visit(density[h]);
+    visit(density_bias);
+    for (int l = 0; l < s.layers; l++) {
+      for (int o = 0; o < s.H; o++)
+        for (int i = 0; i < s.H; i++) visit(layer_in[l][(size_t)i * s.Hp + o]);
+      for (int o = 0; o < s.H; o++) visit(layer_bias[l][o]);
+    }
+    for (int k = 0; k < s.K; k++)
+      for (int h = 0; h < s.H; h++) visit(out_in[(size_t)h * s.Kp + k]);
+    for (int k = 0; k < s.K; k++) visit(out_bias[k]);
+    if (s.view)
+      for (int h = 0; h < s.H; h++)
+        for (int b = 0; b < 8; b++) visit(direction[b * s.Hp + h]);
+  }
+};
+
+inline void transpose(const float* from, int rows, int columns, float* to) {
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < columns; j++) to[(size_t)j * rows + i] = from[(size_t)i * columns + j];
+}
+
+// A decoder ready to run.
+struct Network {
+  Shape s;
+  Arena arena;
+  Packed w;
+  float *trunk_out, *out_out, *layer_out[MOST_LAYERS];  // the transposed matrices
+  float shift, scale;
+
+  explicit Network(const RodinDecoder& d)
+      : s(d), arena(2 * Packed::floats(s)), w(s, arena), shift(d.density_shift), scale(d.density_scale) {
+    const float* from = d.parameters;
+    w.each(s, [&](float& to) { to = *from++; });
+    trunk_out = arena.take((size_t)s.Hp * s.Ep);
+    transpose(w.trunk_in, s.Ep, s.Hp, trunk_out);
+    out_out = arena.take((size_t)s.Kp * s.Hp);
+    transpose(w.out_in, s.Hp, s.Kp, out_out);
+    for (int l = 0; l < s.layers; l++) {
+      layer_out[l] = arena.take((size_t)s.Hp * s.Hp);
+      transpose(w.layer_in[l], s.Hp, s.Hp, layer_out[l]);
+    }
+  }
+};
+
+// Sums of products are built up in tiles of registers: BLOCK rows by TILE floats.
+template <int ROWS>
+struct Tiles {
+  static constexpr int tile = ROWS == 0 || ROWS % 32 ? PAD : (ROWS % 64 ? 32 : 64);
+  static constexpr int vectors = tile / LANES;
+  static constexpr int registers = LANES == 16 ? 16 : 8;  // that may hold sums: half of what the level has
+  static constexpr int block = vectors >= registers ? 1 : (registers / vectors > 4 ? 4 : registers / vectors);
+};
+
+// N rows y [rows] += x [columns] m [columns, rows]: m's rows and x's numbers stand `m_stride`, `x_stride` apart.
+template <int VECTORS, int N>
+INLINE void tile_product(const float* m, size_t m_stride, const float* x, size_t x_next, size_t x_stride, int terms,
+                         float* y, size_t y_stride) {
+  vf acc[N][VECTORS];
+  for (int i = 0; i < N; i++)
+    for (int v = 0; v < VECTORS; v++) acc[i][v] = load(y + i * y_stride + v * LANES);
+  for (int c = 0; c < terms; c++) {
+    vf row[VECTORS];
+    for (int v = 0; v < VECTORS; v++) row[v] = load(m + c * m_stride + v * LANES);
+    for (int i = 0; i < N; i++)
+      for (int v = 0; v < VECTORS; v++) acc[i][v] += x[i * x_stride + c * x_next] * row[v];
+  }
+  for (int i = 0; i < N; i++)
+    for (int v = 0; v < VECTORS; v++) store(y + i * y_stride + v * LANES, acc[i][v]);
+}
+
+// y [outer, rows] += sum over terms c of x(outer, c) m[c, rows], x(i, c) = x[i x_stride + c x_next].
+template <int ROWS>
+inline void product(const float* m, const float* x, size_t x_next, size_t x_stride, int terms, int outer, int rows_,
+                    float* y) {
+  using T = Tiles<ROWS>;
+  const int rows = Width<ROWS>::of(rows_);
+  for (int r = 0; r < rows; r += T::tile) {
+    int i = 0;
+    for (; i + T::block <= outer; i += T::block)
+      tile_product<T::vectors, T::block>(m + r, rows, x + i * x_stride, x_next, x_stride, terms, y + (size_t)i * rows + r, rows);
+    for (; i < outer; i++)
+      tile_product<T::vectors, 1>(m + r, rows, x + i * x_stride, x_next, x_stride, terms, y + (size_t)i * rows + r, rows);
+  }
+}
+
+// y [N, rows] += x [N, columns] m [columns, rows]
+template <int ROWS>
+INLINE void matmul(const float* m, const float* x, int columns, int rows, int count, float* y) {
+  product<ROWS>(m, x, 1, columns, columns, count, rows, y);
+}
+
+// m [columns, rows] += x [N, columns]^T y [N, rows], the gradient of matmul's matrix
+template <int ROWS>
+INLINE void add_outer(float* m, const float* x, int columns, const float* y, int rows, int count) {
+  product<ROWS>(y, x, columns, 1, count, columns, rows, m);
+}
+
+// Every row of y [N, width] = row
+template <int WIDTH>
+INLINE void fill_rows(float* y, const float* row, int width_, int count) {
+  const int width = Width<WIDTH>::of(width_);
+  for (int i = 0; i < count; i++)
+    for (int v = 0; v < width; v += LANES) store(y + (size_t)i * width + v, load(row + v));
+}
+
+// row += the sum of the rows of y [N, width]
+template <int WIDTH>
+INLINE void add_rows(float* row, const float* y, int width_, int count) {
+  const int width = Width<WIDTH>::of(width_);
+  for (int i = 0; i < count; i++)
+    for (int v = 0; v < width; v += LANES) store(row + v, load(row + v) + load(y + (size_t)i * width + v));
+}
+
+// What the activation makes of n numbers, in place, and its derivative (or none).
+INLINE void activate(bool softplus_, float* x, float* derivative, int n) {
+  if (softplus_) {
+    for (int i = 0; i < n; i += LANES) {
+      vf v = load(x + i);
+      store(x + i, softplus(v));
+      if (derivative) store(derivative + i, sigmoid(v));
+    }
+    return;
+  }
+  for (int i = 0; i < n; i += LANES) {
+    vf v = load(x + i), s = sigmoid(v);
+    store(x + i, v * s);
+    if (derivative) store(derivative + i, s * (1.0f + v * (1.0f - s)));
+  }
+}
+
+// Features f [Cp] to e [Ep]: the features, sin and cos of 2^k of them (Decoder.embed). The two may begin together.
+inline void embed(const Shape& s, const float* f, float* e) {
+  for (int c = 0; c < s.Cp; c += LANES) {
+    vf v = load(f + c);
+    store(e + c, v);
+    float octave = 1;
+    for (int k = 0; k < s.F; k++, octave *= 2) {
+      vf sine, cosine;
+      sincos(v * octave, sine, cosine);
+      store(e + (1 + k) * s.Cp + c, sine);
+      store(e + (1 + s.F + k) * s.Cp + c, cosine);
+    }
+  }
+}
+
+// The gradient of embed: ge [Ep] to gf [Cp], given e.
+inline void embed_backward(const Shape& s, const float* e, const float* ge, float* gf) {
+  for (int c = 0; c < s.Cp; c += LANES) {
+    vf g = load(ge + c);
+    float octave = 1;
+    for (int k = 0; k < s.F; k++, octave *= 2) {
+      int sine = (1 + k) * s.Cp + c, cosine = (1 + s.F + k) * s.Cp + c;
+      g += octave * (load(ge + sine) * load(e + cosine) - load(ge + cosine) * load(e + sine));
+    }
+    store(gf + c, g);
+  }
+}
+
+// rodin.decoder.direction_basis
+inline void direction_basis(const float* d, float* b) {
+  float x = d[0], y = d[1], z = d[2];
+  b[0] = x, b[1] = y, b[2] = z, b[3] = x * y, b[4] = y * z, b[5] = z * x, b[6] = x * x - y * y, b[7] = 3 * z * z - 1;
+}
+
+// What the direction adds to the hidden layer, for all samples of a ray.
+template <int HP>
+INLINE void direction_term(const Network& net, const float* direction, float* term) {
+  memset(term, 0, net.s.Hp * 4);
+  if (!net.s.view) return;
+  float basis[8];
+  direction_basis(direction, basis);
+  matmul<HP>(net.w.direction, basis, 8, net.s.Hp, 1, term);
+}
+
+// What a batch of samples leaves on its way through the network, for the way back.
+struct Batch {
+  float *e, *hidden, *hidden_slope;                    // embedded features [N, Ep]; trunk [N, Hp]
+  float *x[MOST_LAYERS + 1], *slope[MOST_LAYERS + 1];  // colour head: x[0] with the direction, then every layer
+  float *colour, *raw;                                 // [N, Kp]; the density before its softplus [N]
+
+  static size_t floats(const Shape& s, int capacity) {
+    return (size_t)padded(capacity) * (s.Ep + 2 * s.Hp + (2 * s.layers + 1) * s.Hp + s.Kp + 1) + 64;
+  }
+  Batch(const Shape& s, int capacity, Arena& arena) {
+    const size_t n = padded(capacity);
+    e = arena.take(n * s.Ep), hidden = arena.take(n * s.Hp), hidden_slope = arena.take(n * s.Hp);
+    x[0] = arena.take(n * s.Hp);
+    for (int l = 1; l <= s.layers; l++) x[l] = arena.take(n * s.Hp), slope[l] = arena.take(n * s.Hp);
+    colour = arena.take(n * s.Kp), raw = arena.take(n);
+  }
+};
+
+// Embedded features in b.e to the hidden layer and the raw density; folded planes put the hidden layer without bias and
+// activation in b.hidden.
+template <int HP>
+INLINE void trunk(const Network& net, Batch& b, int count, bool folded, bool slopes) {
+  const int hidden = Width<HP>::of(net.s.Hp);
+  if (folded) {
+    for (int i = 0; i < count; i++)
+      for (int v = 0; v < hidden; v += LANES) {
+        float* x = b.hidden + (size_t)i * hidden + v;
+        store(x, load(x) + load(net.w.trunk_bias + v));
+      }
+  } else {
+    fill_rows<HP>(b.hidden, net.w.trunk_bias, hidden, count);
+    matmul<HP>(net.w.trunk_in, b.e, net.s.Ep, hidden, count, b.hidden);
+  }
+  activate(net.s.softplus, b.hidden, slopes ? b.hidden_slope : nullptr, count * hidden);
+  for (int i = 0; i < count; i++) {
+    vf acc = {};
+    for (int v = 0; v < hidden; v += LANES) acc += load(b.hidden + (size_t)i * hidden + v) * load(net.w.density + v);
+    b.raw[i] = sum(acc) + net.w.density_bias + net.shift;
+  }
+}
+
+// The colours of b.x[0], the hidden layer with the direction's term.
+template <int HP>
+INLINE void colour_head(const Network& net, Batch& b, int count, bool slopes) {
+  const Shape& s = net.s;
+  const int hidden = Width<HP>::of(s.Hp);
+  for (int l = 1; l <= s.layers; l++) {
+    fill_rows<HP>(b.x[l], net.w.layer_bias[l - 1], hidden, count);
+    matmul<HP>(net.w.layer_in[l - 1], b.x[l - 1], hidden, hidden, count, b.x[l]);
+    activate(s.softplus, b.x[l], slopes ? b.slope[l] : nullptr, count * hidden);
+  }
+  fill_rows<0>(b.colour, net.w.out_bias, s.Kp, count);
+  matmul<0>(net.w.out_in, b.x[s.layers], hidden, s.Kp, count, b.colour);
+  for (int k = 0; k < count * s.Kp; k += LANES) store(b.colour + k, sigmoid(load(b.colour + k)));
+}
+
+// Room for the gradients of a batch.
+struct Return {
+  float *colour, *raw;     // in: of the colours before their sigmoid [N, Kp], of the raw densities [N]
+  float *gx, *gz, *ge;     // on the way
+  float* features;         // out: [N, Cp]
+
+  static size_t floats(const Shape& s, int capacity) {
+    return (size_t)padded(capacity) * (s.Kp + 1 + 2 * s.Hp + s.Ep + s.Cp) + 64;
+  }
+  Return(const Shape& s, int capacity, Arena& arena) {
+    const size_t n = padded(capacity);
+    colour = arena.take(n * s.Kp), raw = arena.take(n), gx = arena.take(n * s.Hp), gz = arena.take(n * s.Hp);
+    ge = arena.take(n * s.Ep), features = arena.take(n * s.Cp);
+  }
+};
+
+// Back from the raw densities to the features; gx holds what reaches the hidden layer through the colours. Gradients of
+// parameters are added to `grads` where it is given.
+template <int CP, int HP>
+INLINE void trunk_backward(const Network& net, const Batch& b, Return& r, int count, Packed* grads) {
+  const Shape& s = net.s;
+  const int hidden = Width<HP>::of(s.Hp);
+  for (int i = 0; i < count; i++)
+    for (int v = 0; v < hidden; v += LANES) {
+      size_t at = (size_t)i * hidden + v;
+      store(r.gz + at, (load(r.gx + at) + r.raw[i] * load(net.w.density + v)) * load(b.hidden_slope + at));
+    }
+  if (grads) {
+    for (int i = 0; i < count; i++) {
+      grads->density_bias += r.raw[i];
+      for (int v = 0; v < hidden; v += LANES)
+        store(grads->density + v, load(grads->density + v) + r.raw[i] * load(b.hidden + (size_t)i * hidden + v));
+    }
+    add_outer<HP>(grads->trunk_in, b.e, s.Ep, r.gz, hidden, count);
+    add_rows<HP>(grads->trunk_bias, r.gz, hidden, count);
+  }
+  if (!s.F) {
+    memset(r.features, 0, (size_t)count * s.Cp * 4);
+    matmul<CP>(net.trunk_out, r.gz, hidden, s.Cp, count, r.features);
+    return;
+  }
+  memset(r.ge, 0, (size_t)count * s.Ep * 4);
+  matmul<0>(net.trunk_out, r.gz, hidden, s.Ep, count, r.ge);
+  for (int i = 0; i < count; i++)
+    embed_backward(s, b.e + (size_t)i * s.Ep, r.ge + (size_t)i * s.Ep, r.features + (size_t)i * s.Cp);
+}
+
+// Back from the colours and raw densities of a batch to its features. The direction's term is the ray's: its gradient is
+// the sum of the rows of gx, which grad_term [Hp] takes where it is given.
+template <int CP, int HP>
+INLINE void network_backward(const Network& net, const Batch& b, Return& r, int count, Packed* grads, float* grad_term) {
+  const Shape& s = net.s;
+  const int hidden = Width<HP>::of(s.Hp);
+  const size_t all = (size_t)count * hidden;
+  if (grads) {
+    add_outer<0>(grads->out_in, b.x[s.layers], hidden, r.colour, s.Kp, count);
+    add_rows<0>(grads->out_bias, r.colour, s.Kp, count);
+  }
+  memset(r.gx, 0, all * 4);
+  product<HP>(net.out_out, r.colour, 1, s.Kp, s.K, count, hidden, r.gx);
+  for (int l = s.layers; l >= 1; l--) {
+    for (size_t i = 0; i < all; i += LANES) store(r.gz + i, load(r.gx + i) * load(b.slope[l] + i));
+    if (grads) {
+      add_outer<HP>(grads->layer_in[l - 1], b.x[l - 1], hidden, r.gz, hidden, count);
+      add_rows<HP>(grads->layer_bias[l - 1], r.gz, hidden, count);
+    }
+    memset(r.gx, 0, all * 4);
+    matmul<HP>(net.layer_out[l - 1], r.gz, hidden, hidden, count, r.gx);
+  }
+  if (grad_term) add_rows<HP>(grad_term, r.gx, hidden, count);
+  trunk_backward<CP, HP>(net, b, r, count, grads);
+}
+
+}  // namespace

@@ -1,0 +1,228 @@
+"""The C structures of native/api.h, and how tensors go into them. A structure points into tensors that the caller must
+keep alive while it is used."""
+
+from __future__ import annotations
+
+from ctypes import POINTER, Structure, c_double, c_float, c_int, c_int32, c_int64, c_void_p
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rodin.decoder import Decoder
+from rodin.kernels.library import Library, load
+from rodin.rays import Rays
+
+PAD = 16  # channels and hidden units are padded to a multiple of this
+
+
+class CDecoder(Structure):
+    """RodinDecoder."""
+
+    _fields_ = (
+        ("channels", c_int32),
+        ("hidden", c_int32),
+        ("frequencies", c_int32),
+        ("colour_layers", c_int32),
+        ("colours", c_int32),
+        ("softplus", c_int32),
+        ("view", c_int32),
+        ("density_shift", c_float),
+        ("density_scale", c_float),
+        ("parameters", c_void_p),
+    )
+
+
+class CPlanes(Structure):
+    """RodinPlanes."""
+
+    _fields_ = (
+        ("values", c_void_p),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("stride", c_int32),
+        ("folded", c_int32),
+    )
+
+
+class CRays(Structure):
+    """RodinRays."""
+
+    _fields_ = (
+        ("origins", c_void_p),
+        ("directions", c_void_p),
+        ("near", c_void_p),
+        ("far", c_void_p),
+        ("jitter", c_void_p),
+        ("bins", c_void_p),
+        ("distance", c_void_p),
+        ("count", c_int64),
+        ("samples", c_int32),
+        ("cells", c_int32),
+        ("grow", c_int32),
+    )
+
+
+class CResize(Structure):
+    """RodinResize."""
+
+    _fields_ = (("starts", c_void_p), ("weights", c_void_p), ("size", c_int32), ("taps", c_int32))
+
+
+class CFit(Structure):
+    """RodinFit."""
+
+    _fields_ = (
+        ("planes", c_void_p),
+        ("first", c_void_p),
+        ("second", c_void_p),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("stride", c_int32),
+        ("rows", POINTER(CResize)),
+        ("columns", POINTER(CResize)),
+        ("noise", c_void_p),
+        ("targets", c_void_p),
+        ("outside", c_void_p),
+        ("points", c_int64),
+        ("outside_step", c_float),
+        ("sparse", c_float),
+        ("smooth", c_float),
+        ("compact", c_float),
+        ("empty", c_float),
+        ("learning_rate", c_float),
+        ("decoder_learning_rate", c_float),
+        ("beta1", c_float),
+        ("beta2", c_float),
+        ("epsilon", c_float),
+        ("plane_step", c_int64),
+        ("decoder_step", c_int64),
+        ("decoder_first", c_void_p),
+        ("decoder_second", c_void_p),
+        ("decoder_parameters", c_void_p),
+        ("plane_gradient", c_void_p),
+        ("decoder_gradient", c_void_p),
+    )
+
+
+ARGUMENTS = {
+    "rodin_decode": (
+        c_int,
+        POINTER(CDecoder),
+        POINTER(CPlanes),
+        c_void_p,
+        c_void_p,
+        c_int64,
+        c_int,
+        c_void_p,
+        c_void_p,
+    ),
+    "rodin_render": (
+        c_int,
+        POINTER(CDecoder),
+        POINTER(CPlanes),
+        POINTER(CPlanes),
+        POINTER(CRays),
+        c_float,
+        c_float,
+        c_int,
+        c_void_p,
+        c_void_p,
+    ),
+    "rodin_backward": (c_int, POINTER(CDecoder), POINTER(CPlanes), POINTER(CRays), c_void_p, c_void_p),
+    "rodin_bins": (c_int, POINTER(CRays), c_int, c_void_p),
+    "rodin_fit": (c_int, POINTER(CDecoder), POINTER(CRays), POINTER(CFit)),
+    "rodin_distance": (c_void_p, c_int, c_void_p),
+}
+
+
+def native() -> Library | None:
+    """The native library with its functions' types set, or None where PyTorch must do."""
+    library = load()
+    if library is not None:
+        _declare(library)
+    return library
+
+
+@cache
+def _declare(library: Library) -> None:
+    for name, arguments in ARGUMENTS.items():
+        function = getattr(library.functions, name)
+        function.argtypes, function.restype = arguments, None
+    library.functions.rodin_fit.restype = c_double
+
+
+def address(tensor: Tensor, dtype: torch.dtype = torch.float32) -> int:
+    """Where a contiguous CPU tensor's numbers lie."""
+    if tensor.dtype != dtype or tensor.device.type != "cpu" or not tensor.is_contiguous():
+        raise ValueError(f"expected contiguous {dtype} on the CPU, got {tensor.dtype} on {tensor.device}")
+    return tensor.data_ptr()
+
+
+def flat_parameters(decoder: Decoder) -> Tensor:
+    """All parameters of a decoder in one vector."""
+    return torch.cat([parameter.detach().reshape(-1) for parameter in decoder.parameters()]).contiguous()
+
+
+def describe(decoder: Decoder, parameters: Tensor) -> CDecoder:
+    """A decoder whose parameters are those of `flat_parameters`."""
+    config = decoder.config
+    return CDecoder(
+        config.channels,
+        config.hidden,
+        config.frequencies,
+        config.colour_layers,
+        decoder.colour[-1].out_features,  # type: ignore[arg-type]
+        int(config.activation == "softplus"),
+        int(config.view_direction),
+        config.density_shift,
+        config.density_scale,
+        address(parameters),
+    )
+
+
+def channels_last(planes: Tensor) -> Tensor:
+    """[3, C, H, W] -> [3, H, W, C], C padded with zeros to a multiple of PAD."""
+    return F.pad(planes.detach().permute(0, 2, 3, 1), (0, -planes.shape[1] % PAD)).contiguous()
+
+
+def channels_first(values: Tensor, channels: int) -> Tensor:
+    """The inverse of `channels_last`."""
+    return values[..., :channels].permute(0, 3, 1, 2).contiguous()
+
+
+def describe_planes(values: Tensor, folded: bool = False) -> CPlanes:
+    """Planes [3, H, W, stride]; folded: values of the hidden layer before its bias."""
+    _, height, width, stride = values.shape
+    return CPlanes(address(values), height, width, stride, int(folded))
+
+
+def describe_rays(
+    rays: Rays,
+    samples: int,
+    *,
+    bins: Tensor | None = None,
+    jitter: Tensor | None = None,
+    distance: Tensor | None = None,
+    grow: int = 0,
+) -> CRays:
+    """Rays, and which of their bins count: see RodinRays."""
+    return CRays(
+        address(rays.origins),
+        address(rays.directions),
+        address(rays.near),
+        address(rays.far),
+        None if jitter is None else address(jitter),
+        None if bins is None else address(bins, torch.bool),
+        None if distance is None else address(distance, torch.uint8),
+        len(rays),
+        samples,
+        0 if distance is None else len(distance),
+        grow,
+    )
+
+
+def contiguous(rays: Rays) -> Rays:
+    """The same rays in contiguous float32."""
+    return Rays(*(value.float().contiguous() for value in (rays.origins, rays.directions, rays.near, rays.far)))
