@@ -8,7 +8,7 @@ DEMO_TEXT := "a young woman with long blond hair"
 DEMO_EDIT := "wearing a red shirt"
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernels/native/*)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-quality clean
 
 demo: .venv/.core
 	$(BIN)/rodin train all examples/avatars --run out/demo/run --preset smoke --workers 2
@@ -26,8 +26,19 @@ lint: .venv/.all
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/.all out/demo/run/model out/heldout/.rendered
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+# Speed: prints every table and writes docs/benchmarks.md, in about half an hour.
+bench: .venv/.all out/bench/heads128/.rendered
+	$(BIN)/python benchmarks/run.py
+
+# What models, fits and samplers are worth.
+bench-quality: .venv/.all out/demo/run/model out/heldout/.rendered
+	for name in fit decoder upsampler refiner samplers editing paper_size smoke_chain; do \
+	  $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+# 128-pixel views for the fits at full size.
+out/bench/heads128/.rendered: | .venv/.all
+	$(BIN)/rodin synth --out out/bench/heads128 --count 10 --views 24 --size 128 --seed 3000 --workers 2
+	touch $@
 
 out/demo/run/model:
 	$(MAKE) demo

@@ -13,6 +13,7 @@ import argparse
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -131,11 +132,11 @@ def to_wanted() -> Claim:
     times = timed(subjects, plans, "fit to 30 dB")
     print("## Fitting to 30 dB\n")
     print(
-        f"{len(subjects.views)} subjects of {DATA}, 20 views of 64x64 each, planes 3x16x64x64, mini decoder, one thread. "
-        f"Plain: {RAYS} rays a step drawn from all pixels, {COARSE} + {FINE} samples a ray, autograd, Adam at its best "
-        f"learning rate, from random planes. Fused: `rodin.fit`, {QUICK.rays} of the rays that meet the visual hull, "
-        f"{QUICK.samples} bins. Steps are those of the shortest plan that reaches {WANTED:.0f} dB in the mean; times and "
-        "ratios are medians (quartiles) over subjects.\n"
+        f"{len(subjects.views)} subjects of {DATA}, 20 views of 64x64 each, planes 3x16x64x64, mini decoder, one "
+        f"thread. Plain: {RAYS} rays a step drawn from all pixels, {COARSE} + {FINE} samples a ray, autograd, Adam at "
+        f"its best learning rate, from random planes. Fused: `rodin.fit`, {QUICK.rays} of the rays that meet the "
+        f"visual hull, {QUICK.samples} bins. Steps are those of the shortest plan that reaches {WANTED:.0f} dB in the "
+        "mean; times and ratios are medians (quartiles) over subjects.\n"
     )
     rows = []
     for name, timing in times.items():
@@ -170,15 +171,15 @@ def to_plateau() -> Claim:
     print("\n## Fitting to the plateau\n")
     print(
         f"{len(subjects.views)} subjects with 20 views of 128x128 each, planes 3x16x128x128, mini decoder learned on "
-        f"{LARGE_SHARED.subjects} others, {LARGE.rays} rays a step, {LARGE.samples} bins, one thread. On the plateau, twice "
-        f"the steps gain less than {PLATEAU} dB. Medians (quartiles) over subjects.\n"
+        f"{LARGE_SHARED.subjects} others, {LARGE.rays} rays a step, {LARGE.samples} bins, one thread. On the plateau, "
+        f"twice the steps gain less than {PLATEAU} dB. Medians (quartiles) over subjects.\n"
     )
     rows = [
         [str(steps), f"{qualities[steps]:.2f}", spread(times[steps].cpu, 1), spread(times[steps].wall, 1)]
         for steps in LARGE_LADDER
     ]
     print(table(["steps", "PSNR, dB", "CPU, s", "wall, s"], rows))
-    pairs = zip(LARGE_LADDER, LARGE_LADDER[1:], strict=False)
+    pairs = pairwise(LARGE_LADDER)
     enough = next((steps for steps, twice in pairs if qualities[twice] - qualities[steps] < PLATEAU), LARGE_LADDER[-1])
     seconds = statistics.median(times[enough].cpu)
     return Claim(

@@ -128,11 +128,11 @@ def main() -> None:
     ]
     print("## Rendering\n")
     print(
-        f"One view of one avatar. Classic: two passes of {COARSE} and {FINE} samples a ray (EG3D), PyTorch, no culling, "
-        f"no gradients, best of six chunk sizes. PyTorch, culled: `rodin.reference` with {SAMPLES} bins a ray and an "
-        f"occupancy grid. Fused: `rodin.render.Renderer`, the same bins. Times are medians (quartiles) of alternating "
-        f"turns, {ROUNDS[128]} of 128x128 and {ROUNDS[512]} of 512x512, on one thread unless it says otherwise. Set-up is "
-        "paid once an avatar and not in the other columns.\n"
+        f"One view of one avatar. Classic: two passes of {COARSE} and {FINE} samples a ray (EG3D), PyTorch, no "
+        f"culling, no gradients, best of six chunk sizes. PyTorch, culled: `rodin.reference` with {SAMPLES} bins a "
+        "ray and an occupancy grid. Fused: `rodin.render.Renderer`, the same bins. Times are medians (quartiles) of "
+        f"alternating turns, {ROUNDS[128]} of 128x128 and {ROUNDS[512]} of 512x512, on one thread unless it says "
+        "otherwise. Set-up is paid once an avatar and not in the other columns.\n"
     )
     columns = ["decoder, planes, image", "classic, s", "PyTorch, culled, s", "fused, ms", "fused, 2 threads, ms"]
     rows = []

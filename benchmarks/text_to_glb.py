@@ -191,6 +191,12 @@ def report(watches: dict[str, list[Stopwatch]], rounds: int) -> None:
         "upsampler, fused density grid. Seconds are medians (quartiles) of "
         f"{rounds} turns; the parts are medians of wall time.\n"
     )
+    rows = []
+    for way in WAYS:
+        parts = [statistics.median(watch.wall[part] for watch in watches[way.name]) for part in PARTS]
+        name = f"{way.name}, {way.threads} threads" if way.threads > 1 else way.name
+        rows.append([name, spread(wall[way.name], 2), spread(cpu[way.name], 2), *(f"{part:.3f}" for part in parts)])
+    print(table(["", "wall, s", "processor, s", *PARTS], rows) + "\n")
     print(
         claims_table(
             [
@@ -204,14 +210,7 @@ def report(watches: dict[str, list[Stopwatch]], rounds: int) -> None:
                 ),
             ]
         )
-        + "\n"
     )
-    rows = []
-    for way in WAYS:
-        parts = [statistics.median(watch.wall[part] for watch in watches[way.name]) for part in PARTS]
-        name = f"{way.name}, {way.threads} threads" if way.threads > 1 else way.name
-        rows.append([name, spread(wall[way.name], 2), spread(cpu[way.name], 2), *(f"{part:.3f}" for part in parts)])
-    print(table(["", "wall, s", "processor, s", *PARTS], rows))
 
 
 if __name__ == "__main__":
