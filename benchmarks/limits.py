@@ -1,138 +1,178 @@
-"""What limits the fast paths: their arithmetic and look-ups a second against the most that a core does (`machine.py`).
+"""What limits the fused paths: their arithmetic and look-ups against the measured peaks of one core.
 
     python benchmarks/limits.py
 
-Operations are counted from the code: 2 for a multiplication with addition, EXP for an exponential with its division.
+Operations are counted from the code (rodin/kernels/native): a multiplication and an addition are two, a vector function
+has those of its polynomial. Samples are counted by the reference: those in reach of an occupied cell that the ray still
+sees, and of them the ones whose colour is decoded. What is not counted is the walk through empty space and all control.
 """
 
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass, replace
 
 import torch
-from avatars import COLOURS, DATA, DECODERS, FIT, PLANE_SIZES, SHARED, fitted, learned_decoder, scene_of
-from aware_conv import SIZES, Concatenated, same_function, step
+from avatars import COLOURS, DATA, DECODERS, FIT, PLANE_SIZES, SHARED, fitted, learned_decoder
 from claims import table
-from machine import TEXELS_A_SAMPLE, measure_peaks, require_kernels
+from machine import TEXELS_A_SAMPLE, Peaks, measure_peaks, require_kernels
+from render import SAMPLES, view
 from timing import Contender, progress, take_turns
 from torch import Tensor
 
-from rodin.camera import orbit
-from rodin.dataset import list_subjects
-from rodin.decoder import DecoderConfig
+from rodin import reference
+from rodin.dataset import list_subjects, load_subject
+from rodin.decoder import Decoder, DecoderConfig
 from rodin.fit.fused import start_fit
 from rodin.fit.losses import Batch
-from rodin.kernels.native import OPAQUE
-from rodin.rays import camera_rays
-from rodin.render import Renderer, occupied_bins, ray_weights
+from rodin.fit.scene import prepare
+from rodin.kernels.native import OPAQUE, THIN
+from rodin.rays import Rays, camera_rays, longest_bin
+from rodin.render import Renderer
 
-EXP = 24  # operations of an activation: exponential, division, and what is around them
-SAMPLES, PIXELS, ROUNDS = 96, 128, 7
-ADAM_FLOATS = 8  # of every number of the planes: read or written for regularizers, gradient and Adam
+PIXELS = 128
+EXP, SIGMOID, SOFTPLUS = 24, 27, 45  # operations, see native/simd.h
+CORNERS = 60  # operations to find a sample's texels and their weights
+ADAM_FLOATS = 7  # read or written a parameter: value, two moments, gradient
+ADAM = 14  # operations a parameter
+FIT_OPAQUE = 1e-5  # light behind which a ray that is fitted is not followed, see native/fit.h
 
 
-def density_flops(config: DecoderConfig, folded: bool) -> int:
-    """Of one sample's look-up, trunk and density."""
-    read = config.hidden if folded else config.channels
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a fused path does at least."""
+
+    name: str
+    seconds: float
+    samples: int
+    operations: float
+    texel_bytes: float
+    """Read (and in fitting written) at random places of the planes."""
+    stream_bytes: float
+    """Read and written one after another."""
+    plane_size: int
+
+
+def activation(config: DecoderConfig) -> int:
+    """Operations of a hidden unit's."""
+    return SOFTPLUS if config.activation == "softplus" else SIGMOID + 1
+
+
+def density_operations(config: DecoderConfig, folded: bool) -> int:
+    """Of a sample's density: look-up, trunk, density head."""
+    looked_up = config.hidden if folded else config.channels
     trunk = 0 if folded else 2 * config.channels * config.hidden
-    return 2 * TEXELS_A_SAMPLE * read + trunk + (EXP + 2) * config.hidden + 2 * EXP
+    head = config.hidden * (activation(config) + 3) + SOFTPLUS + EXP
+    return CORNERS + 2 * TEXELS_A_SAMPLE * looked_up + trunk + head
 
 
-def colour_flops(config: DecoderConfig, colours: int) -> int:
-    """Of one sample's colour."""
-    return config.colour_layers * (2 * config.hidden**2 + EXP * config.hidden) + (2 * config.hidden + EXP) * colours
+def colour_operations(config: DecoderConfig, colours: int) -> int:
+    """Of a sample's colour: hidden layers, output, compositing."""
+    inner = config.colour_layers * config.hidden * (2 * config.hidden + 1 + activation(config))
+    return config.hidden + inner + colours * (2 * config.hidden + SIGMOID + 2)
 
 
-def seconds(call: object, label: str) -> float:
-    """Median processor time of a call, on one thread."""
-    timing = take_turns({"": Contender(call, repeats=5)}, ROUNDS, label)[""]  # type: ignore[arg-type]
-    return statistics.median(timing.cpu)
+def count_samples(planes: Tensor, decoder: Decoder, rays: Rays, renderer: Renderer) -> tuple[int, int]:
+    """Samples whose density a rendering decodes, and whose colour."""
+    assert renderer.occupancy is not None
+    reached = renderer.occupancy.reached_by_bins(longest_bin(SAMPLES))
+    dense = coloured = 0
+    for start in range(0, len(rays), 2048):
+        chunk = rays[start : start + 2048]
+        with torch.no_grad():
+            bins = reference.bins_with_middle_in(chunk, SAMPLES, reached)
+            weights = reference.trace(planes, decoder, chunk, bins)[1]
+        met = weights.cumsum(dim=1)
+        alive = bins & (1 - met + weights >= OPAQUE)
+        dense += int(alive.sum())
+        waiting = torch.zeros(len(chunk))
+        for position in range(SAMPLES):
+            waiting = waiting + weights[:, position] * alive[:, position]
+            decoded = alive[:, position] & (waiting > THIN * (met[:, position] + 0.01))
+            coloured += int(decoded.sum())
+            waiting = torch.where(decoded, 0, waiting)
+    return dense, coloured
 
 
-def rendering(name: str, plane_size: int) -> tuple[float, float, float, int]:
-    """Seconds, operations, texels and texel size (floats) of one view."""
-    avatars = fitted(name, plane_size)
-    planes, decoder = avatars.planes[0], avatars.decoder
-    renderer, camera = Renderer.culled(planes, decoder), orbit([25.0], [10.0], size=PIXELS)[0]
-    rays = camera_rays(camera)
-    bins = occupied_bins(rays, SAMPLES, renderer.occupancy)
-    weights = ray_weights(planes, decoder, rays, bins)
-    evaluated = int((bins & (1 - (weights.cumsum(dim=1) - weights) > OPAQUE)).sum())
-    coloured = int((weights > 1e-3).sum())  # about those that are decoded
-    config = decoder.config
-    operations = evaluated * density_flops(config, True) + coloured * colour_flops(config, COLOURS[name])
-    spent = seconds(lambda: renderer.totals(camera, SAMPLES), f"rendering, {name}, planes of {plane_size}")
-    return spent, operations, evaluated * TEXELS_A_SAMPLE, config.hidden
+def rendering(name: str, plane_size: int) -> Work:
+    """A view of 128x128."""
+    avatars, camera = fitted(name, plane_size), view(PIXELS)
+    planes, decoder, config = avatars.planes[0], avatars.decoder, DECODERS[name]
+    renderer = Renderer.culled(planes, decoder)
+    label = f"render {PIXELS}x{PIXELS}, {name} decoder, planes {plane_size}x{plane_size}"
+    timing = take_turns({"fused": Contender(lambda: renderer.totals(camera, SAMPLES), 9)}, 3, label)["fused"]
+    dense, coloured = count_samples(planes, decoder, camera_rays(camera), renderer)
+    folded = not config.frequencies
+    operations = dense * density_operations(config, folded) + coloured * colour_operations(config, COLOURS[name])
+    texel = 4 * (config.hidden if folded else config.channels)
+    stream = 4 * PIXELS**2 * (8 + COLOURS[name] + 2)  # rays in, totals out
+    seconds = statistics.median(timing.cpu)
+    return Work(label, seconds, dense, operations, dense * TEXELS_A_SAMPLE * texel, stream, plane_size)
 
 
-def fitting() -> tuple[float, float, float, float]:
-    """Seconds, operations, texels and bytes of planes and moments of one step at 64x64."""
-    decoder, start = learned_decoder(DECODERS["mini"], SHARED, FIT)
-    scene = scene_of(list_subjects(DATA)[SHARED.subjects], FIT).narrowed(start, decoder)
-    fit = start_fit(start, decoder, FIT.loss)
-    batch = Batch.draw(scene, FIT.rays, FIT.loss.empty_points, torch.Generator().manual_seed(0))
-    spent = seconds(lambda: fit.step(scene, batch, FIT.plane_size, 0.0), "fitting")
-    samples, points = int(scene.bins[batch.ray].sum()), len(batch.outside)
-    config = decoder.config
-    forward = samples * (density_flops(config, False) + colour_flops(config, 3)) + points * density_flops(config, False)
-    back = samples * (2 * config.hidden**2 + 2 * config.hidden * 3) + (samples + points) * (
-        2 * config.channels * config.hidden + 2 * TEXELS_A_SAMPLE * config.channels
-    )
-    texels = 3 * TEXELS_A_SAMPLE * (samples + points)  # read, then read and written with the gradient
-    return spent, forward + back, texels, 4.0 * ADAM_FLOATS * start.numel()
+def fitting_step() -> Work:
+    """A step on a narrowed scene, at the planes' own size."""
+    config, fit = DECODERS["mini"], replace(FIT, rescale=0.0)
+    decoder = learned_decoder(config, SHARED, FIT)[0]
+    subject = load_subject(list_subjects(DATA)[SHARED.subjects], fit.image_size)
+    avatar = fitted("mini", fit.plane_size).planes[0]
+    scene = prepare(subject, fit.samples, fit.held_out)[0].narrowed(avatar, decoder)
+    batch = Batch.draw(scene, fit.rays, fit.loss.empty_points, torch.Generator().manual_seed(0))
+    label = f"fit step, {fit.rays} rays, mini decoder, planes {fit.plane_size}x{fit.plane_size}"
+    fitter = start_fit(avatar, decoder, fit.loss)
+    timing = take_turns(
+        {"fused": Contender(lambda: fitter.step(scene, batch, fit.plane_size, 1e-6), 15)}, 3, label
+    )["fused"]  # fmt: skip
+    with torch.no_grad():
+        bins = scene.bins[batch.ray]
+        weights = reference.trace(avatar, decoder, scene.rays[batch.ray], bins, batch.jitter)[1]
+    samples = int((bins & (1 - weights.cumsum(dim=1) + weights >= FIT_OPAQUE)).sum())
+    # The way back through a layer is as long as the way through it; so is the way back into the texels.
+    ways = samples * 2 * (density_operations(config, False) + colour_operations(config, 3))
+    outside = len(batch.outside) * 2 * density_operations(config, False)
+    operations = ways + outside + ADAM * avatar.numel()
+    texels = (samples + len(batch.outside)) * TEXELS_A_SAMPLE * 4 * config.channels * 3  # read; read and written
+    stream = 4 * avatar.numel() * (ADAM_FLOATS + 4)  # Adam; the gradient made zero; the regularizers
+    return Work(label, statistics.median(timing.cpu), samples, operations, texels, stream, fit.plane_size)
 
 
-def convolution() -> tuple[float, float]:
-    """Seconds and operations of the fast 3D-aware convolution, forward and backward, in float32."""
-    size = SIZES[0]
-    layer = same_function(Concatenated(size.channels))
-    shape = (3 * size.batch, size.channels, size.side, size.side)
-    x: Tensor = torch.randn(shape)
-    return seconds(step(layer, x, torch.randn(shape), False), "convolution"), size.gigaflop * 1e9
-
-
-def verdict(arithmetic: float, reading: float) -> str:
-    """Which of the two is nearer to its limit; neither where both leave most of it."""
-    if max(arithmetic, reading) < 0.3:
-        return "latency: look-up addresses, exponentials and branches that wait for one another"
-    return "arithmetic" if arithmetic >= reading else "reading texels"
+def row(work: Work, peaks: Peaks) -> list[str]:
+    """Of the table: what the counted work would take at its peak, as a share of the measured time."""
+    arithmetic = work.operations / peaks.flops / work.seconds
+    texel_seconds = work.texel_bytes / peaks.texel_bytes(work.plane_size)
+    look_ups = texel_seconds / work.seconds
+    stream = work.stream_bytes / peaks.memory / work.seconds
+    shares = {"arithmetic": arithmetic, "look-ups in the planes": look_ups, "memory": stream}
+    largest = max(shares, key=shares.__getitem__)
+    limit = largest if shares[largest] > 0.5 else f"latency and control, then {largest}"
+    return [
+        work.name,
+        f"{work.seconds * 1e3:.1f}",
+        f"{work.samples:,}".replace(",", " "),
+        f"{work.seconds / work.samples * 1e9:.0f}",
+        f"{work.operations / work.seconds / 1e9:.0f} ({arithmetic:.0%})",
+        f"{work.texel_bytes / work.seconds / 1e9:.1f} ({look_ups:.0%})",
+        f"{work.stream_bytes / work.seconds / 1e9:.2f} ({stream:.0%})",
+        limit,
+    ]
 
 
 def main() -> None:
     require_kernels()
     torch.set_num_threads(1)
-    progress("measuring the peaks of a core")
+    works = [rendering(name, plane_size) for name in DECODERS for plane_size in PLANE_SIZES]
+    works.append(fitting_step())
+    progress("peaks of one core")
     peaks = measure_peaks()
-    rows = []
-
-    def add(name: str, spent: float, operations: float, texels: float, rate: float) -> None:
-        arithmetic, reading = operations / spent / peaks.flops, texels / spent / rate if texels else 0.0
-        read = f"{texels / spent / 1e6:.0f} M/s, {100 * reading:.0f} %" if texels else "-"
-        done = f"{operations / spent / 1e9:.1f} GFLOP/s, {100 * arithmetic:.0f} %"
-        rows.append([name, f"{1e3 * spent:.1f}", f"{operations / 1e9:.2f}", done, read, verdict(arithmetic, reading)])
-
-    for name in DECODERS:
-        for plane_size in PLANE_SIZES:
-            spent, operations, texels, width = rendering(name, plane_size)
-            add(
-                f"render {PIXELS}x{PIXELS}, {name}, planes {plane_size}x{plane_size}",
-                spent,
-                operations,
-                texels * width / 32,
-                peaks.texels[plane_size],
-            )
-    spent, operations, texels, moved = fitting()
-    add("one step of a fit, 64x64, mini", spent, operations, texels / 2, peaks.texels[64])
-    spent_conv, operations_conv = convolution()
-    add("3D-aware convolution, forward and backward, fp32", spent_conv, operations_conv, 0, 1)
-    rates = ", ".join(f"{rate / 1e6:.0f} ({size}x{size})" for size, rate in peaks.texels.items())
-    print("## Measured against the limits\n")
+    print("## Measured / limit\n")
     print(
-        f"One core: {peaks.flops / 1e9:.0f} GFLOP/s in fp32, {peaks.memory / 1e9:.1f} GB/s from memory; random texels "
-        f"of 32 floats, M/s: {rates}. Texels of other widths count by their floats. Regularizers and Adam of the step "
-        f"of a fit move {moved / 1e6:.1f} MB, {1e3 * moved / peaks.memory:.1f} ms at the speed of memory.\n"
+        "On one thread. In brackets, what the counted work would take at the peak of one core, as a share of the "
+        "measured time: arithmetic against a large fp32 matrix product, look-ups against sums of random texels, memory "
+        "against a large copy. What the shares leave of the time goes to latency and control: the walk through empty "
+        "space, one sample waiting for another, vectors that are not full.\n"
     )
-    print(table(["path", "CPU, ms", "GFLOP", "arithmetic, of the peak", "texels, of the peak", "limited by"], rows))
+    columns = ["path", "CPU, ms", "samples", "ns a sample", "GFLOP/s", "look-ups, GB/s", "memory, GB/s", "limit"]
+    print(table(columns, [row(work, peaks) for work in works]))
 
 
 if __name__ == "__main__":

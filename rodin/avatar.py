@@ -50,8 +50,8 @@ class Drawing:
     seed: int
     prompt: str = ""
     guidance_scale: float = 1.0
-    num_inference_steps: int = 20
-    upsampling_steps: int = 5
+    num_inference_steps: int = 10
+    upsampling_steps: int = 3
     refine: int = 0
 
 

@@ -78,7 +78,7 @@ def generate(
     seed: int = 0,
     count: int = 1,
     guidance_scale: float = 1.5,
-    steps: int = 20,
+    steps: int = 10,
     sampler: Sampler = "dpm++",
     refine: int = 0,
     azimuth: float = 0.0,
@@ -226,7 +226,7 @@ def evaluate(
     refine: int = 40,
     image_size: int = 64,
     guidance_scale: float = 1.5,
-    steps: int = 20,
+    steps: int = 10,
     seed: int = 0,
 ) -> None:
     """Measure a model on subjects it never saw, and write a report: OUT/index.html, report.md and figures.json.

@@ -31,7 +31,7 @@ class EvaluationConfig:
     fits: int = 3
     refine_steps: int = 40
     guidance_scale: float = 1.5
-    steps: int = 20
+    steps: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
