@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rodin.camera import orbit
 from rodin.decoder import Decoder
-from rodin.diffusion import Diffusion, make_scheduler
+from rodin.diffusion import Diffusion, Scheduler
 from rodin.encoder import small_clip
 from rodin.model import Model
 from rodin.perceptual import load_features
@@ -123,7 +123,7 @@ def untrained() -> RodinPipeline:
     diffusion = PRESET.base.diffusion
     return RodinPipeline(
         Model(
-            encoder=small_clip(PRESET.encoder.network, [CAPTION]),
+            encoder=lambda: small_clip(PRESET.encoder.network, [CAPTION]),
             prior=Prior(PRESET.prior.network).eval(),
             prior_diffusion=PRESET.prior.diffusion,
             base=UNet(PRESET.base.network).eval(),
@@ -134,7 +134,7 @@ def untrained() -> RodinPipeline:
             refiner=Refiner(PRESET.refiner.network).eval(),
             statistics=PlaneStatistics(PlaneStatisticsConfig(channels=channels, height=size, width=size, clip=5.0)),
             decoder=Decoder(PRESET.fitting.decoder).requires_grad_(False),
-            scheduler=make_scheduler(diffusion, "dpm++"),
+            scheduler=Scheduler(diffusion, "dpm++"),
         )
     )
 

@@ -97,7 +97,7 @@ def main() -> None:
         help="a run folder with encoder, decoder, planes and upsampler",
     )
     parser.add_argument("data", nargs="?", type=Path, default=Path("out/heldout"), help="subjects that it never saw")
-    parser.add_argument("--steps", type=int, default=5, help="denoising steps of the upsampler")
+    parser.add_argument("--steps", type=int, default=3, help="denoising steps of the upsampler")
     parser.add_argument("--scale", type=int, default=4, help="how much smaller the low-resolution planes are")
     parser.add_argument("--vgg", type=Path, help="VGG-16's weights, to judge by them and not by the run's encoder")
     arguments = parser.parse_args()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from rodin.avatar import SUFFIX, Avatar
 from rodin.camera import orbit
-from rodin.diffusion import Sampler, make_scheduler
+from rodin.diffusion import Sampler, Scheduler
 from rodin.errors import UserError
 from rodin.files import atomic_path
 from rodin.mesh import write_mesh
@@ -52,7 +52,7 @@ def generate(
     if portrait is not None:
         print(f"{image}: {portrait.how}")
     pipe = RodinPipeline.from_pretrained(model_folder)
-    pipe.scheduler = make_scheduler(pipe.diffusion, sampler)
+    pipe.scheduler = Scheduler(pipe.diffusion, sampler)
     if search_pose:
         azimuth, elevation = _found_pose(pipe, portrait, seed)
     with _sampling() as advance:

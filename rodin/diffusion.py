@@ -302,9 +302,6 @@ def _log_snr(abar: float) -> float:
     return math.log(abar / (1 - abar)) if abar else -math.inf
 
 
-make_scheduler = Scheduler
-
-
 def guided(network: nn.Module, z: Tensor | None, scale: float = 1.0, low_res: Tensor | None = None) -> Predict:
     """Classifier-free guidance: eps = scale eps(y, z) + (1 - scale) eps(y) (Rodin, Sec. 3.2), for `sample`.
 

@@ -23,7 +23,7 @@ from rodin import triplane
 from rodin.camera import Camera, orbit
 from rodin.dataset import area_resize
 from rodin.decoder import Decoder
-from rodin.diffusion import Diffusion, DiffusionConfig, Predict, guided, make_scheduler
+from rodin.diffusion import Diffusion, DiffusionConfig, Predict, Scheduler, guided
 from rodin.perceptual import Features, perceptual_distance
 from rodin.rays import camera_rays
 from rodin.render import Renderer, make_field, measure_occupancy, occupied_bins, render_rays
@@ -146,7 +146,7 @@ def guided_inversion(
     photo = photo.to(noise.device)
     diffusion = Diffusion(config, noise.device)
     denoise = guided(base, z, guidance_scale if z is not None else 1.0)
-    scheduler = make_scheduler(config, "ddim")
+    scheduler = Scheduler(config, "ddim")
     scheduler.set_timesteps(steps)
     clip, times = statistics.config.clip, scheduler.timesteps.tolist()
     x = clean = noise

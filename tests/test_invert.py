@@ -14,7 +14,7 @@ from torch import Tensor
 from rodin import triplane
 from rodin.camera import orbit
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.diffusion import DiffusionConfig, draw_noise, guided, make_scheduler, sample
+from rodin.diffusion import DiffusionConfig, Scheduler, draw_noise, guided, sample
 from rodin.invert import (
     RENDER_RADIUS,
     Photo,
@@ -156,7 +156,7 @@ def test_without_strength_it_is_ddim(toy: Toy, prediction: str) -> None:
     generators = [torch.Generator().manual_seed(1)]
     noise = draw_noise((3, CHANNELS, SIZE, SIZE), generators)
     denoise = guided(toy.base, torch.zeros(1, 512), 1.5)
-    expected = sample(denoise, make_scheduler(toy.diffusion, "ddim"), noise, generators, 5, clip=4.0)[0]
+    expected = sample(denoise, Scheduler(toy.diffusion, "ddim"), noise, generators, 5, clip=4.0)[0]
     assert expected.abs().max() > 0.01
     found = invert(toy, Photo(torch.ones(SIZE, SIZE, 4), FRONT), 0.0)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

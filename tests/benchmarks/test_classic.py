@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from classic import Classic, compositing_weights, draw_places, strata, two_pass
+from classic import Classic, Published, compositing_weights, draw_places, strata, two_pass
 
 from rodin.camera import Camera, look_at, orbit
 from rodin.decoder import Decoder, DecoderConfig
@@ -46,6 +46,14 @@ def test_it_agrees_with_a_dense_rendering(colours: int, chunk: int) -> None:
     error = (seen - dense)[..., : colours + 1].square().mean().item()
     assert -10 * math.log10(error) > 40
     torch.testing.assert_close(seen[..., -1], dense[..., -1], atol=0.2, rtol=0)
+
+
+def test_as_published_it_shows_the_same() -> None:
+    planes, decoder = smooth_scene(colours=4)
+    camera = orbit([30.0], [20.0], size=40)[0]
+    torch.testing.assert_close(
+        Published(planes, decoder).totals(camera), Classic(planes, decoder).totals(camera), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_fine_samples_sharpen_a_thin_wall() -> None:

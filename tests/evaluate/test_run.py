@@ -92,12 +92,12 @@ def test_what_cannot_be_evaluated_is_said_before_anything_is_drawn(
 
 
 def test_a_single_step_is_drawn_in_one(trained: Path, balls: Path) -> None:
-    from rodin.diffusion import DiffusionConfig, make_scheduler
+    from rodin.diffusion import DiffusionConfig, Scheduler
     from rodin.evaluate.run import variant
 
     pipe = RodinPipeline.from_pretrained(trained / "model")
     pipe.diffusion = DiffusionConfig(prediction="sample", train_steps=1)
-    pipe.scheduler = make_scheduler(pipe.diffusion, "dpm++")
+    pipe.scheduler = Scheduler(pipe.diffusion, "dpm++")
     one = variant("autoencoder", pipe, 1.5, SETTINGS)
     assert (one.steps, one.guidance_scale) == (1, 1.0)
     avatars = one.draw(2, seed=0)

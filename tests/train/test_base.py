@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import rodin.train.base
 from rodin.denoiser import load_denoiser
-from rodin.diffusion import DiffusionConfig, draw_noise, guided, make_scheduler, sample
+from rodin.diffusion import DiffusionConfig, Scheduler, draw_noise, guided, sample
 from rodin.encoder import EncoderConfig, small_clip
 from rodin.errors import UserError
 from rodin.store import FittedSubject, load_statistics, measure_statistics, save_statistics, write_shards
@@ -77,7 +77,7 @@ def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
 
     def draw(z: Tensor) -> Tensor:
         seeds = [torch.Generator().manual_seed(index) for index in range(len(z))]
-        scheduler = make_scheduler(diffusion, "ddim")
+        scheduler = Scheduler(diffusion, "ddim")
         drawn = sample(guided(network, z), scheduler, draw_noise((3, 4, 8, 8), seeds), seeds, 10, clip=4.0)
         return statistics.denormalize(drawn)
 
@@ -100,7 +100,7 @@ def test_ablations_learn_as_much_as_they_can(run: Path, ablation: str) -> None:
     _, latents = load_subjects(run, 8, 0, 1)
     z = latents[:8] if network.latent_dim else None
     seeds = [torch.Generator().manual_seed(index) for index in range(8)]
-    scheduler, steps = make_scheduler(settings, "ddim"), min(10, settings.train_steps)
+    scheduler, steps = Scheduler(settings, "ddim"), min(10, settings.train_steps)
     drawn = sample(guided(trained, z), scheduler, draw_noise((3, 4, 8, 8), seeds), seeds, steps, clip=4.0)
     middle = (statistics.denormalize(drawn) - 5.0).mean(dim=(1, 2))[:, 3:5, 3:5].mean(dim=(1, 2))  # kinds are -1, +1
     if ablation == "no latent":
