@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 import torch
 from avatars import COLOURS, DATA, DECODERS, FIT, PLANE_SIZES, SHARED, fitted, learned_decoder
+from aware_conv import SIZES, Concatenated, same_function
+from aware_conv import step as forward_and_backward
 from claims import table
 from machine import TEXELS_A_SAMPLE, Peaks, measure_peaks, require_kernels
 from render import SAMPLES, view
@@ -45,6 +47,7 @@ class Work:
     name: str
     seconds: float
     samples: int
+    """Of the planes; 0 where none are looked up."""
     operations: float
     texel_bytes: float
     """Read (and in fitting written) at random places of the planes."""
@@ -136,6 +139,19 @@ def fitting_step() -> Work:
     return Work(label, statistics.median(timing.cpu), samples, operations, texels, stream, fit.plane_size)
 
 
+def convolution() -> Work:
+    """The fast 3D-aware convolution, forward and backward in fp32, at the size that its goal is stated for."""
+    size = SIZES[0]
+    shape = (3 * size.batch, size.channels, size.side, size.side)
+    layer = same_function(Concatenated(size.channels))
+    call = forward_and_backward(layer, torch.randn(shape), torch.randn(shape), False)
+    label = f"3D-aware convolution and its gradients, {size.channels} channels, {size.side}x{size.side}"
+    timing = take_turns({"fast": Contender(call, 5)}, 3, label)["fast"]
+    planes = 3 * size.batch * size.channels * size.side**2
+    stream = 4 * 5 * planes  # planes, result, both gradients, and the planes again for the kernels' gradient
+    return Work(label, statistics.median(timing.cpu), 0, size.gigaflop * 1e9, 0, stream, 64)
+
+
 def row(work: Work, peaks: Peaks) -> list[str]:
     """Of the table: what the counted work would take at its peak, as a share of the measured time."""
     arithmetic = work.operations / peaks.flops / work.seconds
@@ -148,10 +164,10 @@ def row(work: Work, peaks: Peaks) -> list[str]:
     return [
         work.name,
         f"{work.seconds * 1e3:.1f}",
-        f"{work.samples:,}".replace(",", " "),
-        f"{work.seconds / work.samples * 1e9:.0f}",
+        f"{work.samples:,}".replace(",", " ") if work.samples else "-",
+        f"{work.seconds / work.samples * 1e9:.0f}" if work.samples else "-",
         f"{work.operations / work.seconds / 1e9:.0f} ({arithmetic:.0%})",
-        f"{work.texel_bytes / work.seconds / 1e9:.1f} ({look_ups:.0%})",
+        f"{work.texel_bytes / work.seconds / 1e9:.1f} ({look_ups:.0%})" if work.samples else "-",
         f"{work.stream_bytes / work.seconds / 1e9:.2f} ({stream:.0%})",
         limit,
     ]
@@ -161,7 +177,7 @@ def main() -> None:
     require_kernels()
     torch.set_num_threads(1)
     works = [rendering(name, plane_size) for name in DECODERS for plane_size in PLANE_SIZES]
-    works.append(fitting_step())
+    works += [fitting_step(), convolution()]
     progress("peaks of one core")
     peaks = measure_peaks()
     print("## Measured / limit\n")

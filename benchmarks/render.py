@@ -29,7 +29,7 @@ from rodin.decoder import Decoder
 from rodin.rays import camera_rays
 from rodin.render import Renderer, measure_occupancy
 
-SAMPLES = 88  # bins a ray of the fused renderer and of the PyTorch reference: the fewest that keep DECIBELS everywhere
+SAMPLES = 88  # bins a ray of the fused renderer and of the PyTorch reference: the fewest that keep DECIBELS
 DENSE = 192
 ROUNDS = {128: 5, 512: 3}  # turns; a classic view of 512x512 takes a quarter of a minute
 PUBLISHED_PIXELS = 128  # larger images do not fit into memory in one piece
@@ -131,8 +131,8 @@ def main() -> None:
     print("## Rendering\n")
     print(
         f"One view of one avatar. Classic: two passes of {COARSE} and {FINE} samples a ray in PyTorch, no culling, no "
-        "gradients. As published: in the order of EG3D's own code, the image in one piece. With care: in the fastest of "
-        "six chunk sizes, without sorting colours. PyTorch, culled: `rodin.reference` with an occupancy grid and "
+        "gradients. As published: in the order of EG3D's own code, the image in one piece. With care: in the fastest "
+        "of six chunk sizes, without sorting colours. PyTorch, culled: `rodin.reference` with an occupancy grid and "
         f"{SAMPLES} bins a ray. Fused: `rodin.render.Renderer`, the same bins. Wall times, medians (quartiles) of "
         f"alternating turns, {ROUNDS[128]} of 128x128 and {ROUNDS[512]} of 512x512, on one thread unless it says "
         "otherwise. Set-up is paid once an avatar and is not in the other columns.\n"

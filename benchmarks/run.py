@@ -78,7 +78,8 @@ def main() -> None:
     for script in SCRIPTS:
         progress(f"== {script}")
         section, rows = split(run(script))
-        sections.append(section)
+        heading, _, rest = section.partition("\n")
+        sections.append(f"{heading}\n\n`python benchmarks/{script}`\n\n{rest.strip()}")
         claims += rows
         print(f"{section}\n", flush=True)
     goals = "\n".join([HEADER, "| --- " * HEADER.count(" | ") + "| --- |", *claims])
