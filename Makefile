@@ -1,22 +1,24 @@
-# The two commands of the README. Each sets up what it needs: a virtual environment in .venv with the versions of
+# The commands of the README. Each sets up what it needs: a virtual environment in .venv with the versions of
 # constraints.txt. PYTHON names another interpreter; Blender's module wants Python 3.11.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
-DEMO_PORTRAIT := examples/avatars/00030/000.webp
-DEMO_TEXT := "a young woman with long blond hair"
-DEMO_EDIT := "wearing a red shirt"
+DEMO_PORTRAIT := examples/portrait.webp
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernels/native/*)
 
-.PHONY: demo test lint bench bench-quality clean
+.PHONY: demo smoke pictures test lint bench bench-quality clean
 
+# Draws with the model in weights/; under a minute.
 demo: .venv/.core
-	$(BIN)/rodin train all examples/avatars --run out/demo/run --preset smoke --workers 2
-	$(BIN)/rodin generate --count 4 --out out/demo
-	$(BIN)/rodin generate --text $(DEMO_TEXT) --out out/demo/text
-	$(BIN)/rodin generate --image $(DEMO_PORTRAIT) --refine 50 --out out/demo/portrait
-	$(BIN)/rodin edit out/demo/text/avatar-000.rodin.safetensors --text $(DEMO_EDIT) --strength 1 --out out/demo/edit
-	@echo "Look at overview.png in out/demo, out/demo/text and out/demo/portrait, at out/demo/edit/before-after.png."
+	$(BIN)/rodin demo --out out/demo --image $(DEMO_PORTRAIT)
+
+# Trains the whole chain at the smallest size, on 48 small avatars; 5 minutes on 2 cores.
+smoke: .venv/.core
+	$(BIN)/rodin train all examples/avatars --run out/smoke/run --preset smoke --workers 2
+
+# The README's pictures of what the model draws.
+pictures: .venv/.core
+	$(BIN)/python scripts/pictures.py
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=8
@@ -31,7 +33,7 @@ bench: .venv/.all out/bench/heads128/.rendered
 	$(BIN)/python benchmarks/run.py
 
 # What models, fits and samplers are worth.
-bench-quality: .venv/.all out/demo/run/model out/heldout/.rendered
+bench-quality: .venv/.all out/smoke/run/model out/heldout/.rendered
 	for name in fit decoder upsampler refiner samplers editing paper_size smoke_chain; do \
 	  $(BIN)/python benchmarks/$$name.py || exit 1; done
 
@@ -40,10 +42,10 @@ out/bench/heads128/.rendered: | .venv/.all
 	$(BIN)/rodin synth --out out/bench/heads128 --count 10 --views 24 --size 128 --seed 3000 --workers 2
 	touch $@
 
-out/demo/run/model:
-	$(MAKE) demo
+out/smoke/run/model:
+	$(MAKE) smoke
 
-# 24 subjects that no part of the demo's model has seen.
+# 24 subjects that no part of the smoke model has seen.
 out/heldout/.rendered: | .venv/.all
 	$(BIN)/rodin synth --out out/heldout --count 24 --views 24 --size 64 --seed 1000 --workers 2
 	touch $@
@@ -62,7 +64,7 @@ out/heldout/.rendered: | .venv/.all
 .venv/.all: .venv/.made $(SOURCES)
 	@scripts/debian-libraries
 	@echo "Installing Rodin with Blender and the test tools into .venv (a few minutes the first time) ..."
-	$(PIP_INSTALL) '.[blender,mesh,video,dev]'
+	$(PIP_INSTALL) '.[blender,mesh,video,plot,tensorboard,words,dev]'
 	touch $@ .venv/.core
 
 clean:

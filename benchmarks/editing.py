@@ -58,7 +58,7 @@ def compare(one: Tensor, other: Tensor, rows: tuple[float, float], encoder: Enco
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", type=Path, default=Path("out/demo/run/model"))
+    parser.add_argument("model", nargs="?", type=Path, default=Path("out/smoke/run/model"))
     parser.add_argument("--count", type=int, default=8, help="avatars that are edited")
     parser.add_argument("--strength", type=float, default=0.6)
     parser.add_argument("--out", type=Path, help="a picture: avatars in rows, their edits in columns")

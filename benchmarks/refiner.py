@@ -73,7 +73,7 @@ def refit(images: Tensor, camera: Camera, decoder: Decoder, start: Tensor, fit: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", type=Path, default=Path("examples/avatars"))
-    parser.add_argument("--run", type=Path, default=Path("out/demo/run"))
+    parser.add_argument("--run", type=Path, default=Path("out/smoke/run"))
     parser.add_argument("--vgg", type=Path, default=None, help="VGG-16's weights, to measure perceptual distance by")
     parser.add_argument("--subjects", type=int, default=4, help="how many subjects are judged")
     arguments = parser.parse_args()

@@ -148,7 +148,7 @@ def decibels(row: Row, limit: Row) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", type=Path, default=Path("out/demo/run/model"), help="model folder")
+    parser.add_argument("model", nargs="?", type=Path, default=Path("out/smoke/run/model"), help="model folder")
     parser.add_argument("data", nargs="?", type=Path, default=Path("examples/avatars"), help="its training subjects")
     parser.add_argument("--count", type=int, default=48, help="avatars, and at most as many real subjects")
     parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels")

@@ -93,7 +93,7 @@ def main() -> None:
         "run",
         nargs="?",
         type=Path,
-        default=Path("out/demo/run"),
+        default=Path("out/smoke/run"),
         help="a run folder with encoder, decoder, planes and upsampler",
     )
     parser.add_argument("data", nargs="?", type=Path, default=Path("out/heldout"), help="subjects that it never saw")

@@ -1,4 +1,7 @@
-"""What the commands do with a finished model: draw avatars, change them, show them, take them away."""
+"""What the commands do with a finished model: draw avatars, change them, show them, take them away.
+
+Where they take a model's folder, None is the model that comes with the package.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from rodin.diffusion import Sampler, Scheduler
 from rodin.errors import UserError
 from rodin.files import atomic_path
 from rodin.mesh import write_mesh
+from rodin.model import ship_model
 from rodin.pipeline import RodinPipeline
 from rodin.portrait import Portrait, read_portrait
 from rodin.sheet import contact_sheet, strip
@@ -32,7 +36,7 @@ DOUBTFUL_MARGIN = 0.1  # of a pose that was searched
 
 
 def generate(
-    model_folder: Path,
+    model_folder: Path | None,
     out: Path,
     text: str | None,
     image: Path | None,
@@ -45,13 +49,14 @@ def generate(
     azimuth: float,
     elevation: float,
     search_pose: bool,
+    sentences: bool,
 ) -> None:
     """Draw avatars from words, a portrait or nothing, and write each as file, picture, mesh and turntable."""
-    _check_folder(out)
+    check_folder(out)
     portrait = None if image is None else read_portrait(image)
     if portrait is not None:
         print(f"{image}: {portrait.how}")
-    pipe = RodinPipeline.from_pretrained(model_folder)
+    pipe = RodinPipeline.from_pretrained(model_folder, sentences=sentences)
     pipe.scheduler = Scheduler(pipe.diffusion, sampler)
     if search_pose:
         azimuth, elevation = _found_pose(pipe, portrait, seed)
@@ -81,19 +86,27 @@ def _found_pose(pipe: RodinPipeline, portrait: Portrait | None, seed: int) -> tu
     return azimuth, elevation
 
 
-def edit(model_folder: Path, avatar: Path, text: str, source_text: str | None, strength: float, out: Path) -> None:
+def edit(
+    model_folder: Path | None,
+    avatar: Path,
+    text: str,
+    source_text: str | None,
+    strength: float,
+    out: Path,
+    sentences: bool,
+) -> None:
     """Change an avatar by words; before-after.png shows both."""
-    _check_folder(out)
+    check_folder(out)
     before = Avatar.load(avatar)
-    pipe = RodinPipeline.from_pretrained(model_folder)
+    pipe = RodinPipeline.from_pretrained(model_folder, sentences=sentences)
     after = pipe.edit(before, text, source_prompt=source_text, strength=strength)
     write_avatars([after], out)
     write_picture(out / "before-after.png", contact_sheet([before, after], columns=1))
 
 
-def vary(model_folder: Path, avatar: Path, count: int, seed: int, out: Path) -> None:
+def vary(model_folder: Path | None, avatar: Path, count: int, seed: int, out: Path) -> None:
     """Avatars of the same latent and new noise."""
-    _check_folder(out)
+    check_folder(out)
     loaded = Avatar.load(avatar)
     pipe = RodinPipeline.from_pretrained(model_folder)
     drawing = loaded.drawing
@@ -110,9 +123,9 @@ def vary(model_folder: Path, avatar: Path, count: int, seed: int, out: Path) -> 
     write_avatars(avatars, out)
 
 
-def interpolate(model_folder: Path, first: Path, last: Path, steps: int, out: Path) -> None:
+def interpolate(model_folder: Path | None, first: Path, last: Path, steps: int, out: Path) -> None:
     """Avatars on the way between two, as a strip and a video, and each as a file."""
-    _check_folder(out)
+    check_folder(out)
     ends = Avatar.load(first), Avatar.load(last)
     avatars = RodinPipeline.from_pretrained(model_folder).interpolate(*ends, steps)
     frames = []
@@ -153,6 +166,11 @@ def export(
         raise UserError(f"--out: {out} does not end in .{kind}; change it or --format")
     write_mesh(out, loaded.mesh(resolution, threshold))
     print(out)
+
+
+def ship(model: Path, out: Path, limit: float) -> None:
+    """The model as it ships, see `rodin.model.ship_model`."""
+    print(f"{out}: {ship_model(model, out, limit):.1f} MB")
 
 
 # ---- writing
@@ -196,7 +214,8 @@ def write_picture(path: Path, image: Tensor) -> None:
         Image.fromarray(pixels).save(temporary)
 
 
-def _check_folder(out: Path) -> None:
+def check_folder(out: Path) -> None:
+    """Raise UserError if avatars cannot be written to `out`, since it is a file."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out: {out} is a file; choose a folder")
 

@@ -16,8 +16,6 @@ from rodin.errors import UserError
 
 Sampler = Literal["dpm++", "ddim", "ancestral"]
 
-DEMO_MODEL = Path("out/demo/run/model")
-
 
 def synth(
     out: Path,
@@ -27,6 +25,7 @@ def synth(
     seed: int = 0,
     workers: int = 1,
     heads: str = "sdf",
+    samples: int = 16,
 ) -> None:
     """Render synthetic avatars with Blender: subject folders with views, cameras and captions.
 
@@ -40,10 +39,27 @@ def synth(
         seed: Seed of the set; subject i depends on (seed, i) alone.
         workers: Blender processes, one thread each.
         heads: sdf for the built-in procedural head, or an .npz file with a morphable head.
+        samples: Rays a pixel; 8 take two thirds of the time of 16 and leave more noise in alpha.
     """
     from rodin.synth import SynthConfig, generate
 
-    generate(SynthConfig(out=out, count=count, views=views, size=size, seed=seed, workers=workers, heads=heads))
+    generate(
+        SynthConfig(
+            out=out, count=count, views=views, size=size, seed=seed, workers=workers, heads=heads, samples=samples
+        )
+    )
+
+
+def describe(data: Data) -> None:
+    """Print which values the subjects' attributes have, how often, and which attributes depend on each other.
+
+    Args:
+        data: Folder of subjects, each with a transforms.json that has attributes.
+    """
+    from rodin.describe import describe as text_of
+    from rodin.describe import read_attributes
+
+    print(text_of(read_attributes(data)))
 
 
 def fit(
@@ -72,7 +88,7 @@ def fit(
 
 def generate(
     out: Path,
-    model: Path = DEMO_MODEL,
+    model: Path | None = None,
     text: str | None = None,
     image: Path | None = None,
     seed: int = 0,
@@ -84,6 +100,7 @@ def generate(
     azimuth: float = 0.0,
     elevation: float = 2.0,
     search_pose: bool = False,
+    sentences: bool = False,
 ) -> None:
     """Draw avatars from a sentence, a portrait or nothing.
 
@@ -92,7 +109,7 @@ def generate(
 
     Args:
         out: Folder for the avatars.
-        model: Model folder; make demo leaves one in the default place.
+        model: Model folder; left out, the model that comes with Rodin.
         text: What they shall look like, such as "an old man with a white beard".
         image: Portrait to follow: a photograph with a face, or a cut-out on transparency, framed head and shoulders.
         seed: Avatar k is drawn with seed + k.
@@ -104,21 +121,25 @@ def generate(
         azimuth: For --refine: degrees from where the portrait was taken; 0 = front, positive towards its left.
         elevation: For --refine: degrees above the horizon.
         search_pose: For --refine: estimate azimuth and elevation instead.
+        sentences: Read the words by a general sentence encoder, which knows more of them than any caption has; the same
+            words draw other avatars then. Needs: pip install 'rodin[words]'.
     """
     from rodin import applications
 
     applications.generate(
-        model, out, text, image, seed, count, guidance_scale, steps, sampler, refine, azimuth, elevation, search_pose
-    )
+        model, out, text, image, seed, count, guidance_scale, steps, sampler, refine, azimuth, elevation, search_pose,
+        sentences,
+    )  # fmt: skip
 
 
 def edit(
     avatar: Data,
     text: str,
     out: Path,
-    model: Path = DEMO_MODEL,
+    model: Path | None = None,
     source_text: str | None = None,
     strength: float = 0.6,
+    sentences: bool = False,
 ) -> None:
     """Change an avatar by words; what they do not name stays. before-after.png shows both.
 
@@ -126,22 +147,24 @@ def edit(
         avatar: File that rodin generate wrote (.rodin.safetensors).
         text: What shall be there, such as "with red hair and glasses".
         out: Folder for the changed avatar.
-        model: Model folder that drew the avatar.
+        model: Model folder that drew the avatar; left out, the model that comes with Rodin.
         source_text: What is there instead, such as "with black hair"; makes the change more exact.
         strength: How far; 0 changes nothing, 1 is all that the words mean, which changes more besides.
+        sentences: Read the words by a general sentence encoder, which knows more of them than any caption has; the same
+            words draw other avatars then. Needs: pip install 'rodin[words]'.
     """
     from rodin import applications
 
-    applications.edit(model, avatar, text, source_text, strength, out)
+    applications.edit(model, avatar, text, source_text, strength, out, sentences)
 
 
-def vary(avatar: Data, out: Path, model: Path = DEMO_MODEL, count: int = 4, seed: int = 1) -> None:
+def vary(avatar: Data, out: Path, model: Path | None = None, count: int = 4, seed: int = 1) -> None:
     """Draw an avatar's kin: the same latent, new noise.
 
     Args:
         avatar: File that rodin generate wrote (.rodin.safetensors).
         out: Folder for the avatars.
-        model: Model folder that drew the avatar.
+        model: Model folder that drew the avatar; left out, the model that comes with Rodin.
         count: Number of avatars.
         seed: Avatar k is drawn with seed + k.
     """
@@ -150,14 +173,14 @@ def vary(avatar: Data, out: Path, model: Path = DEMO_MODEL, count: int = 4, seed
     applications.vary(model, avatar, count, seed, out)
 
 
-def interpolate(first: Data, last: Data, out: Path, model: Path = DEMO_MODEL, steps: int = 8) -> None:
+def interpolate(first: Data, last: Data, out: Path, model: Path | None = None, steps: int = 8) -> None:
     """Draw the avatars between two, as files, a strip and a video.
 
     Args:
         first: File that rodin generate wrote (.rodin.safetensors).
         last: Another, drawn by the same model.
         out: Folder for the avatars.
-        model: Model folder that drew them.
+        model: Model folder that drew them; left out, the model that comes with Rodin.
         steps: Number of avatars, both ends included.
     """
     from rodin import applications
@@ -211,15 +234,55 @@ def export(
     applications.export(avatar, format, out, resolution, threshold)
 
 
+def demo(
+    out: Path,
+    model: Path | None = None,
+    text: str = "a young woman with long wavy brown hair, freckles, wearing a blue turtleneck, smiling",
+    edit: str = "with red hair",
+    image: Path | None = None,
+    seed: int = 0,
+) -> None:
+    """Draw avatars from words, by an edit, from a portrait and from nothing, and show them in OUT/index.html.
+
+    Each comes as avatar file, mesh (.glb), turntable, and pictures, one of them refined.
+
+    Args:
+        out: Folder for the page and the avatars.
+        model: Model folder; left out, the model that comes with Rodin.
+        text: What the first shall look like.
+        edit: What shall be there instead in the second.
+        image: Portrait that the third follows; left out, there is no third.
+        seed: Seed of all.
+    """
+    from rodin.demo import demo as draw
+
+    draw(model, out, text, edit, image, seed)
+
+
+def ship(model: Data, out: Path, limit: float = 48.0) -> None:
+    """Write a model as it ships: weights in half precision, half as large, loaded to single precision by every command.
+
+    Args:
+        model: Model folder.
+        out: Folder for it; its model card, README.md, stays if there is one.
+        limit: Refuse a larger one, in megabytes.
+    """
+    from rodin import applications
+
+    applications.ship(model, out, limit)
+
+
 def evaluate(
-    model: Data,
     data: Path,
     train_data: Path,
     out: Path,
+    model: Annotated[Path | None, tyro.conf.Positional] = None,
     preset: str = "smoke",
     against: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    prompts: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
+    cache: Path | None = None,
     samples: int = 48,
-    prompts: int = 12,
+    captions: int = 12,
     photos: int = 12,
     views: int = 4,
     fits: int = 3,
@@ -229,17 +292,19 @@ def evaluate(
     steps: int = 10,
     seed: int = 0,
 ) -> None:
-    """Measure a model on subjects it never saw, and write a report: OUT/index.html, report.md and figures.json.
+    """Measure a model on subjects it never saw, and write a report: OUT/index.html, report.md and results.json.
 
     Args:
-        model: Model folder.
         data: Held-out subjects, which no part of the model was trained on.
         train_data: The subjects that it was trained on.
         out: Folder of the report.
+        model: Model folder; left out, the model that comes with Rodin.
         preset: The preset that the model was trained with, for the fits.
         against: Another model to measure beside it, as NAME=MODEL; may be given again.
+        prompts: File of prompts that avatars are drawn from; may be given again. Without one, held-out captions.
+        cache: Folder that keeps what is learned of the training data for the next evaluation; OUT-cache if left out.
         samples: Avatars drawn from nothing.
-        prompts: Held-out captions that avatars are drawn from.
+        captions: Held-out captions that avatars are drawn from where there are no prompts.
         photos: Held-out portraits that are inverted.
         views: Pictures of each avatar.
         fits: Held-out subjects that planes are fitted to.
@@ -260,7 +325,7 @@ def evaluate(
         "samples": samples,
         "views": views,
         "image_size": image_size,
-        "prompts": prompts,
+        "captions": captions,
         "photos": photos,
         "fits": fits,
         "refine_steps": refine,
@@ -271,7 +336,8 @@ def evaluate(
     settings = config_from_dict(EvaluationConfig, values, "rodin eval")
     fit = load_preset(preset).fitting.planes
     pipe, others = RodinPipeline.from_pretrained(model), load_models(against)
-    run_evaluation(pipe, data, train_data, out, settings, fit, others)
+    cache = cache or out.with_name(f"{out.name}-cache")
+    run_evaluation(pipe, data, train_data, out, settings, fit, others, prompts, cache)
     print(out / "index.html")
 
 
@@ -298,28 +364,58 @@ def doctor() -> None:
     print(report())
 
 
+def assets_makehuman(checkout: Data, out: Path) -> None:
+    """Write the head file that rodin synth --heads takes, from a checkout of MakeHuman.
+
+    Its base mesh and morph targets are CC0: https://github.com/makehumancommunity/makehuman
+
+    Args:
+        checkout: Folder that holds makehuman/data/3dobjs/base.obj.
+        out: File to write (.npz).
+    """
+    from rodin.synth.makehuman import convert
+
+    convert(checkout, out)
+
+
+def assets() -> None:
+    """Make what rodin synth can use from other projects' files; see: rodin assets --help."""
+
+
 def train() -> None:
     """Train a stage or the whole chain; see: rodin train --help."""
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "assets": assets,  # for the list of commands, as train: main hands their own commands to GROUPS
     "synth": synth,
+    "describe": describe,
     "fit": fit,
-    "train": train,  # for the list of commands; main hands its own commands to TRAINING
+    "train": train,
     "generate": generate,
     "edit": edit,
     "vary": vary,
     "interpolate": interpolate,
     "render": render,
     "export": export,
+    "demo": demo,
     "eval": evaluate,
+    "ship": ship,
     "preset": preset,
     "doctor": doctor,
+}
+ASSETS: dict[str, Callable[..., None]] = {"makehuman": assets_makehuman}
+GROUPS = {
+    "assets": (ASSETS, "Make what rodin synth can use from other projects' files."),
+    "train": (
+        TRAINING,
+        "Train a stage, or all of them one after another. What a run folder holds is not made again.",
+    ),
 }
 DESCRIPTION = """Rodin: 3D avatars by diffusion over tri-planes.
 
 The way from pictures to avatars: synth (or your own captures), train all, generate; then edit, vary, interpolate,
-render and export. eval measures a model, doctor says what this installation can use.
+render and export. describe shows what a set holds, eval measures a model, doctor says what this installation can use.
 Each command explains itself: rodin COMMAND --help"""
 
 
@@ -331,9 +427,10 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     commands, prog, description = COMMANDS, "rodin", DESCRIPTION
-    if arguments[:1] == ["train"]:
-        arguments, commands, prog = arguments[1:], TRAINING, "rodin train"
-        description = "Train a stage, or all of them one after another. What a run folder holds is not made again."
+    if arguments and arguments[0] in GROUPS:
+        prog = f"rodin {arguments[0]}"
+        commands, description = GROUPS[arguments[0]]
+        arguments = arguments[1:]
     try:
         tyro.extras.subcommand_cli_from_dict(
             commands,

@@ -9,52 +9,71 @@ from typing import Annotated, Literal
 import tyro
 
 Data = Annotated[Path, tyro.conf.Positional]
+Stage = Literal["encoder", "base", "prior", "upsampler", "refiner"]
 Ablation = Literal["no-aware", "no-latent", "no-rescaling", "autoencoder"]
 
 
-def train_encoder(data: Data, run: Path, preset: str = "smoke") -> None:
+def train_encoder(data: Data, run: Path, preset: str = "smoke", hours: float | None = None) -> None:
     """Train the small CLIP that turns a portrait or a caption into the latent z.
 
     Args:
         data: Folder of subjects, each with a transforms.json.
         run: Run folder.
         preset: smoke, mini, paper, or a YAML file.
+        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    stages.encoder(data, run, load_preset(preset))
+    stages.encoder(data, run, load_preset(preset), hours)
 
 
-def train_prior(run: Path, preset: str = "smoke") -> None:
+def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
     """Train the latent prior, which draws the latent z from text or from nothing.
 
     Args:
         run: Run folder with planes/ and encoder/.
         preset: smoke, mini, paper, or a YAML file.
+        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    stages.prior(run, load_preset(preset))
+    stages.prior(run, load_preset(preset), hours)
 
 
-def train_base(run: Path, preset: str = "smoke") -> None:
+def train_words(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
+    """Train a second latent prior, which reads texts by a general sentence encoder and so takes words that no caption
+    has. Needs: pip install 'rodin[words]'.
+
+    Args:
+        run: Run folder with planes/ and encoder/.
+        preset: smoke, mini, paper, or a YAML file.
+        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
+    """
+    from rodin import stages
+    from rodin.presets import load_preset
+
+    stages.words(run, load_preset(preset), hours)
+
+
+def train_base(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
     """Train the base diffusion model on the planes of a run.
 
     On many processes or machines: torchrun OPTIONS -m -- rodin train base --run RUN --preset PRESET
 
     Args:
-        run: Run folder with planes/ and encoder/.
+        run: Run folder with planes/, encoder/ and decoder/.
         preset: smoke, mini, paper, or a YAML file.
+        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    stages.base(run, load_preset(preset))
+    stages.base(run, load_preset(preset), hours)
 
 
-def train_upsampler(run: Path, preset: str = "smoke", vgg: Path | None = None) -> None:
+def train_upsampler(run: Path, preset: str = "smoke", vgg: Path | None = None, hours: float | None = None) -> None:
     """Train the upsampler, which makes large planes of the base model's small ones.
 
     On many processes or machines: torchrun OPTIONS -m -- rodin train upsampler --run RUN --preset PRESET
@@ -63,14 +82,17 @@ def train_upsampler(run: Path, preset: str = "smoke", vgg: Path | None = None) -
         run: Run folder with planes/, encoder/ and decoder/.
         preset: smoke, mini, paper, or a YAML file.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else it is the encoder.
+        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    stages.upsampler(run, load_preset(preset), vgg)
+    stages.upsampler(run, load_preset(preset), vgg, hours)
 
 
-def train_refiner(data: Data, run: Path, preset: str = "smoke", vgg: Path | None = None) -> None:
+def train_refiner(
+    data: Data, run: Path, preset: str = "smoke", vgg: Path | None = None, hours: float | None = None
+) -> None:
     """Train the refiner, which enlarges and sharpens rendered pictures.
 
     On many processes or machines: torchrun OPTIONS -m -- rodin train refiner DATA --run RUN --preset PRESET
@@ -80,11 +102,12 @@ def train_refiner(data: Data, run: Path, preset: str = "smoke", vgg: Path | None
         run: Run folder with planes/, encoder/ and decoder/.
         preset: smoke, mini, paper, or a YAML file.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else it is the encoder.
+        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    stages.refiner(data, run, load_preset(preset), vgg)
+    stages.refiner(data, run, load_preset(preset), vgg, hours)
 
 
 def train_all(
@@ -143,12 +166,33 @@ def train_ablations(
     train(data, run, load_preset(preset), only, workers, seed, large or data, vgg)
 
 
+def train_curves(
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    stage: Stage | None = None,
+    column: str = "loss",
+    out: Path = Path("curves.png"),
+) -> None:
+    """Draw learning curves of one run or several over the samples seen, and print where they end.
+
+    Args:
+        runs: Run folders.
+        stage: One stage; else all that one of the runs has begun.
+        column: Of the stages' log.csv.
+        out: Picture, such as .png or .svg.
+    """
+    from rodin.train.curves import draw_curves
+
+    draw_curves(runs, stage, column, out)
+
+
 TRAINING: dict[str, Callable[..., None]] = {
     "all": train_all,
     "encoder": train_encoder,
     "prior": train_prior,
+    "words": train_words,
     "base": train_base,
     "upsampler": train_upsampler,
     "refiner": train_refiner,
     "ablations": train_ablations,
+    "curves": train_curves,
 }

@@ -143,7 +143,7 @@ class Encoder(nn.Module):
 
     def save_pretrained(self, folder: Path) -> None:
         """Write a CLIP folder, whole or not at all."""
-        with atomic_path(Path(folder)) as temporary, _quiet():
+        with atomic_path(Path(folder)) as temporary, quiet():
             self.model.save_pretrained(temporary)
             self.tokenizer.save_pretrained(temporary)
             side = self.image_size
@@ -353,7 +353,7 @@ def _load_model(folder: Path) -> CLIPModel:
     """Raises ValueError if any weight is missing, which transformers would fill with random numbers."""
     from transformers import CLIPModel
 
-    with _quiet():
+    with quiet():
         model, found = CLIPModel.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, dtype=torch.float32, output_loading_info=True
         )
@@ -364,7 +364,7 @@ def _load_model(folder: Path) -> CLIPModel:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from printing progress bars and reports; what matters is raised."""
     from transformers.utils import logging as transformers_logging
 

@@ -5,6 +5,7 @@
     prior/             denoises z under text, or under nothing
     base/              denoises small planes under z
     upsampler/         denoises large planes under small ones
+    words/             optional: reads texts by a general sentence encoder, and a prior of its own (`rodin.sentence`)
     refiner/           enlarges rendered pictures
     statistics/        maps the planes' unit-variance residuals, of which the two speak, to planes
     decoder/           planes -> density and colour
@@ -12,18 +13,26 @@
 
 prior/, base/ and upsampler/ hold the diffusion that they were trained on beside their weights, the upsampler and the
 refiner also by which features their perceptual loss was measured.
+
+Training writes weights as float32. A model that ships has them as float16, with README.md, the model card, beside the
+parts; loaded, all weights are float32.
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rodin.component import load_component, save_component
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from rodin.component import WEIGHTS_NAME, load_component, read_tensors, save_component
 from rodin.decoder import Decoder, DecoderConfig
 from rodin.denoiser import load_denoiser, save_denoiser
 from rodin.diffusion import DiffusionConfig, Sampler, Scheduler, noise_schedule
@@ -32,6 +41,7 @@ from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.prior import Prior, PriorConfig
 from rodin.refiner import Refiner, RefinerConfig
+from rodin.sentence import SentenceConfig, SentenceTower
 from rodin.store import PlaneStatistics, PlaneStatisticsConfig, module_hash
 from rodin.unet import UNet, UNetConfig
 from rodin.upsampler import PERCEPTUAL_NAME
@@ -39,11 +49,22 @@ from rodin.upsampler import PERCEPTUAL_NAME
 SCHEMA = "rodin-model-2"
 INDEX_NAME = "model_index.json"
 SCHEDULER_NAME = "scheduler_config.json"
+CARD_NAME = "README.md"  # the model card, written by hand
+SHIPPED_NAME = "weights"  # the folder of the model that comes with the package
 SCHEDULERS: dict[Sampler, str] = {  # by diffusers' names
     "ancestral": "DDPMScheduler",
     "ddim": "DDIMScheduler",
     "dpm++": "DPMSolverMultistepScheduler",
 }
+
+
+@dataclass(frozen=True)
+class Words:
+    """What reads texts in the place of the encoder's text tower, and the prior that was trained under it."""
+
+    tower: SentenceTower
+    prior: Prior
+    prior_diffusion: DiffusionConfig
 
 
 @dataclass(frozen=True)
@@ -61,6 +82,7 @@ class Model:
     encoder: Callable[[], Encoder]
     prior: Prior
     prior_diffusion: DiffusionConfig
+    words: Words | None
     base: UNet
     diffusion: DiffusionConfig
     upsampler: UNet
@@ -100,8 +122,25 @@ class Model:
             )
 
 
+def shipped_folder() -> Path:
+    """The model that comes with the package: inside it where a wheel was installed, beside it in the source tree.
+
+    Raises:
+        UserError: this installation has none.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / SHIPPED_NAME, package.parent / SHIPPED_NAME):
+        if (folder / INDEX_NAME).is_file():
+            return folder
+    raise UserError(
+        f"no model comes with this installation (looked in {package} and beside it for {SHIPPED_NAME}/{INDEX_NAME}); "
+        "name a model folder, or train one with: rodin train all DATA --run RUN"
+    )
+
+
 def load_model(folder: Path) -> Model:
-    """Read a model folder. Weights are mapped into memory, so that only those in use are read.
+    """Read a model folder. Weights are mapped into memory, so that only those in use are read; those that are stored as
+    float16 are read at once.
 
     Raises:
         UserError: it is missing, of another schema, or a part of it is missing, damaged or of another model.
@@ -140,6 +179,7 @@ def _parts(folder: Path, statistics: Path) -> Model:
         partial(Encoder.from_pretrained, folder / "encoder"),
         prior,
         prior_diffusion,
+        _words(folder / "words"),
         base,
         diffusion,
         upsampler,
@@ -152,12 +192,23 @@ def _parts(folder: Path, statistics: Path) -> Model:
     )
 
 
+def _words(folder: Path) -> Words | None:
+    """The optional part."""
+    if not folder.exists():
+        return None
+    tower = load_component(SentenceTower, SentenceConfig, folder)
+    return Words(tower, *load_denoiser(Prior, PriorConfig, folder / "prior"))
+
+
 def save_model(model: Model, folder: Path) -> None:
     """Write a model folder, whole or not at all."""
     with atomic_path(Path(folder)) as temporary:
         temporary.mkdir()
         model.encoder().save_pretrained(temporary / "encoder")
         save_denoiser(model.prior, model.prior_diffusion, temporary / "prior")
+        if model.words is not None:
+            save_component(model.words.tower, temporary / "words")
+            save_denoiser(model.words.prior, model.words.prior_diffusion, temporary / "words" / "prior")
         save_denoiser(model.base, model.diffusion, temporary / "base")
         save_denoiser(model.upsampler, model.upsampler_diffusion, temporary / "upsampler")
         write_json(temporary / "upsampler" / PERCEPTUAL_NAME, {"features": model.upsampler_perceptual})
@@ -179,6 +230,73 @@ def save_model(model: Model, folder: Path) -> None:
             "scheduler": ["diffusers", SCHEDULERS[model.scheduler.kind]],
         }
         write_json(temporary / INDEX_NAME, index)
+
+
+def ship_model(source: Path, out: Path, limit_mb: float) -> float:
+    """Write a model folder with its weights as float16: half as large, and no avatar looks another.
+
+    A model card that lies in `out` stays.
+
+    Args:
+        source: a model folder.
+        limit_mb: largest size of all its files together, in millions of bytes.
+
+    Returns:
+        that size.
+
+    Raises:
+        UserError: the model cannot be read, has weights beyond float16 or is larger; `out` holds anything else.
+    """
+    source, out = Path(source), Path(out)
+    load_model(source)
+    _check_place(out, source)
+    card = out / CARD_NAME
+    with atomic_path(out) as folder:
+        shutil.copytree(source, folder)
+        if card.is_file():
+            shutil.copy(card, folder)
+        for path in sorted(folder.rglob(WEIGHTS_NAME)):
+            _halve(path, source)
+        index = read_json(folder / INDEX_NAME)
+        write_json(folder / INDEX_NAME, {**index, "model_hash": load_model(folder).hash()})
+        sizes = {part.name: _megabytes(part) for part in sorted(folder.iterdir()) if part.is_dir()}
+        size = _megabytes(folder)
+        if size > limit_mb:
+            parts = ", ".join(f"{name} {part:.1f}" for name, part in sizes.items())
+            raise UserError(
+                f"{source}: {size:.1f} MB as float16 ({parts}), the limit is {limit_mb:g}; "
+                "train smaller networks, or raise it"
+            )
+    return size
+
+
+def _check_place(out: Path, source: Path) -> None:
+    """Raise UserError if a model written to `out` would replace anything but a model and its card."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; choose a folder for the model")
+    if source.resolve() in (out.resolve(), *out.resolve().parents):
+        raise UserError(f"{out}: is the model itself or lies in it; choose another folder")
+    own = {path.name for path in source.iterdir()} | {CARD_NAME}
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in own) if out.is_dir() else []
+    if foreign:
+        raise UserError(f"{out}: holds other files than a model ({', '.join(foreign[:3])}); choose another folder")
+
+
+def _halve(path: Path, model: Path) -> None:
+    """Store the weights in a safetensors file as float16."""
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()  # by which transformers knows whose tensors they are
+    halves = {}
+    for name, value in read_tensors(path).items():
+        halves[name] = value.half() if value.is_floating_point() else value.clone()
+        if not torch.isfinite(halves[name]).all():
+            where = f"{model / path.parent.name / path.name}: {name}"
+            raise UserError(f"{where} has no float16 (largest: {value.abs().max():g}); train that part again")
+    save_file(halves, path, metadata=metadata)
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def scheduler_config(scheduler: Scheduler) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from rodin.diffusion import draw_noise, guided, sample
 from rodin.encoder import Encoder
 from rodin.errors import UserError
 from rodin.invert import MOVES, Photo, finish, frame_photo, guided_inversion, search_pose
-from rodin.model import Model, load_model, save_model
+from rodin.model import Model, load_model, save_model, shipped_folder
 from rodin.perceptual import load_features
 from rodin.portrait import Portrait, read_portrait
-from rodin.prior import TextCondition, sample_latents
+from rodin.prior import TextCondition, TextReader, sample_latents
 from rodin.upsampler import upsample
 
 LARGEST_SEED = 2**62  # generators take 64 bits; seed + k must not run out of them
@@ -37,7 +37,7 @@ NOISE_STREAM, STEPS_STREAM, PRIOR_STREAM, UPSAMPLER_STREAM = 0, 0x40000000, 0x80
 class RodinPipeline:
     """Draws avatars.
 
-        pipe = RodinPipeline.from_pretrained("out/run/model")
+        pipe = RodinPipeline.from_pretrained()                # or of a model folder
         avatar = pipe("an old man with a white beard")[0]     # from words
         avatar = pipe(image="portrait.png", refine=50)[0]     # from a portrait
         avatar = pipe(seed=3)[0]                              # from nothing
@@ -50,22 +50,38 @@ class RodinPipeline:
     three seconds of imports.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, sentences: bool = False) -> None:
+        """Make a pipeline of a model.
+
+        Args:
+            sentences: read prompts by the general sentence encoder, which knows more words than any caption has, rather
+                than by the encoder's own text tower; wants the extra `words`. The same words draw other avatars then.
+
+        Raises:
+            UserError: the model was trained without.
+        """
         self.model = model
-        self.prior, self.prior_diffusion = model.prior, model.prior_diffusion
+        if sentences and model.words is None:
+            raise UserError("sentences: this model has no words/; train it with: rodin train words, or leave it out")
+        self._words = model.words if sentences else None
+        one = self._words or model
+        self.prior, self.prior_diffusion = one.prior, one.prior_diffusion
         self.base, self.diffusion, self.scheduler = model.base, model.diffusion, model.scheduler
         self.upsampler, self.upsampler_diffusion = model.upsampler, model.upsampler_diffusion
         self.refiner, self.statistics, self.decoder = model.refiner, model.statistics, model.decoder
         self.base_statistics = model.statistics.resized(model.base.config.size)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> RodinPipeline:
-        """Read a model folder.
+    def from_pretrained(cls, folder: str | Path | None = None, *, sentences: bool = False) -> RodinPipeline:
+        """Read a model folder, or the model that comes with the package.
+
+        Args:
+            sentences: see the constructor.
 
         Raises:
             UserError: it is missing, of another schema, or a part of it is missing or damaged.
         """
-        return cls(load_model(Path(folder)))
+        return cls(load_model(shipped_folder() if folder is None else Path(folder)), sentences=sentences)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model folder, whole or not at all."""
@@ -75,6 +91,11 @@ class RodinPipeline:
     def encoder(self) -> Encoder:
         """Frozen CLIP; read when it is first needed, for words or a picture."""
         return self.model.encoder().to(self.device)
+
+    @property
+    def text_reader(self) -> TextReader:
+        """What reads prompts: the sentence encoder, or the encoder's text tower."""
+        return self.encoder if self._words is None else self._words.tower.to(self.device)
 
     @cached_property
     def model_hash(self) -> str:
@@ -194,7 +215,7 @@ class RodinPipeline:
             raise UserError("prompt: it is empty; describe the avatar, or leave the prompt out to draw from nothing")
         if len(prompt) > LONGEST_PROMPT:
             raise UserError(f"prompt: {len(prompt)} characters; give at most {LONGEST_PROMPT}")
-        return TextCondition(*self.encoder.encode_text_tokens([prompt] * copies))
+        return TextCondition(*self.text_reader.encode_text_tokens([prompt])).repeat(copies)
 
     def _base_noise(self, seeds: list[int]) -> Tensor:
         config = self.base.config

@@ -18,6 +18,7 @@ from rodin.decoder import DecoderConfig
 from rodin.diffusion import DiffusionConfig
 from rodin.encoder import EncoderConfig
 from rodin.errors import UserError
+from rodin.fit.losses import LossConfig
 from rodin.fit.planes import FitConfig
 from rodin.fit.run import FittingConfig
 from rodin.fit.shared import SharedConfig
@@ -73,7 +74,7 @@ class Preset:
 
 
 def smoke() -> Preset:
-    """The whole chain in under 5 minutes on 2 cores: for tests and the demo."""
+    """The whole chain in under 5 minutes on 2 cores: for tests and `make smoke`."""
     return Preset(
         encoder=EncoderTraining(
             network=EncoderConfig(
@@ -170,7 +171,18 @@ def mini() -> Preset:
         fitting=FittingConfig(
             decoder=DecoderConfig(channels=16, hidden=32),
             shared=SharedConfig(subjects=24, common_steps=100, steps=1500),
-            planes=FitConfig(plane_size=128, image_size=128, samples=96, steps=400, rays=2048, learning_rate=0.15),
+            # Random sizes down to the base model's, whose planes then render well by themselves; smoothness halves what
+            # two fits of one subject differ by, which the diffusion would have to learn, at no loss (docs/training.md).
+            planes=FitConfig(
+                plane_size=128,
+                image_size=128,
+                samples=96,
+                steps=400,
+                rays=2048,
+                learning_rate=0.15,
+                smallest_scale=0.25,
+                loss=LossConfig(smooth=1e-2),
+            ),
         ),
         base=BaseTraining(
             network=UNetConfig(
@@ -185,6 +197,7 @@ def mini() -> Preset:
             ),
             diffusion=DiffusionConfig(),
             loop=LoopConfig(steps=20_000, batch_size=16, learning_rate=8e-4, ema_decay=0.9995, bf16=True),
+            held_out_every=16,
         ),
         prior=PriorTraining(
             network=PriorConfig(width=192, layers=3, heads=4, text_width=96),

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +60,7 @@ class PriorConfig:
 
 @dataclass(frozen=True)
 class TextCondition:
-    """What texts say, as `Encoder.encode_text_tokens` gives it. A row whose mask is empty is no text at all.
+    """What texts say, as a `TextReader` gives it. A row whose mask is empty is no text at all.
 
     Args:
         tokens: [B, T, W] hidden states of the text transformer.
@@ -93,6 +94,19 @@ class TextCondition:
     def to(self, device: torch.device | str) -> TextCondition:
         """The same on a device."""
         return TextCondition(self.tokens.to(device), self.mask.to(device), self.pooled.to(device))
+
+
+class TextReader(Protocol):
+    """What turns texts into the prior's condition: the encoder's text tower, or a sentence encoder."""
+
+    @property
+    def text_width(self) -> int:
+        """Numbers in the hidden state of a text token."""
+        ...
+
+    def encode_text_tokens(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden states [B, T, W], mask [B, T] and latents [B, D] of unit length: the fields of `TextCondition`."""
+        ...
 
 
 class Prior(nn.Module):

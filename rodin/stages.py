@@ -7,6 +7,7 @@ RUN/model/        the finished model folder
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from rodin.model import assemble, save_model
 from rodin.presets import Preset, preset_yaml
 from rodin.train.base import train_base
 from rodin.train.encoder import train_encoder
-from rodin.train.prior import train_prior
+from rodin.train.prior import train_prior, train_words
 from rodin.train.processes import run_on_processes
 from rodin.train.refiner import train_refiner
 from rodin.train.upsampler import train_upsampler
@@ -53,6 +54,12 @@ def check_workers(workers: int) -> None:
         raise UserError(f"--workers: {workers}; choose 1 or more")
 
 
+def check_hours(hours: float | None) -> None:
+    """Raise UserError unless there is time to train."""
+    if hours is not None and not 0 < hours < math.inf:
+        raise UserError(f"--hours: {hours:g}; choose more than 0")
+
+
 def on_processes(stage: Callable[..., None], output: Path, arguments: tuple[Any, ...], processes: int) -> None:
     """Train a stage on several processes of this machine; a finished one is only checked, by this process."""
     if processes == 1 or output.exists():
@@ -61,9 +68,10 @@ def on_processes(stage: Callable[..., None], output: Path, arguments: tuple[Any,
         run_on_processes(stage, arguments, processes)
 
 
-def encoder(data: Path, run: Path, preset: Preset) -> None:
+def encoder(data: Path, run: Path, preset: Preset, hours: float | None = None) -> None:
     """RUN/encoder, trained on the subjects in `data`."""
-    train_encoder(data, run, preset.encoder)
+    check_hours(hours)
+    train_encoder(data, run, preset.encoder, hours)
 
 
 def adopt_clip(clip: str, run: Path, preset: Preset) -> None:
@@ -92,24 +100,34 @@ def fit(data: Path, run: Path, preset: Preset, workers: int, seed: int, device: 
     print("\n".join(quality_table(subjects)))
 
 
-def base(run: Path, preset: Preset) -> None:
+def base(run: Path, preset: Preset, hours: float | None = None) -> None:
     """RUN/base."""
-    train_base(run, preset.base)
+    check_hours(hours)
+    train_base(run, preset.base, hours)
 
 
-def prior(run: Path, preset: Preset) -> None:
+def prior(run: Path, preset: Preset, hours: float | None = None) -> None:
     """RUN/prior."""
-    train_prior(run, preset.prior)
+    check_hours(hours)
+    train_prior(run, preset.prior, hours)
 
 
-def upsampler(run: Path, preset: Preset, vgg: Path | None) -> None:
+def words(run: Path, preset: Preset, hours: float | None = None) -> None:
+    """RUN/words: a prior that reads texts by a general sentence encoder."""
+    check_hours(hours)
+    train_words(run, preset.prior, hours)
+
+
+def upsampler(run: Path, preset: Preset, vgg: Path | None, hours: float | None = None) -> None:
     """RUN/upsampler."""
-    train_upsampler(run, preset.upsampler, vgg)
+    check_hours(hours)
+    train_upsampler(run, preset.upsampler, vgg, hours)
 
 
-def refiner(data: Path, run: Path, preset: Preset, vgg: Path | None) -> None:
+def refiner(data: Path, run: Path, preset: Preset, vgg: Path | None, hours: float | None = None) -> None:
     """RUN/refiner, from subjects of the run in pictures of the refiner's size."""
-    train_refiner(data, run, preset.refiner, vgg)
+    check_hours(hours)
+    train_refiner(data, run, preset.refiner, vgg, hours)
 
 
 def model(run: Path) -> None:

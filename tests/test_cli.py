@@ -24,7 +24,7 @@ from PIL import Image
 from rodin import applications, stages
 from rodin.ablations import ABLATIONS
 from rodin.avatar import SUFFIX
-from rodin.cli import COMMANDS, TRAINING, Ablation, main
+from rodin.cli import COMMANDS, GROUPS, Ablation, main
 from rodin.presets import load_preset, smoke
 
 Fails = Callable[..., str]
@@ -99,30 +99,39 @@ def test_help_is_cheap() -> None:
 
 
 FLAGS = {
-    ("synth",): "out count views size seed workers heads",
+    ("assets", "makehuman"): "out",
+    ("synth",): "out count views size seed workers heads samples",
+    ("describe",): "",
     ("fit",): "run preset workers seed",
     ("train", "all"): "run preset workers seed clip large vgg",
-    ("train", "encoder"): "run preset",
-    ("train", "prior"): "run preset",
-    ("train", "base"): "run preset",
-    ("train", "upsampler"): "run preset vgg",
-    ("train", "refiner"): "run preset vgg",
+    ("train", "encoder"): "run preset hours",
+    ("train", "prior"): "run preset hours",
+    ("train", "words"): "run preset hours",
+    ("train", "base"): "run preset hours",
+    ("train", "upsampler"): "run preset vgg hours",
+    ("train", "refiner"): "run preset vgg hours",
     ("train", "ablations"): "run preset only workers seed large vgg",
-    ("generate",): "out model text image seed count guidance-scale steps sampler refine azimuth elevation search-pose",
-    ("edit",): "text out model source-text strength",
+    ("train", "curves"): "stage column out",
+    ("generate",): "out model text image seed count guidance-scale steps sampler refine azimuth elevation search-pose "
+    "sentences",
+    ("edit",): "text out model source-text strength sentences",
     ("vary",): "out model count seed",
     ("interpolate",): "out model steps",
     ("doctor",): "",
     ("render",): "out size azimuth elevation turntable refine",
     ("export",): "format out resolution threshold",
-    ("eval",): "data train-data out preset against samples prompts photos views fits refine image-size seed",
+    ("demo",): "out model text edit image seed",
+    ("ship",): "out limit",
+    ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
+    "seed",
     ("preset",): "ablation",
 }
 
 
 def test_every_command_is_known_here() -> None:
     assert {words[0] for words in FLAGS} == set(COMMANDS)
-    assert {words[1] for words in FLAGS if words[0] == "train"} == set(TRAINING)
+    for group, (commands, _) in GROUPS.items():
+        assert {words[1] for words in FLAGS if words[0] == group} == set(commands)
 
 
 @pytest.mark.parametrize("words", FLAGS, ids=" ".join)
@@ -458,9 +467,11 @@ def test_an_evaluation_gets_what_its_flags_say(
     monkeypatch.setattr(rodin.evaluate.run, "evaluate", lambda *arguments: given.extend(arguments))
     model = trained / "model"
     flags = f"eval {model} --data {balls} --train-data {balls} --out {tmp_path} --samples 7 --refine 0"
-    main([*flags.split(), "--against", f"one={model}", "--against", f"two={model}"])
-    pipe, held_out, _, out, settings, fit, others = given
+    main([*flags.split(), "--against", f"one={model}", "--against", f"two={model}", "--prompts", "a", "--prompts", "b"])
+    pipe, held_out, _, out, settings, fit, others, prompts, cache = given
     assert (held_out, out, settings.samples, settings.refine_steps) == (balls, tmp_path, 7, 0)
+    assert prompts == (Path("a"), Path("b"))
+    assert cache == tmp_path.with_name(f"{tmp_path.name}-cache")
     assert fit == smoke().fitting.planes
     assert list(others) == ["one", "two"]
     assert all(other.model_hash == pipe.model_hash for other in others.values())

@@ -13,32 +13,36 @@ class EvaluationConfig:
     Args:
         samples: avatars drawn from nothing, for the distances between distributions and the nearest neighbours.
         views: pictures of each avatar and of each real subject: the frontal one and others of the front half.
+            Attributes are read off twice as many, from all around.
         image_size: side in pixels of all pictures that are compared; the data must have it.
-        prompts: held-out captions that avatars are drawn from; those of all held-out subjects if there are fewer.
+        captions: where no prompts are given, held-out captions that avatars are drawn from; those of all held-out
+            subjects if there are fewer.
         photos: held-out portraits that are inverted; those of all held-out subjects if there are fewer.
-        fits: held-out subjects that planes are fitted to.
+        fits: held-out subjects that planes are fitted to; all if there are fewer.
         refine_steps: steps of render-guided inversion, after the encoder's.
         guidance_scale: of everything that is drawn; the row "no guidance" has 1.
         steps: of the base model's sampler.
+        reader_steps: of the attribute reader's training.
         seed: avatar k is drawn with seed + k.
     """
 
     samples: int = 48
     views: int = 4
     image_size: int = 64
-    prompts: int = 12
+    captions: int = 12
     photos: int = 12
     fits: int = 3
     refine_steps: int = 40
     guidance_scale: float = 1.5
     steps: int = 10
+    reader_steps: int = 1500
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("views", "image_size", "steps"):
+        for name in ("views", "image_size", "steps", "reader_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("samples", "prompts", "photos"):  # a spread needs two, and so does a choice among subjects
+        for name in ("samples", "captions", "photos"):  # a spread needs two, and so does a choice among subjects
             if getattr(self, name) < 2:
                 raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
         for name in ("fits", "refine_steps", "seed"):

@@ -1,9 +1,9 @@
 """A report as a document: sections of text, tables, pictures and charts, written as HTML, as Markdown and as numbers.
 
-index.html     for the eye
-report.md      the same, for terminals and code hosts
-figures.json   every number
-*.png, *.svg   what the two show
+index.html      for the eye
+report.md       the same, for terminals and code hosts
+results.json    every number
+*.webp, *.svg   what the two show
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from torch import Tensor
 from rodin.errors import UserError
 from rodin.files import atomic_path, write_json, write_text
 
-FIGURES_NAME = "figures.json"
+RESULTS_NAME = "results.json"
+WEBP_QUALITY = 85
 STYLE = """
 :root { --ink: #1d2126; --faint: #6b737c; --line: #d9dde1; --ground: #fbfbfa; --card: #ffffff; }
 @media (prefers-color-scheme: dark) {
@@ -120,7 +121,7 @@ class Report:
                 _write_picture(folder / picture.name, picture.content)
             write_text(folder / "index.html", self.html())
             write_text(folder / "report.md", self.markdown())
-            write_json(folder / FIGURES_NAME, self.figures)
+            write_json(folder / RESULTS_NAME, self.figures)
 
     def html(self) -> str:
         """The report as a page without scripts, its pictures beside it."""
@@ -155,7 +156,7 @@ class Report:
 def check_place(out: Path) -> None:
     """Raise UserError if `out` holds anything but a report: writing would replace it."""
     out = Path(out)
-    if out.is_dir() and any(out.iterdir()) and not (out / FIGURES_NAME).is_file():
+    if out.is_dir() and any(out.iterdir()) and not (out / RESULTS_NAME).is_file():
         raise UserError(f"{out}: holds other files than a report; choose another folder for it")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; choose a folder for the report")
@@ -167,7 +168,7 @@ def _write_picture(path: Path, content: Tensor | str) -> None:
         return
     pixels = (content.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary)
+        Image.fromarray(pixels).save(temporary, quality=WEBP_QUALITY, method=6)
 
 
 def _block_html(block: str | Table | Gallery) -> str:

@@ -1,11 +1,13 @@
 """Drawing and rendering what an evaluation looks at, with progress bars.
 
+Avatars are drawn one after another as they are looked at: hundreds of them together would not fit into memory.
+
 Symbols: N avatars, V views of each, S side of the images in pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +16,7 @@ from tqdm import tqdm
 
 from rodin.avatar import Avatar
 from rodin.camera import Camera
-from rodin.pipeline import RodinPipeline
-
-AT_ONCE = 8  # avatars between two steps of the progress bar
+from rodin.pipeline import BATCH, RodinPipeline
 
 
 @dataclass(frozen=True)
@@ -35,45 +35,39 @@ class Variant:
     guidance_scale: float
     steps: int
 
-    def draw(self, count: int, seed: int) -> list[Avatar]:
+    def draw(self, count: int, seed: int) -> Iterator[Avatar]:
         """Avatars from nothing; avatar k has seed + k."""
-        avatars: list[Avatar] = []
         with tqdm(total=count, desc=f"{self.label}: drawing", unit="avatar", leave=False) as bar:
-            while len(avatars) < count:
-                part = min(AT_ONCE, count - len(avatars))
-                avatars += self.pipe(
-                    count=part,
-                    seed=seed + len(avatars),
+            for first in range(0, count, BATCH):
+                part = self.pipe(
+                    count=min(BATCH, count - first),
+                    seed=seed + first,
                     guidance_scale=self.guidance_scale,
                     num_inference_steps=self.steps,
                 )
-                bar.update(part)
-        return avatars
+                bar.update(len(part))
+                yield from part
 
-    def draw_captions(self, captions: Sequence[str], seed: int) -> list[Avatar]:
-        """An avatar of each caption, all with the same seed."""
-        return [
-            self.pipe(prompt=caption, seed=seed, guidance_scale=self.guidance_scale, num_inference_steps=self.steps)[0]
-            for caption in tqdm(captions, desc=f"{self.label}: captions", unit="avatar", leave=False)
-        ]
+    def draw_prompts(self, texts: Sequence[str], seed: int) -> Iterator[Avatar]:
+        """An avatar of each text; avatar k has seed + k."""
+        for k, text in enumerate(tqdm(texts, desc=f"{self.label}: prompts", unit="avatar", leave=False)):
+            yield self.pipe(
+                prompt=text, seed=seed + k, guidance_scale=self.guidance_scale, num_inference_steps=self.steps
+            )[0]
 
-    def invert(self, photos: Tensor, seed: int, refine: int) -> list[Avatar]:
+    def invert(self, photos: Tensor, seed: int, refine: int) -> Iterator[Avatar]:
         """An avatar of each portrait [N, S, S, 4], all with the same seed; `refine` steps follow the encoder's."""
-        return [
-            self.pipe(
+        for photo in tqdm(photos, desc=f"{self.label}: portraits, {refine} steps", unit="avatar", leave=False):
+            yield self.pipe(
                 image=photo,
                 seed=seed,
                 guidance_scale=self.guidance_scale,
                 num_inference_steps=self.steps,
                 refine=refine,
             )[0]
-            for photo in tqdm(photos, desc=f"{self.label}: portraits", unit="avatar", leave=False)
-        ]
 
 
-def render_all(avatars: Sequence[Avatar], cameras: Sequence[Camera], refine: bool = False) -> Tensor:
+def render_all(avatars: Iterable[Avatar], cameras: Sequence[Camera], refine: bool = False) -> Tensor:
     """Pictures [N, V, S, S, 4] of avatars, each from its own V cameras; with fewer cameras than avatars, those of the
     first are used again."""
-    pairs = [(avatar, cameras[k % len(cameras)]) for k, avatar in enumerate(avatars)]
-    bar = tqdm(pairs, desc="rendering", unit="avatar", leave=False)
-    return torch.stack([avatar.render(camera, refine=refine) for avatar, camera in bar])
+    return torch.stack([avatar.render(cameras[k % len(cameras)], refine=refine) for k, avatar in enumerate(avatars)])

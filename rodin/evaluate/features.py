@@ -30,3 +30,9 @@ def cosine_distances(one: Tensor, other: Tensor) -> Tensor:
     """1 - cosine of every pair of features [N, D], [M, D] -> [N, M]."""
     one, other = (torch.nn.functional.normalize(f, dim=-1) for f in (one, other))
     return 1 - one @ other.t()
+
+
+def mean_distance(features: Tensor) -> float:
+    """Mean 1 - cosine of all pairs of N different features [N, D]; its expectation does not hang on N."""
+    distances = cosine_distances(features, features).double()
+    return float((distances.sum() - distances.trace()) / (len(features) * (len(features) - 1)))

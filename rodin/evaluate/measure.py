@@ -1,4 +1,4 @@
-"""The measurements of an evaluation: one function and one result each.
+"""The measurements of an evaluation that compare pictures: one function and one result each.
 
 Symbols: N avatars or subjects, V views of each, S side of the images in pixels, D numbers of a feature.
 """
@@ -16,7 +16,6 @@ from tqdm import tqdm
 from rodin.dataset import load_subject
 from rodin.decoder import Decoder
 from rodin.encoder import Encoder
-from rodin.evaluate.attributes import Classifier, Reading, judge, total
 from rodin.evaluate.distribution import Distance, distance
 from rodin.evaluate.features import features
 from rodin.evaluate.real import RealSet
@@ -87,57 +86,12 @@ class Inversion:
     oblique_top1: float
 
 
-@dataclass(frozen=True)
-class AttributeReading:
-    """One attribute: how far its classifier can be trusted, and what it reads.
-
-    Args:
-        classifier: its name and values.
-        real: on the real pictures of all held-out subjects.
-        prompted: on the real pictures of those whose caption says the value.
-        drawn: on the avatars drawn from these captions.
-    """
-
-    classifier: Classifier
-    real: Reading
-    prompted: Reading
-    drawn: Reading
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the classifier beats the commonest value on held-out subjects by more than a standard error, which
-        of a share among N is at most 0.5 / sqrt(N)."""
-        return self.real.right - self.real.by_chance > 0.5 * math.sqrt(self.real.count)
-
-
 def measure_distances(samples: Tensor, reality: Reality, seed: int) -> Distances:
-    """Distances of drawn avatars' pictures [N, V, S, S, 4]."""
-    drawn = features(reality.encoder, samples)
+    """Distances of drawn avatars' features [N, V, D]."""
     return Distances(
-        distance(drawn, reality.training_features, None, seed),
-        distance(drawn, reality.held_out_features, reality.training_features, seed),
+        distance(samples, reality.training_features, None, seed),
+        distance(samples, reality.held_out_features, reality.training_features, seed),
     )
-
-
-def read_attributes(classifiers: list[Classifier], pictures: Tensor, held_out: RealSet) -> list[AttributeReading]:
-    """Read avatars [N, V, S, S, 4] drawn from the captions of the first N held-out subjects."""
-    count = len(pictures)
-    truth, captions = held_out.attributes[:count], held_out.captions[:count]
-    return [
-        AttributeReading(
-            one,
-            judge(one, held_out.images, held_out.attributes, None),
-            judge(one, held_out.images[:count], truth, captions),
-            judge(one, pictures, truth, captions),
-        )
-        for one in classifiers
-    ]
-
-
-def drawn_in_total(readings: list[AttributeReading]) -> tuple[Reading, Reading]:
-    """Of all attributes with a trusted classifier: the drawn avatars, and the real pictures of the same subjects."""
-    trusted = [one for one in readings if one.trusted]
-    return total([one.drawn for one in trusted]), total([one.prompted for one in trusted])
 
 
 def measure_inversion(pictures: Tensor, reality: Reality) -> Inversion:

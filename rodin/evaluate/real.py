@@ -1,4 +1,4 @@
-"""The real subjects that a model is held against: their pictures from the front half, cameras and words.
+"""The real subjects that a model is held against: their pictures, cameras and words.
 
 Symbols: N subjects, V views of each, S side of the images in pixels.
 """
@@ -56,23 +56,26 @@ class RealSet:
         return self.images[:, 0]
 
 
-def load_real(data: Path, views: int, size: int, label: str) -> RealSet:
+def load_real(data: Path, views: int, size: int, label: str, front: bool = True) -> RealSet:
     """Read the subjects in `data`.
 
     Args:
-        views: of each subject: the frontal one, and others spread evenly over those of the front half.
+        views: of each subject: the frontal one, and others spread evenly over those that count.
         label: for the progress bar.
+        front: whether only the front half counts; else the views are spread from the front to the back.
 
     Raises:
-        UserError: a subject cannot be read, or has fewer views in the front half.
+        UserError: a subject cannot be read, or has too few views.
     """
     folders = list_subjects(data)
     images, cameras, captions, attributes = [], [], [], []
     for folder in tqdm(folders, desc=label, unit="subject", leave=False):
         subject = load_subject(folder, size)
-        frontal, *others = front_views(subject.camera, subject.frontal)
+        everywhere = [subject.frontal, *(k for k in range(len(subject.images)) if k != subject.frontal)]
+        frontal, *others = front_views(subject.camera, subject.frontal) if front else everywhere
         if len(others) + 1 < views:
-            raise UserError(f"{folder}: {len(others) + 1} views in the front half; choose that many --views or fewer")
+            where = "in the front half" if front else "in all"
+            raise UserError(f"{folder}: {len(others) + 1} views {where}, {views} are needed; choose fewer --views")
         aside = azimuths_deg(subject.camera).abs().tolist()
         chosen = spread([frontal, *sorted(others, key=lambda view: aside[view])], views)
         images.append(subject.images[chosen])

@@ -9,31 +9,40 @@ from torch import Tensor
 from rodin.avatar import Avatar
 from rodin.evaluate.config import EvaluationConfig
 from rodin.evaluate.draw import Variant
-from rodin.evaluate.measure import AttributeReading, Distances, Inversion, Reality
+from rodin.evaluate.measure import Distances, Inversion, Reality
 from rodin.evaluate.neighbours import Neighbours
+from rodin.evaluate.prompts import PromptSet
+from rodin.evaluate.reading import Reading
 from rodin.fit.planes import FitConfig
 from rodin.store import FittedSubject
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """What one model drew, and how it measures.
+    """What one model drew from nothing, and how far it is from real avatars.
 
     Args:
-        samples: avatars from nothing.
-        sample_pictures: [N, V, S, S, 4] of them.
-        caption_pictures: [N, V, S, S, 4] of avatars from the first held-out captions.
-        inverted: [N, V, S, S, 4] of avatars from the first held-out portraits, by the encoder alone.
+        pictures: [N, V, S, S, 4].
+        distances: of them.
     """
 
     variant: Variant
-    samples: list[Avatar]
-    sample_pictures: Tensor
+    pictures: Tensor
     distances: Distances
-    caption_pictures: Tensor
-    readings: list[AttributeReading]
-    inverted: Tensor
-    inversion: Inversion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the model drew from one set of prompts.
+
+    Args:
+        pictures: [N, 2, S, S, 4] of the first few, from the front and from the side.
+        readings: of each attribute, over the prompts that name it.
+    """
+
+    prompts: PromptSet
+    pictures: Tensor
+    readings: dict[str, Reading]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +51,17 @@ class Results:
 
     Args:
         drawn: the model's own first, then the others'.
+        samples: avatars from nothing.
         refined: the distances of the model's samples, their pictures passed through the refiner.
-        inverted, inversion: with refinement; None if there was none.
+        diversity: mean distance between samples over mean distance between training subjects, frontal features.
+        floating: [N] of each sample, see `rodin.evaluate.floaters`.
+        asked: one of each set of prompts.
+        real_readings: of each attribute, over real pictures of all held-out subjects.
+        inverted, inversion: by the encoder alone, [N, V, S, S, 4].
+        refined_inverted, refined_inversion: with refinement; None if there was none.
         fit_pictures: [V, S, S, 4] of each, from the cameras of the subject's pictures.
-        skipped: attributes that no classifier was trained for, and why.
         data: where the training and the held-out subjects lie.
-        seconds: that it took, by the clock.
+        seconds: by the clock, that each part took.
     """
 
     settings: EvaluationConfig
@@ -55,12 +69,18 @@ class Results:
     model_hash: str
     reality: Reality
     drawn: list[Drawn]
+    samples: list[Avatar]
     refined: Distances
-    inverted: Tensor | None
-    inversion: Inversion | None
+    diversity: float
+    floating: Tensor
+    asked: list[Asked]
+    real_readings: dict[str, Reading]
+    inverted: Tensor
+    inversion: Inversion
+    refined_inverted: Tensor | None
+    refined_inversion: Inversion | None
     neighbours: Neighbours
     fits: list[FittedSubject]
     fit_pictures: list[Tensor]
-    skipped: dict[str, str]
     data: tuple[str, str]
-    seconds: float
+    seconds: dict[str, float]

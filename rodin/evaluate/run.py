@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from rodin.errors import UserError
 from rodin.evaluate.against import OWN_ROWS
-from rodin.evaluate.attributes import Classifier, learn_classifiers, usable_attributes
 from rodin.evaluate.config import EvaluationConfig
 from rodin.evaluate.document import Report, check_place
 from rodin.evaluate.draw import Variant, render_all
-from rodin.evaluate.features import features
-from rodin.evaluate.measure import (
-    Reality,
-    fit_held_out,
-    measure_distances,
-    measure_inversion,
-    read_attributes,
-)
+from rodin.evaluate.features import features, mean_distance
+from rodin.evaluate.floaters import floating_shares
+from rodin.evaluate.learned import learn
+from rodin.evaluate.measure import Reality, fit_held_out, measure_distances, measure_inversion
 from rodin.evaluate.neighbours import find_neighbours
+from rodin.evaluate.prompts import PromptSet, caption_prompts, read_prompts
+from rodin.evaluate.reader import AttributeReader
+from rodin.evaluate.reading import judge
 from rodin.evaluate.real import RealSet, load_real
-from rodin.evaluate.results import Drawn, Results
-from rodin.evaluate.sections import make_report
+from rodin.evaluate.results import Asked, Drawn, Results
+from rodin.evaluate.sections import SHOWN_ROWS, SHOWN_SAMPLES, make_report
 from rodin.fit.planes import FitConfig
 from rodin.pipeline import RodinPipeline
 from rodin.render import render_image
+
+
+class Stopwatch:
+    """Seconds that the parts of an evaluation take, in their order."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a block."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - began
 
 
 def evaluate(
@@ -39,6 +53,8 @@ def evaluate(
     settings: EvaluationConfig,
     fit: FitConfig,
     against: Mapping[str, RodinPipeline],
+    prompts: Sequence[Path],
+    cache: Path,
 ) -> Report:
     """Evaluate a model, and write the report to the folder `out`.
 
@@ -46,10 +62,13 @@ def evaluate(
         held_out: subjects that no part of the model was trained on.
         train_data: those that it was trained on.
         fit: how planes are fitted to held-out subjects.
-        against: other models by name, such as ablations, measured beside it in the same features.
+        against: other models by name, such as ablations, whose samples are measured beside its own in one encoder's
+            features.
+        prompts: files that avatars are drawn from, see `rodin.evaluate.prompts`; none = captions of held-out subjects.
+        cache: folder for what is learned of the training data, see `rodin.evaluate.learned`.
 
     Raises:
-        UserError: the data or `fit` does not suit, a subject is in both sets, or `out` holds something else.
+        UserError: data, prompts or `fit` do not suit, a subject is in both sets, or `out` holds something else.
     """
     check_place(out)
     plane_size = pipe.statistics.config.height
@@ -58,44 +77,67 @@ def evaluate(
             f"--preset: fits planes of {fit.plane_size}, the model's are {plane_size}; "
             "give the preset that it was trained with, or --fits 0"
         )
-    began = time.perf_counter()
-    training = load_real(train_data, settings.views, settings.image_size, "training subjects")
-    unseen = load_real(held_out, settings.views, settings.image_size, "held-out subjects")
-    check_sets(training, unseen, settings)
-    reality = Reality.measure(training, unseen, pipe.encoder)
-    names, skipped = usable_attributes(training.attributes)
-    classifiers = learn_classifiers(training, names)
+    watch = Stopwatch()
+    with watch.part("reading and encoding real subjects"):
+        training = load_real(train_data, settings.views, settings.image_size, "training subjects")
+        unseen = load_real(held_out, settings.views, settings.image_size, "held-out subjects")
+        around = load_real(held_out, 2 * settings.views, settings.image_size, "held-out subjects", front=False)
+        check_sets(training, unseen)
+        sets = read_prompts(prompts, training.attributes)
+        sets = sets or [caption_prompts(unseen, training.attributes, settings.captions)]
+        reality = Reality.measure(training, unseen, pipe.encoder)
+    with watch.part("learning from the training subjects"):
+        named = sorted({name for one in sets for truth in one.truth for name in truth})
+        learned = learn(training.folders, named, settings.reader_steps, cache)
+        real_readings = judge(learned.reader.read(around.images), unseen.attributes, training.attributes)
 
-    variants = [variant(OWN_ROWS[0], pipe, settings.guidance_scale, settings)]
-    if settings.guidance_scale != 1.0:
-        variants.append(variant(OWN_ROWS[1], pipe, 1.0, settings))
-    variants += [variant(name, other, settings.guidance_scale, settings) for name, other in against.items()]
-    drawn = [draw_and_measure(one, reality, classifiers, settings) for one in variants]
-    main = drawn[0]
-
-    refined = render_all(main.samples, training.cameras, refine=True)
-    inverted = portraits(variants[0], reality, settings, settings.refine_steps) if settings.refine_steps else None
-    frontal = features(reality.encoder, main.sample_pictures[:, 0])
-    neighbours = find_neighbours(frontal, reality.held_out_features[:, 0], reality.training_features[:, 0])
-    decoder, start = main.samples[0].decoder, pipe.statistics.mean_planes.cpu()  # avatars keep theirs on the CPU
-    fits = fit_held_out(unseen.folders[: settings.fits], decoder, start, fit, settings.seed)
+    main = variant(OWN_ROWS[0], pipe, settings.guidance_scale, settings)
+    with watch.part("samples"):
+        samples = list(main.draw(settings.samples, settings.seed))
+        pictures = render_all(samples, training.cameras)
+        seen = features(reality.encoder, pictures)
+        drawn = [Drawn(variant=main, pictures=pictures, distances=measure_distances(seen, reality, settings.seed))]
+        refined = features(reality.encoder, render_all(samples, training.cameras, refine=True))
+        floating = floating_shares(samples, learned.union)
+    with watch.part("samples of other models"):
+        others = [] if main.guidance_scale == 1.0 else [variant(OWN_ROWS[1], pipe, 1.0, settings)]
+        others += [variant(name, other, settings.guidance_scale, settings) for name, other in against.items()]
+        drawn += [draw_and_measure(one, reality, settings) for one in others]
+    with watch.part("prompts"):
+        asked = [ask(main, one, learned.reader, around, training, settings) for one in sets]
+    with watch.part("portraits"):
+        inverted = portraits(main, unseen, settings, 0)
+    refined_inverted = None
+    if settings.refine_steps:
+        with watch.part("portraits, refined"):
+            refined_inverted = portraits(main, unseen, settings, settings.refine_steps)
+    with watch.part("fits"):
+        decoder, start = samples[0].decoder, pipe.statistics.mean_planes.cpu()  # avatars keep theirs on the CPU
+        fits = fit_held_out(unseen.folders[: settings.fits], decoder, start, fit, settings.seed)
+        shown = zip(fits[:SHOWN_ROWS], unseen.cameras, strict=False)
+        fit_pictures = [render_image(one.planes, decoder, camera)[0] for one, camera in shown]
+    real_frontal = reality.training_features[:, 0]
     results = Results(
         settings=settings,
         fit=fit,
         model_hash=pipe.model_hash,
         reality=reality,
         drawn=drawn,
+        samples=samples[:SHOWN_SAMPLES],
         refined=measure_distances(refined, reality, settings.seed),
+        diversity=mean_distance(seen[:, 0]) / mean_distance(real_frontal),
+        floating=floating,
+        asked=asked,
+        real_readings=real_readings,
         inverted=inverted,
-        inversion=None if inverted is None else measure_inversion(inverted, reality),
-        neighbours=neighbours,
+        inversion=measure_inversion(inverted, reality),
+        refined_inverted=refined_inverted,
+        refined_inversion=None if refined_inverted is None else measure_inversion(refined_inverted, reality),
+        neighbours=find_neighbours(seen[:, 0], reality.held_out_features[:, 0], real_frontal),
         fits=fits,
-        fit_pictures=[
-            render_image(one.planes, decoder, camera)[0] for one, camera in zip(fits, unseen.cameras, strict=False)
-        ],
-        skipped=skipped,
+        fit_pictures=fit_pictures,
         data=(str(train_data), str(held_out)),
-        seconds=time.perf_counter() - began,
+        seconds=watch.seconds,
     )
     report = make_report(results)
     report.write(out)
@@ -108,8 +150,8 @@ def variant(label: str, pipe: RodinPipeline, guidance_scale: float, settings: Ev
     return Variant(label, pipe, 1.0 if single else guidance_scale, 1 if single else settings.steps)
 
 
-def check_sets(training: RealSet, held_out: RealSet, settings: EvaluationConfig) -> None:
-    """Raise UserError unless the two sets are disjoint, large enough, and captioned where captions are drawn from."""
+def check_sets(training: RealSet, held_out: RealSet) -> None:
+    """Raise UserError unless the two sets are disjoint and large enough."""
     for real, least in ((training, 4), (held_out, 2)):
         if len(real) < least:
             raise UserError(f"{real.folders[0].parent}: {len(real)} subjects; at least {least} are needed")
@@ -118,35 +160,35 @@ def check_sets(training: RealSet, held_out: RealSet, settings: EvaluationConfig)
         if same.any():
             twin = training.folders[int(same.nonzero()[0, 0])]
             raise UserError(f"{folder}: is the training subject {twin}; hold out subjects that were never trained on")
-    for folder, caption in list(zip(held_out.folders, held_out.captions, strict=True))[: settings.prompts]:
-        if not caption.strip():
-            raise UserError(f"{folder}: has no caption to draw from; add one to its transforms.json")
 
 
-def draw_and_measure(
-    one: Variant, reality: Reality, classifiers: list[Classifier], settings: EvaluationConfig
-) -> Drawn:
-    """Everything that all models of a report are compared in."""
-    samples = one.draw(settings.samples, settings.seed)
-    sample_pictures = render_all(samples, reality.training.cameras)
-    unseen = reality.held_out
-    from_captions = one.draw_captions(unseen.captions[: settings.prompts], settings.seed)
-    caption_pictures = render_all(from_captions, unseen.cameras)
-    inverted = portraits(one, reality, settings, 0)
-    return Drawn(
-        variant=one,
-        samples=samples,
-        sample_pictures=sample_pictures,
-        distances=measure_distances(sample_pictures, reality, settings.seed),
-        caption_pictures=caption_pictures,
-        readings=read_attributes(classifiers, caption_pictures, unseen),
-        inverted=inverted,
-        inversion=measure_inversion(inverted, reality),
-    )
+def draw_and_measure(one: Variant, reality: Reality, settings: EvaluationConfig) -> Drawn:
+    """What all models of a report are compared in."""
+    pictures = render_all(one.draw(settings.samples, settings.seed), reality.training.cameras)
+    distances = measure_distances(features(reality.encoder, pictures), reality, settings.seed)
+    return Drawn(variant=one, pictures=pictures, distances=distances)
 
 
-def portraits(one: Variant, reality: Reality, settings: EvaluationConfig, refine: int) -> Tensor:
+def ask(
+    one: Variant,
+    prompts: PromptSet,
+    reader: AttributeReader,
+    around: RealSet,
+    training: RealSet,
+    settings: EvaluationConfig,
+) -> Asked:
+    """Draw a set of prompts, and read the avatars from all around, by the cameras of held-out subjects."""
+    read: dict[str, list[str]] = {name: [] for name in reader.values}
+    shown = []
+    for k, avatar in enumerate(one.draw_prompts(prompts.texts, settings.seed)):
+        pictures = avatar.render(around.cameras[k % len(around)])
+        for name, values in reader.read(pictures[None]).items():
+            read[name] += values
+        if k < SHOWN_ROWS:
+            shown.append(pictures[[0, len(pictures) // 3]])
+    return Asked(prompts=prompts, pictures=torch.stack(shown), readings=judge(read, prompts.truth, training.attributes))
+
+
+def portraits(one: Variant, unseen: RealSet, settings: EvaluationConfig, refine: int) -> Tensor:
     """Pictures [N, V, S, S, 4] of avatars inverted from held-out portraits."""
-    unseen = reality.held_out
-    avatars = one.invert(unseen.frontals[: settings.photos], settings.seed, refine)
-    return render_all(avatars, unseen.cameras)
+    return render_all(one.invert(unseen.frontals[: settings.photos], settings.seed, refine), unseen.cameras)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Any
 
 from torch import Tensor
 
 from rodin.camera import orbit
 from rodin.evaluate.distribution import Distance
 from rodin.evaluate.document import Gallery, Picture, Report, Section, Table
+from rodin.evaluate.figures import figures
+from rodin.evaluate.goals import verdicts
 from rodin.evaluate.histogram import histogram
-from rodin.evaluate.measure import Inversion, drawn_in_total
-from rodin.evaluate.results import Drawn, Results
+from rodin.evaluate.measure import Inversion
+from rodin.evaluate.reading import Reading, mean_accuracy
+from rodin.evaluate.results import Asked, Drawn, Results
 from rodin.sheet import strip
 
 SHOWN_SAMPLES = 12
-SHOWN_ROWS = 12  # captions, portraits
+SHOWN_ROWS = 12  # prompts of a set, portraits, fits
 SHOWN_NEIGHBOURS = 8
 SHOWN_ABLATION = 8  # samples of each model
 ANGLES_DEG = (0.0, 45.0, 110.0, 180.0)
@@ -27,27 +29,26 @@ GAP = 3  # pixels between views
 
 def make_report(results: Results) -> Report:
     """Put an evaluation into words."""
-    settings, main = results.settings, results.drawn[0]
-    text, _ = drawn_in_total(main.readings)
+    settings, reality = results.settings, results.reality
+    judged = verdicts(results)
+    with_goal = [one for one in judged if one.met is not None]
     summary = (
-        f"{settings.samples} avatars drawn from nothing, {len(main.caption_pictures)} from captions and "
-        f"{len(main.inverted)} from portraits, held against {len(results.reality.held_out)} subjects that the model "
-        f"has never seen and the {len(results.reality.training)} that it was trained on. FID to the training set "
-        f"{main.distances.to_training.fid:.1f}, {main.distances.to_training.ratio:.2f} times that of real subjects; "
-        f"attributes of captions met {percent(text.accuracy)}; portraits found again "
-        f"{percent(main.inversion.held_out_top1)}; samples lie {results.neighbours.ratio:.2f} times as far from the "
-        "training set as held-out subjects do."
+        f"{settings.samples} avatars drawn from nothing, {sum(len(one.prompts.prompts) for one in results.asked)} from "
+        f"words and {len(results.inverted)} from portraits, held against {len(reality.held_out)} subjects that the "
+        f"model has never seen and the {len(reality.training)} that it was trained on. "
+        f"{sum(bool(one.met) for one in with_goal)} of {len(with_goal)} goals are met."
     )
     sections = [
-        protocol_section(results),
+        Section("Summary", [Table(("figure", "goal", "measured", "met"), [one.cells() for one in judged])]),
         samples_section(results),
+        *(text_section(results, one) for one in results.asked),
         distribution_section(results),
-        text_section(results),
         inversion_section(results),
         neighbours_section(results),
     ]
     if results.fits:
         sections.append(fits_section(results))
+    sections += [floaters_section(results), protocol_section(results)]
     return Report("Evaluation", summary, sections, figures(results))
 
 
@@ -64,7 +65,8 @@ def protocol_section(results: Results) -> Section:
         ("cameras", "those of the real subjects, |azimuth| <= 60 degrees, the first frontal"),
         ("FID, KID", "torchmetrics, in these features; KID is the mean over views, one picture a subject"),
         ("pictures", "rendered at the image size, 128 samples a ray, without the refiner except where it is said"),
-        ("time", f"{results.seconds:.0f} s"),
+        ("time", f"{sum(results.seconds.values()):.0f} s in all"),
+        *((f"time, {part}", f"{seconds:.0f} s") for part, seconds in results.seconds.items()),
     ]
     note = "No figure compares with one of another protocol, nor those of two encoders with one another."
     return Section("Protocol", [Table(("", ""), rows, note, protocol=True)])
@@ -73,10 +75,10 @@ def protocol_section(results: Results) -> Section:
 def samples_section(results: Results) -> Section:
     """Samples from all around."""
     camera = orbit(list(ANGLES_DEG), [4.0] * len(ANGLES_DEG), size=CELL)
-    samples = results.drawn[0].samples[:SHOWN_SAMPLES]
+    samples = results.samples[:SHOWN_SAMPLES]
     pictures = [
         Picture(
-            f"sample-{k:02d}.png", strip(list(avatar.render(camera)), CELL, GAP), f"seed {results.settings.seed + k}"
+            f"sample-{k:02d}.webp", strip(list(avatar.render(camera)), CELL, GAP), f"seed {results.settings.seed + k}"
         )
         for k, avatar in enumerate(samples)
     ]
@@ -108,83 +110,51 @@ def distribution_section(results: Results) -> Section:
         "towards it. KID has no such bias: 0, or a little below, is the same distribution."
     )
     pictures = [
-        Picture(f"row-{k:02d}.png", strip(list(one.sample_pictures[:SHOWN_ABLATION, 0]), CELL, GAP), one.variant.label)
+        Picture(f"row-{k:02d}.webp", strip(list(one.pictures[:SHOWN_ABLATION, 0]), CELL, GAP), one.variant.label)
         for k, one in enumerate(results.drawn)
     ]
     shown = "Below, the same seeds drawn by each model."
     return Section("Distance to real avatars, and ablations", [explained, *tables, shown, Gallery(pictures)])
 
 
-def text_section(results: Results) -> Section:
-    """What avatars show of their captions."""
-    main, held_out = results.drawn[0], results.reality.held_out
-    _, real = drawn_in_total(main.readings)
-    rows = []
-    for one in results.drawn:
-        drawn, _ = drawn_in_total(one.readings)
-        rows.append((one.variant.label, *counts(drawn.count, drawn.accuracy, drawn.chance)))
-    rows.append(("real pictures of the same subjects", *counts(real.count, real.accuracy, real.chance)))
-    trusted = ", ".join(words(one.classifier.name) for one in main.readings if one.trusted) or "none"
-    summary = Table(
-        ("", "attributes judged", "read as the caption says", "chance"),
-        rows,
-        f"Attributes with a trusted classifier: {trusted}. Chance: the commonest value of the training subjects.",
-    )
-    details = [
-        (
-            words(one.classifier.name),
-            str(len(one.classifier.values)),
-            percent(one.real.accuracy),
-            percent(one.real.chance),
-            "yes" if one.trusted else "no",
-            str(one.drawn.count),
-            percent(one.drawn.accuracy),
-            percent(one.prompted.accuracy),
-            percent(one.drawn.chance),
-        )
-        for one in main.readings
+def text_section(results: Results, asked: Asked) -> Section:
+    """What avatars show of their prompts."""
+    rows = [
+        attribute_row(words(name), one, results.real_readings[name])
+        for name, one in asked.readings.items()
+        if one.count
     ]
-    header = ("attribute", "values", "held-out", "chance", "trusted", "in captions", "avatars", "real", "chance")
-    reasons = sorted(set(results.skipped.values()))
-    skipped = "; ".join(
-        f"{', '.join(words(name) for name, why in results.skipped.items() if why == reason)} ({reason})"
-        for reason in reasons
-    )
+    real = mean_accuracy({name: results.real_readings[name] for name, one in asked.readings.items() if one.count})
+    rows.append(("mean", "", percent(mean_accuracy(asked.readings)), "", percent(real), ""))
     table = Table(
-        header,
-        details,
-        "held-out: accuracy of the classifier on real pictures of all held-out subjects, and of the commonest value. "
-        "in captions: subjects whose caption says the value; of these, what is read off the avatars and off the real "
-        f"pictures, and chance. Without a classifier: {skipped or 'none'}.",
+        ("attribute", "prompts", "avatars", "chance", "real pictures", "chance"),
+        rows,
+        "prompts: those that name the attribute; avatars: how many of these show the value that is named; real "
+        f"pictures: the reader's accuracy on all {len(results.reality.held_out)} held-out subjects, about as much as "
+        "avatars can reach. Chance: the commonest value of the training subjects, always said.",
     )
     text = (
-        "Avatars drawn from the captions of held-out subjects. A classifier an attribute, trained on the pixels of the "
-        "training subjects' real pictures, reads what the avatar shows; only what the caption says counts. A "
-        "classifier that does not beat the commonest value on real held-out subjects by a standard error is not "
-        "trusted, and is left out of the sum."
+        f"Avatars drawn from {len(asked.prompts.prompts)} prompts. A small convolutional network, trained on real "
+        "pictures of the training subjects, reads from all around what the avatar shows; only what the prompt names "
+        "counts."
     )
-    rows_shown = min(SHOWN_ROWS, len(main.caption_pictures))
+    name = asked.prompts.name
     pictures = [
-        Picture(
-            f"text-{k:02d}.png",
-            strip([held_out.frontals[k], *pick(main.caption_pictures[k])], CELL, GAP),
-            held_out.captions[k],
-        )
-        for k in range(rows_shown)
+        Picture(f"text-{name}-{k:02d}.webp", strip(pick(seen), CELL, GAP), prompt.text)
+        for k, (seen, prompt) in enumerate(zip(asked.pictures, asked.prompts.prompts, strict=False))
     ]
-    shown = "The picture on the left is the real subject whose caption it is, which the model does not see."
-    return Section("Text to avatar", [text, summary, shown, Gallery(pictures, 20.0), table])
+    return Section(f"Text to avatar: {name}", [text, table, Gallery(pictures, 15.0)])
 
 
 def inversion_section(results: Results) -> Section:
     """Portraits, and the avatars that follow them."""
-    reality, main = results.reality, results.drawn[0]
+    reality = results.reality
     held_out, everyone = len(reality.held_out), len(reality.held_out) + len(reality.training)
     refine = results.settings.refine_steps
-    rows = [inversion_row(one.variant.label, one.inversion) for one in results.drawn]
-    if results.inversion is not None:
-        rows.insert(1, inversion_row(f"{main.variant.label}, {refine} steps of refinement", results.inversion))
-    count = len(main.inverted)
+    rows = [inversion_row("by the encoder", results.inversion)]
+    if results.refined_inversion is not None:
+        rows.append(inversion_row(f"{refine} steps of refinement", results.refined_inversion))
+    count = len(results.inverted)
     real = reality.identified(reality.held_out.images[:count, -1])
     rows.append(("a real picture from another view", "", "", *map(percent, real), ""))
     shares = (f"top-1 of {held_out}", f"top-1 of {everyone}", "oblique top-1")
@@ -200,10 +170,10 @@ def inversion_section(results: Results) -> Section:
     )
     pictures = []
     for k in range(min(SHOWN_ROWS, count)):
-        views = [reality.held_out.frontals[k], *pick(main.inverted[k])]
-        views += pick(results.inverted[k]) if results.inverted is not None else []
-        pictures.append(Picture(f"portrait-{k:02d}.png", strip(views, CELL, GAP), reality.held_out.names[k]))
-    refined = ", then the same after refinement" if results.inverted is not None else ""
+        views = [reality.held_out.frontals[k], *pick(results.inverted[k])]
+        views += pick(results.refined_inverted[k]) if results.refined_inverted is not None else []
+        pictures.append(Picture(f"portrait-{k:02d}.webp", strip(views, CELL, GAP), reality.held_out.names[k]))
+    refined = ", then the same after refinement" if results.refined_inverted is not None else ""
     shown = f"From the left: the portrait; the avatar by the encoder alone, from the front and obliquely{refined}."
     return Section("Portrait inversion", [text, Table(header, rows, note), shown, Gallery(pictures, 24.0)])
 
@@ -222,7 +192,8 @@ def neighbours_section(results: Results) -> Section:
         rows,
         f"Ratio of the medians, samples over held-out: {found.ratio:.2f}. Samples nearer to a training subject than "
         f"any held-out subject is: {percent(found.copies)}. Median distance of a sample to the nearest other sample: "
-        f"{float(found.pairs.quantile(0.5)):.3f}.",
+        f"{float(found.pairs.quantile(0.5)):.3f}. Mean distance between any two samples over that between any two "
+        f"training subjects: {results.diversity:.2f}.",
     )
     text = (
         "A model that has memorised its training set draws avatars that lie nearer to it than unseen people do. Both "
@@ -233,8 +204,8 @@ def neighbours_section(results: Results) -> Section:
     closest = found.samples.argsort()[:SHOWN_NEIGHBOURS].tolist()
     pictures = [
         Picture(
-            f"neighbours-{rank:02d}.png",
-            strip([main.sample_pictures[k, 0], *training[found.nearest[k]]], CELL, GAP),
+            f"neighbours-{rank:02d}.webp",
+            strip([main.pictures[k, 0], *training[found.nearest[k]]], CELL, GAP),
             f"seed {results.settings.seed + k}; nearest at {float(found.samples[k]):.3f}",
         )
         for rank, k in enumerate(closest)
@@ -260,59 +231,24 @@ def fits_section(results: Results) -> Section:
     for k, seen in enumerate(results.fit_pictures):
         pairs = zip(pick(results.reality.held_out.images[k]), pick(seen), strict=True)
         pictures.append(
-            Picture(f"fit-{k:02d}.png", strip([view for pair in pairs for view in pair], CELL, GAP), rows[k][0])
+            Picture(f"fit-{k:02d}.webp", strip([view for pair in pairs for view in pair], CELL, GAP), rows[k][0])
         )
     table = Table(("subject", "PSNR (dB)", "SSIM"), rows, note)
     return Section("Fits of unseen subjects", [text, table, Gallery(pictures, 24.0)])
 
 
-def figures(results: Results) -> dict[str, Any]:
-    """Every number of the report."""
-    found = results.neighbours
-    return {
-        "settings": asdict(results.settings),
-        "model_hash": results.model_hash,
-        "training_subjects": len(results.reality.training),
-        "held_out_subjects": len(results.reality.held_out),
-        "models": {one.variant.label: drawn_figures(one) for one in results.drawn},
-        "refined_pictures": asdict(results.refined),
-        "refined_inversion": None if results.inversion is None else plain(asdict(results.inversion)),
-        "neighbours": {
-            "ratio": found.ratio,
-            "copies": found.copies,
-            "samples": found.samples.tolist(),
-            "held_out": found.held_out.tolist(),
-            "training": found.training.tolist(),
-            "pairs": found.pairs.tolist(),
-        },
-        "fits": {one.name: {"psnr": one.psnr, "ssim": one.ssim} for one in results.fits},
-        "attributes_without_classifier": results.skipped,
-        "seconds": results.seconds,
-    }
-
-
-def drawn_figures(one: Drawn) -> dict[str, Any]:
-    """The numbers of one model."""
-    drawn, real = drawn_in_total(one.readings)
-    return {
-        "guidance_scale": one.variant.guidance_scale,
-        "steps": one.variant.steps,
-        "distances": asdict(one.distances),
-        "text": {
-            "drawn": asdict(drawn),
-            "real": asdict(real),
-            "attributes": {
-                r.classifier.name: {
-                    "trusted": r.trusted,
-                    "held_out": asdict(r.real),
-                    "drawn": asdict(r.drawn),
-                    "real": asdict(r.prompted),
-                }
-                for r in one.readings
-            },
-        },
-        "inversion": plain(asdict(one.inversion)),
-    }
+def floaters_section(results: Results) -> Section:
+    """Matter where none should be."""
+    shares = results.floating
+    rows = [
+        (name, f"{100 * float(share):.2f} %")
+        for name, share in (("mean", shares.mean()), ("median", shares.quantile(0.5)), ("worst sample", shares.max()))
+    ]
+    text = (
+        "The share of a sample's alpha, summed along rays from all around with nothing culled, that comes from where "
+        "no training subject's visual hull is."
+    )
+    return Section("Floaters", [text, Table(("samples", "alpha outside the union hull"), rows)])
 
 
 def drawn_with(one: Drawn) -> str:
@@ -334,9 +270,10 @@ def inversion_row(label: str, one: Inversion) -> tuple[str, ...]:
     return (label, f"{one.frontal_psnr:.2f}", other, *map(percent, shares))
 
 
-def counts(count: int, accuracy: float, chance: float) -> tuple[str, str, str]:
-    """Three cells."""
-    return str(count), percent(accuracy), percent(chance)
+def attribute_row(name: str, drawn: Reading, real: Reading) -> tuple[str, ...]:
+    """A row of the table of attributes."""
+    shares = (drawn.accuracy, drawn.chance, real.accuracy, real.chance)
+    return (name, str(drawn.count), *map(percent, shares))
 
 
 def pick(views: Tensor) -> list[Tensor]:
@@ -357,8 +294,3 @@ def words(name: str) -> str:
 def mean(numbers: list[float]) -> float:
     """The mean."""
     return sum(numbers) / len(numbers)
-
-
-def plain(numbers: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN."""
-    return {name: None if math.isnan(value) else value for name, value in numbers.items()}

@@ -29,7 +29,6 @@ from rodin.synth.recipe import CLOTH_COLORS, FRAME_COLORS, AvatarRecipe
 
 KNIT = Material(name="knit", roughness=0.9, specular=0.15, sheen=0.3, bump=0.45, bump_scale=45.0)
 FELT = Material(name="felt", roughness=0.9, specular=0.15, sheen=0.25, bump=0.15, bump_scale=120.0)
-STRAW = Material(name="straw", roughness=0.8, specular=0.2, bump=0.4, bump_scale=70.0)
 PLASTIC = Material(name="plastic", roughness=0.28, specular=0.5)
 METAL = Material(name="metal", roughness=0.3, specular=0.5, metallic=0.7)
 TINTED = Material(name="tinted lens", roughness=0.12, specular=0.5, coat=0.6)
@@ -76,8 +75,7 @@ def hat_shell(head: Head, recipe: AvatarRecipe) -> HatShell | None:
     """The shell of the recipe's hat, wide enough for the head with a little hair; None without a hat."""
     if recipe.hat == "none":
         return None
-    height, tilt = {"beanie": (0.36, 0.20), "baseball cap": (0.37, 0.15), "fedora": (0.42, 0.13),
-                    "sun hat": (0.40, 0.16)}[recipe.hat]  # fmt: skip
+    height, tilt = {"beanie": (0.36, 0.20), "baseball cap": (0.37, 0.15), "fedora": (0.42, 0.13)}[recipe.hat]
     plane = HatShell(center=np.zeros(3), radii=np.ones(3), height=height, tilt=tilt)
     covered = head.vertices[(plane.above(head.vertices) > -0.03) & (head.ears < 0.2)]
     low, high = covered.min(axis=0), covered.max(axis=0)
@@ -189,22 +187,13 @@ def hat(shell: HatShell, recipe: AvatarRecipe) -> Parts:
     elif recipe.hat == "baseball cap":
         add(_dome(shell, lambda p: p), base, FELT)
         front = lambda a: smoothstep(0.45, 0.9, np.cos(a))  # noqa: E731
-        add(
-            _sweep(shell, _brim_section(lambda a: 0.03 + 0.50 * np.sqrt(front(a)), lambda a: 0.12 * front(a))),
-            trim,
-            FELT,
-        )
+        add(_sweep(shell, _brim_section(lambda a: 0.58 * np.sqrt(front(a)), lambda a: 0.16 * front(a))), trim, FELT)
         top = shell.center + (shell.radii + 0.05) * np.array((0, 1, 0))
         add(sphere_mesh(top, np.array((0.05, 0.03, 0.05)), 10, 20), trim, FELT)
     elif recipe.hat == "fedora":
         add(_dome(shell, crowned), base, FELT)
         add(_sweep(shell, _brim_section(lambda a: 0.42 + 0 * a, lambda a: 0.07 * np.cos(2 * a))), base, FELT)
         add(_sweep(shell, _ellipse_section(0.058, 0.075, 0.09)), trim, FELT)
-    else:
-        add(_dome(shell, taller), base, STRAW)
-        wave = lambda a: 0.18 + 0.05 * np.sin(3 * a) * (1 - np.cos(a)) * 0.5  # noqa: E731
-        add(_sweep(shell, _brim_section(lambda a: 0.62 - 0.06 * np.cos(a), wave)), base, STRAW)
-        add(_sweep(shell, _ellipse_section(0.055, 0.065, 0.08)), trim, FELT)
     return parts
 
 
@@ -214,11 +203,8 @@ def _rim_outline(kind: str, radius: float) -> Array:
     c, s = np.cos(a), np.sin(a)
     if kind == "round glasses":
         return np.stack([radius * c, 0.96 * radius * s], axis=1)
-    power = 0.55 if kind == "square glasses" else 0.75
+    power = 0.45 if kind == "square glasses" else 0.75
     x, y = np.sign(c) * np.abs(c) ** power, np.sign(s) * np.abs(s) ** power
-    if kind == "cat-eye glasses":
-        wing = 0.42 * smoothstep(0.0, 1.0, c) * smoothstep(-0.3, 0.7, s)
-        return radius * np.stack([1.04 * x + 0.35 * wing, 0.76 * y + wing], axis=1)
     height = 0.82 if kind == "square glasses" else 0.90
     return np.stack([1.08 * radius * x, height * radius * (y + 0.06 * x)], axis=1)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from rodin.synth.head import Head, beard_region, goatee_region, moustache_region, roots
+from rodin.synth.head import Head, beard_region, chin_beard_region, moustache_region, roots
 from rodin.synth.mesh import Parts, Strands, linear, smoothstep
 from rodin.synth.recipe import HAIR_COLORS, AvatarRecipe
 from rodin.synth.strands import DOWN, Collider, children, cut_at_envelope, grow
 
 
 def beard(head: Head, recipe: AvatarRecipe, collider: Collider, detail: float, rng: np.random.Generator) -> Parts:
-    """Full beard, moustache or goatee as short strands; stubble is only paint."""
-    regions = {"full beard": beard_region, "moustache": moustache_region, "goatee": goatee_region}
+    """Full beard, moustache or chin beard as short strands."""
+    regions = {"full beard": beard_region, "moustache": moustache_region, "chin beard": chin_beard_region}
     parts = Parts()
     if recipe.beard not in regions:
         return parts

@@ -22,6 +22,7 @@ from PIL import Image
 from rodin.errors import UserError
 from rodin.synth.avatar import build_avatar, detail_for
 from rodin.synth.cameras import FOV, camera_poses
+from rodin.synth.lighting import LIGHTING, Lighting
 from rodin.synth.mesh import WORLD_SCALE, Array, Material, Mesh, Parts, Strands, to_world
 from rodin.synth.recipe import make_recipe
 from rodin.synth.subject import frame_name, save_frame, subject_folder, touches_border, write_transforms
@@ -31,16 +32,15 @@ Answer = Callable[[dict[str, object]], None]
 
 #: Rotation that takes world vectors to Blender's axes.
 WORLD_TO_BLENDER = np.array(((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)))
-SAMPLES = 16
 
 
-def start_scene(size: int, fov: float, seed: int) -> None:
-    """An empty scene with render settings, studio light and a camera of `fov` radians."""
+def start_scene(size: int, fov: float, seed: int, lighting: Lighting, samples: int) -> None:
+    """An empty scene with render settings (`samples` rays a pixel), light and a camera of `fov` radians."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     cycles = scene.cycles
-    cycles.device, cycles.samples, cycles.seed = "CPU", SAMPLES, seed % (1 << 31)
+    cycles.device, cycles.samples, cycles.seed = "CPU", samples, seed % (1 << 31)
     cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.02
     cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
     cycles.denoising_input_passes, cycles.denoising_quality = "RGB_ALBEDO_NORMAL", "BALANCED"
@@ -64,7 +64,7 @@ def start_scene(size: int, fov: float, seed: int) -> None:
     camera.sensor_width, camera.angle = 36.0, fov
     camera.clip_start = 0.1
     scene.camera = _link("camera", camera)
-    _studio()
+    _light(lighting)
 
 
 def _link(name: str, data: object) -> bpy.types.Object:
@@ -74,36 +74,30 @@ def _link(name: str, data: object) -> bpy.types.Object:
     return item
 
 
-def _studio() -> None:
-    """A sky brighter above than below, a warm key light, a cool fill, and two rim lights; fixed to the avatar."""
+def _light(lighting: Lighting) -> None:
+    """The sky, a ramp from below to above, and the lamps."""
     from mathutils import Vector
 
-    world = bpy.data.worlds.new("studio")
+    world = bpy.data.worlds.new("sky")
     bpy.context.scene.world = world
     world.use_nodes = True
     tree = world.node_tree
     coordinate, split = tree.nodes.new("ShaderNodeTexCoord"), tree.nodes.new("ShaderNodeSeparateXYZ")
     span, ramp = tree.nodes.new("ShaderNodeMapRange"), tree.nodes.new("ShaderNodeValToRGB")
     span.inputs["From Min"].default_value = -1.0
-    ramp.color_ramp.elements[0].color = (0.50, 0.44, 0.41, 1.0)
-    ramp.color_ramp.elements[1].color = (0.96, 1.0, 1.06, 1.0)
+    ramp.color_ramp.elements[0].color = (*lighting.below, 1.0)
+    ramp.color_ramp.elements[1].color = (*lighting.above, 1.0)
     background = tree.nodes["Background"]
     tree.links.new(coordinate.outputs["Generated"], split.inputs[0])
     tree.links.new(split.outputs["Z"], span.inputs["Value"])
     tree.links.new(span.outputs["Result"], ramp.inputs[0])
     tree.links.new(ramp.outputs[0], background.inputs["Color"])
-    background.inputs["Strength"].default_value = 0.62
-    lights = (
-        ("key", (-2.0, -3.4, 2.3), 1.9, 108.0, (1.0, 0.955, 0.90)),
-        ("fill", (3.3, -2.6, 0.6), 2.4, 40.0, (0.90, 0.95, 1.0)),
-        ("rim left", (-2.4, 3.2, 2.2), 1.4, 74.0, (1.0, 1.0, 1.0)),
-        ("rim right", (2.7, 2.8, 1.7), 1.4, 62.0, (0.95, 0.97, 1.0)),
-    )
-    for name, place, size, power, color in lights:
-        light = bpy.data.lights.new(name, "AREA")
-        light.size, light.energy, light.color = size, power, color
-        item = _link(name, light)
-        item.location = place
+    background.inputs["Strength"].default_value = lighting.strength
+    for number, lamp in enumerate(lighting.lamps):
+        light = bpy.data.lights.new(f"lamp {number}", "AREA")
+        light.size, light.energy, light.color = lamp.size, lamp.power, lamp.color
+        item = _link(light.name, light)
+        item.location = WORLD_TO_BLENDER @ np.array(lamp.place)
         item.rotation_euler = (Vector((0.0, 0.0, 0.1)) - item.location).to_track_quat("-Z", "Y").to_euler()
 
 
@@ -224,7 +218,7 @@ def render_subject(job: Job, index: int, answer: Answer) -> None:
     poses = camera_poses(job.seed, index, job.views, job.size)
     todo = [view for view in range(job.views) if not (folder / frame_name(view)).is_file()]
     if todo:
-        start_scene(job.size, FOV, job.seed * 100_003 + index)
+        start_scene(job.size, FOV, job.seed * 100_003 + index, LIGHTING[recipe.lighting], job.samples)
         add_parts(build_avatar(recipe, heads=job.heads, detail=detail_for(job.size)))
     with tempfile.TemporaryDirectory(prefix="rodin-synth-") as scratch:
         for view in range(job.views):

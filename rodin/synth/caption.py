@@ -14,8 +14,6 @@ _HAIR_PHRASES = {
     "bald": "a bald head",
     "buzz cut": "a {color} buzz cut",
     "short": "short {color} hair",
-    "pixie cut": "a {color} pixie cut",
-    "side-parted": "side-parted {color} hair",
     "quiff": "a {color} quiff",
     "curly": "short curly {color} hair",
     "afro": "a {color} afro",
@@ -23,7 +21,6 @@ _HAIR_PHRASES = {
     "bob": "a {color} bob",
     "long straight": "long straight {color} hair",
     "long wavy": "long wavy {color} hair",
-    "long curly": "long curly {color} hair",
     "ponytail": "{color} hair in a ponytail",
     "bun": "{color} hair in a bun",
     "braids": "{color} hair in two braids",
@@ -56,7 +53,22 @@ _TRAIT_PHRASES = {
     "neck_width": ("a slender neck", "a thick neck"),
 }
 #: Hair that covers the ears, where their size does not show.
-_COVERS_EARS = ("bob", "long straight", "long wavy", "long curly", "afro", "curly")
+_COVERS_EARS = ("bob", "long straight", "long wavy", "afro", "curly")
+
+
+_LIGHTING_PHRASES = {
+    "studio": "in studio light",
+    "soft": "in soft light",
+    "warm": "in warm light",
+    "cool": "in cool light",
+    "side": "lit from the side",
+}
+
+
+def who(recipe: AvatarRecipe) -> str:
+    """Age and sex in words."""
+    child = {"man": "boy", "woman": "girl"}[recipe.sex]
+    return child if recipe.age == "child" else f"{recipe.age} {recipe.sex}"
 
 
 def mend_articles(text: str) -> str:
@@ -114,9 +126,7 @@ def make_caption(recipe: AvatarRecipe) -> str:
     items += trait_phrases(recipe)
     if recipe.freckles:
         items.append("freckles")
-    if recipe.beard == "stubble":
-        items.append("stubble")
-    elif recipe.beard != "none":
+    if recipe.beard != "none":
         items.append(f"a {recipe.hair_color} {recipe.beard}")
     if recipe.glasses != "none":
         items.append(f"{recipe.glasses_color} {recipe.glasses}")
@@ -125,5 +135,6 @@ def make_caption(recipe: AvatarRecipe) -> str:
     wearing = f"wearing a {recipe.top_color} {recipe.top}"
     if recipe.hat != "none":
         wearing += f" and a {recipe.hat_color} {recipe.hat}"
-    subject = f"a {recipe.age} {recipe.sex} with a {recipe.face_shape} face, {recipe.skin} skin, {', '.join(items)}"
-    return mend_articles(f"{subject}, {wearing}, {_EXPRESSION_PHRASES[recipe.expression]}")
+    subject = f"a {who(recipe)} with a {recipe.face_shape} face, {recipe.skin} skin, {', '.join(items)}"
+    lit = _LIGHTING_PHRASES[recipe.lighting]
+    return mend_articles(f"{subject}, {wearing}, {_EXPRESSION_PHRASES[recipe.expression]}, {lit}")

@@ -19,7 +19,7 @@ COTTON = Material(name="cotton", roughness=0.85, specular=0.2, sheen=0.15, bump=
 #: Thickness over the skin, height of the neckline in front and its rise to the back.
 CUTS = {
     "crew-neck sweater": (0.075, -1.285, 0.15),
-    "T-shirt": (0.050, -1.37, 0.22),
+    "T-shirt": (0.050, -1.42, 0.16),
     "V-neck sweater": (0.065, -1.21, 0.12),
     "turtleneck": (0.080, -1.03, 0.10),
     "hoodie": (0.090, -1.26, 0.13),

@@ -13,7 +13,7 @@ EYE = Material(name="eye", roughness=0.15, specular=0.25, coat=0.15)
 
 
 def skin_mesh(head: Head, recipe: AvatarRecipe) -> Mesh:
-    """The skin with its colour: blush, lips, stubble, freckles and the shadow of hair on the scalp."""
+    """The skin with its colour: blush, lips, wrinkles, freckles and the shadow of hair on the scalp."""
     base = linear(recipe.skin_color)
     colors = np.tile(base, (len(head.vertices), 1))
     place = mirrored(head.neutral)
@@ -37,12 +37,13 @@ def skin_mesh(head: Head, recipe: AvatarRecipe) -> Mesh:
     colors *= head.shade[:, None]
     lip_color = base * np.array((0.86, 0.50, 0.47))
     if recipe.sex == "woman":
-        lip_color = 0.5 * base * np.array((0.85, 0.42, 0.42)) + 0.5 * linear("#b03a48") * (0.4 + 0.6 * base.max())
+        painted = base * np.array((0.85, 0.42, 0.42)) + linear("#b03a48") * (0.4 + 0.6 * base.max())
+        lip_color = lip_color + (0.3 if recipe.age == "child" else 1.0) * (0.5 * painted - lip_color)
     blend(0.85 * head.lips, lip_color * head.shade[:, None])
     blend(head.mouth, linear("#3a1013"))
-    if recipe.beard == "stubble":
-        blend(0.42 * beard_region(head), 0.5 * hair + 0.22 * base)
-    elif recipe.beard == "full beard":
+    if recipe.age == "elderly":
+        blend(0.6 * _wrinkles(head), base * np.array((0.45, 0.33, 0.28)))
+    if recipe.beard == "full beard":
         blend(0.75 * beard_region(head), 0.8 * hair)
     if recipe.hair != "bald":
         blend(0.85 * scalp(head) * hair_cover(head, recipe), 0.8 * hair)
@@ -65,6 +66,38 @@ def _freckles(head: Head, recipe: AvatarRecipe) -> Array:
     gap = np.hypot(head.neutral[:, None, 0] - spots[None, :, 0], head.neutral[:, None, 1] - spots[None, :, 1])
     front = head.neutral[:, 2] > 0.5
     return 0.55 * np.exp(-((gap.min(1) / 0.017) ** 2)) * front * (1 - head.lips)
+
+
+#: Strokes on the +x half of an old face, as (from, to, half-width) in x and y; heights are relative to a landmark.
+_STROKES = {
+    "nose_tip": (((0.17, 0.02), (0.26, -0.12), 0.030), ((0.26, -0.12), (0.35, -0.29), 0.030)),
+    "mouth": (((0.29, -0.04), (0.31, -0.24), 0.026),),
+    "brow": (
+        ((0.00, 0.17), (0.36, 0.19), 0.017),
+        ((0.00, 0.26), (0.40, 0.28), 0.017),
+        ((0.00, 0.35), (0.36, 0.37), 0.017),
+        ((0.05, 0.00), (0.06, 0.10), 0.017),
+        ((0.57, -0.17), (0.70, -0.10), 0.016),
+        ((0.58, -0.21), (0.72, -0.21), 0.016),
+        ((0.57, -0.25), (0.70, -0.31), 0.016),
+        ((0.16, -0.40), (0.32, -0.47), 0.026),
+        ((0.32, -0.47), (0.48, -0.42), 0.026),
+    ),
+}
+
+
+def _wrinkles(head: Head) -> Array:
+    """Weight [V] of the folds that age draws: forehead, corners of the eyes, bags, and beside nose and mouth."""
+    x, y, z = mirrored(head.neutral).T
+    weight = np.zeros(len(x), np.float32)
+    for mark, strokes in _STROKES.items():
+        height = getattr(head.landmarks, mark)[1]
+        for (x0, y0), (x1, y1), width in strokes:
+            along = (x - x0) * (x1 - x0) + (y - height - y0) * (y1 - y0)
+            along = np.clip(along / np.hypot(x1 - x0, y1 - y0) ** 2, 0, 1)
+            gap = np.hypot(x - x0 - along * (x1 - x0), y - height - y0 - along * (y1 - y0))
+            weight = np.maximum(weight, np.exp(-((gap / width) ** 2)))
+    return (weight * smoothstep(0.3, 0.5, z) * (1 - head.lips)).astype(np.float32)
 
 
 def eye_meshes(head: Head, recipe: AvatarRecipe) -> Parts:
@@ -123,7 +156,8 @@ def eyebrows(head: Head, recipe: AvatarRecipe, detail: float, rng: np.random.Gen
     motion = inner * (1 - u) ** 2 + 2 * middle * u * (1 - u) + outer * u**2
     man = recipe.sex == "man"
     arch = (0.075 if man else 0.105) * np.sin(np.pi * np.clip(u, 0, 1) ** 0.85) - 0.035 * u
-    thick = (0.034 + 0.010 * recipe.traits.brow_thickness) * (0.75 + 0.5 * np.sqrt(u)) * smoothstep(1.04, 0.55, u)
+    heavy = (0.036 if man else 0.030) - (0.006 if recipe.age == "child" else 0.0)
+    thick = (heavy + 0.010 * recipe.traits.brow_thickness) * (0.75 + 0.5 * np.sqrt(u)) * smoothstep(1.04, 0.55, u)
     spread = rng.uniform(-1, 1, 2 * count) * thick
     x = marks.brow[0] + marks.brow_length * u
     neutral = np.stack([side * x, marks.brow[1] + arch + motion + spread, np.full_like(u, marks.brow[2])], axis=1)
@@ -138,6 +172,6 @@ def eyebrows(head: Head, recipe: AvatarRecipe, detail: float, rng: np.random.Gen
     flat = points.reshape(-1, 3)
     points = head.push_out(flat, 0.006).reshape(points.shape)
     color = linear(HAIR_COLORS[recipe.hair_color]) * 0.75
-    if recipe.hair_color in ("white", "platinum blond", "blond"):
+    if recipe.hair_color in ("white", "blond"):
         color = 0.62 * color
     return Strands(name="brow", points=points.astype(np.float32), radius=0.0075 / np.sqrt(detail), color=color, tip=0.4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from rodin.files import read_json, write_json
 from rodin.synth.recipe import VERSION
 from rodin.synth.subject import is_finished, subject_folder
 from rodin.synth.worker import Job, Worker
+
+_RANGES = (("count", 1, 100_000), ("views", 1, 1000), ("size", 16, 4096), ("workers", 1, 256), ("samples", 1, 4096))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +37,11 @@ class SynthConfig:
     """Blender processes at work at the same time, one thread each."""
     heads: str = "sdf"
     """`sdf` for the built-in procedural head, or an .npz file with a morphable head."""
+    samples: int = 16
+    """Rays a pixel before the denoiser, which cleans colour but not alpha."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (("count", 1, 100_000), ("views", 1, 1000), ("size", 16, 4096), ("workers", 1, 256)):
+        for name, low, high in _RANGES:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UserError(f"{name}: {value} is out of range; choose {low} to {high}")
@@ -74,6 +77,7 @@ def _claim_folder(config: SynthConfig) -> None:
         "seed": config.seed,
         "size": config.size,
         "views": config.views,
+        "samples": config.samples,
         "heads": _heads_identity(config.heads),
     }
     if config.out.exists() and not config.out.is_dir():
@@ -94,19 +98,21 @@ def _claim_folder(config: SynthConfig) -> None:
 
 
 def _heads_identity(heads: str) -> str:
-    """`sdf`, or a digest of the head file, so that a set never mixes two head models."""
+    """`sdf`, or a digest of the morph model, so that a set never mixes two head models."""
     if heads == "sdf":
         return heads
     from rodin.synth.morph_head import load_morph_model
 
-    load_morph_model(Path(heads))
-    return "npz " + hashlib.sha256(Path(heads).read_bytes()).hexdigest()[:16]
+    return "npz " + load_morph_model(Path(heads)).digest()
 
 
 def _render(config: SynthConfig, missing: list[int]) -> None:
     """Let the workers take subjects from one queue until it is empty or one of them fails."""
     heads = config.heads if config.heads == "sdf" else str(Path(config.heads).resolve())
-    job = Job(out=str(config.out.resolve()), views=config.views, size=config.size, seed=config.seed, heads=heads)
+    job = Job(
+        out=str(config.out.resolve()), views=config.views, size=config.size, seed=config.seed, heads=heads,
+        samples=config.samples,
+    )  # fmt: skip
     logs = config.out / ".logs"
     logs.mkdir(exist_ok=True)
     queue: SimpleQueue[int] = SimpleQueue()

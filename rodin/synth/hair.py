@@ -83,42 +83,21 @@ def _buzz(salon: Salon) -> Array:
     return grow(place, lean, length, 3, lambda p, d, t: lean, salon.collider, clearance=0.0, stiffness=0.5)
 
 
-def _short(salon: Salon, *, length: float = 0.30, lift: float = 0.55) -> Array:
+def _short(salon: Salon) -> Array:
     """Combed away from the crown, short at the sides; the front falls forward and to one side."""
     place, normal = salon.seeds(3800)
     top = smoothstep(0.45, 0.95, place[:, 1])
     side = salon.side
     flow = _from_crown(place) + np.outer(top * smoothstep(0.0, 0.6, place[:, 2]), (0.75 * side, 0.0, 0.1))
     flow = _along_skin(flow + (1 - top)[:, None] * 0.8 * DOWN, normal)
-    reach = length * (0.50 + 0.55 * top) * salon.vary(len(place), 0.2)
+    reach = 0.34 * (0.50 + 0.55 * top) * salon.vary(len(place), 0.2)
     clearance = (0.02 + 0.055 * salon.rng.random(len(place))) * (0.5 + 0.5 * top)
 
     def steer(p: Array, d: Array, t: float) -> Array:
         return flow + 0.25 * t * DOWN - 0.25 * t * salon.collider.normal_at(p)
 
-    strands = grow(place, normal * lift + flow, reach, 8, steer, salon.collider, clearance=clearance, stiffness=0.62)
+    strands = grow(place, normal * 0.6 + flow, reach, 8, steer, salon.collider, clearance=clearance, stiffness=0.62)
     return children(strands, 7, 0.028, 0.020, salon.rng)
-
-
-def _side_parted(salon: Salon) -> Array:
-    """Combed over from a parting on one side, with volume along it."""
-    place, normal = salon.seeds(3800)
-    side = salon.side
-    top = smoothstep(0.40, 0.85, place[:, 1])
-    away = np.sign(place[:, 0] - 0.34 * side)
-    flow = np.stack([away * 1.0, 0.1 * np.ones_like(away), -0.35 + 0.25 * (away * side < 0)], axis=1)
-    flow = top[:, None] * flow + (1 - top)[:, None] * (DOWN + 0.45 * BACK)
-    flow = _along_skin(flow, normal)
-    reach = (0.24 + 0.34 * top * np.where(away * side < 0, 1.0, 0.5)) * salon.vary(len(place), 0.15)
-    lift = 0.35 + 0.75 * top * smoothstep(0.5, 0.0, np.abs(place[:, 0] - 0.25 * side)) * (away * side < 0)
-    clearance = 0.02 + 0.08 * top * salon.rng.random(len(place))
-
-    def steer(p: Array, d: Array, t: float) -> Array:
-        return _along_skin(flow, salon.collider.normal_at(p)) + 0.5 * t * DOWN - 0.2 * salon.collider.normal_at(p)
-
-    strands = grow(place, normal * lift[:, None] + flow, reach, 9, steer, salon.collider, clearance=clearance,
-                   stiffness=0.6)  # fmt: skip
-    return children(strands, 7, 0.026, 0.018, salon.rng)
 
 
 def _quiff(salon: Salon) -> Array:
@@ -141,11 +120,11 @@ def _quiff(salon: Salon) -> Array:
     return children(strands, 7, 0.025, 0.020, salon.rng)
 
 
-def _curly(salon: Salon, *, length: float = 0.42, radius: float = 0.045) -> Array:
+def _curly(salon: Salon) -> Array:
     """Ringlets that stand away from the skull."""
     place, normal = salon.seeds(1700)
     outward = normalize(place - SKULL)
-    reach = length * (0.65 + 0.35 * smoothstep(0.0, 0.8, place[:, 1])) * salon.vary(len(place), 0.2)
+    reach = 0.42 * (0.65 + 0.35 * smoothstep(0.0, 0.8, place[:, 1])) * salon.vary(len(place), 0.2)
 
     def steer(p: Array, d: Array, t: float) -> Array:
         return outward + 0.9 * t * DOWN + 0.2 * UP * (1 - t)
@@ -153,7 +132,7 @@ def _curly(salon: Salon, *, length: float = 0.42, radius: float = 0.045) -> Arra
     strands = grow(place, normal, reach, 8, steer, salon.collider, clearance=0.04, stiffness=0.6)
     locks = refine(strands, 20)
     turns = salon.rng.uniform(1.6, 2.8, len(locks))
-    locks = curl(locks, radius, turns, salon.rng)
+    locks = curl(locks, 0.045, turns, salon.rng)
     return children(locks, 9, 0.030, 0.022, salon.rng)
 
 
@@ -212,16 +191,13 @@ def _bob(salon: Salon) -> Array:
 
 
 def _long(salon: Salon) -> Array:
-    kind = salon.recipe.hair
-    if kind == "long straight":
-        return children(_falling(salon, length=1.58, volume=0.09, inward=0.1), 6, 0.026, 0.030, salon.rng)
-    if kind == "long wavy":
-        strands = _falling(salon, length=1.58, volume=0.14, inward=0.0)
-        waves = curl(refine(strands, 22), 0.050, salon.rng.uniform(1.7, 2.5, len(strands)), salon.rng)
-        return children(waves, 6, 0.026, 0.026, salon.rng)
-    strands = _falling(salon, length=1.45, volume=0.20, inward=0.0)
-    rings = curl(refine(strands, 34), 0.062, salon.rng.uniform(3.6, 5.0, len(strands)), salon.rng)
-    return children(rings, 6, 0.030, 0.026, salon.rng)
+    return children(_falling(salon, length=1.58, volume=0.09, inward=0.1), 6, 0.026, 0.030, salon.rng)
+
+
+def _wavy(salon: Salon) -> Array:
+    strands = _falling(salon, length=1.52, volume=0.18, inward=0.0)
+    waves = curl(refine(strands, 26), 0.060, salon.rng.uniform(2.2, 3.2, len(strands)), salon.rng)
+    return children(waves, 6, 0.028, 0.026, salon.rng)
 
 
 def _sleek(salon: Salon, ties: Array) -> Array:
@@ -369,10 +345,6 @@ def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell |
             strands = _buzz(salon)
         case "short":
             strands = _short(salon)
-        case "pixie cut":
-            strands = _short(salon, length=0.42, lift=0.7)
-        case "side-parted":
-            strands = _side_parted(salon)
         case "quiff":
             strands = _quiff(salon)
         case "curly":
@@ -383,6 +355,10 @@ def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell |
             strands = _mohawk(salon)
         case "bob":
             strands = _bob(salon)
+        case "long straight":
+            strands = _long(salon)
+        case "long wavy":
+            strands = _wavy(salon)
         case "ponytail":
             strands, meshes = _ponytail(salon)
         case "bun":
@@ -390,7 +366,7 @@ def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell |
         case "braids":
             strands, meshes = _braids(salon)
         case _:
-            strands = _long(salon)
+            raise ValueError(f"there is no hair style {recipe.hair!r}")
     groups = [strands]
     if recipe.fringe:
         groups.append(_fringe(salon))

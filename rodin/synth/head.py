@@ -165,7 +165,7 @@ def moustache_region(head: Head) -> Array:
     return region * (1.0 - np.clip(3.0 * (head.lips + head.mouth), 0, 1)).astype(np.float32)
 
 
-def goatee_region(head: Head) -> Array:
+def chin_beard_region(head: Head) -> Array:
     """Weight [V] of the chin, joined to the moustache at the corners of the mouth."""
     marks = head.landmarks
     x, y, _ = mirrored(head.neutral).T

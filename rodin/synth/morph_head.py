@@ -12,6 +12,7 @@ and therefore smooths positions and weights alike.
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from rodin.errors import UserError
-from rodin.synth.head import BUST_RADIUS, Eye, Head, Landmarks
+from rodin.synth.head import Eye, Head, Landmarks, bust_field
 from rodin.synth.mesh import (
     Array,
     Index,
@@ -56,6 +57,12 @@ class MorphModel:
     targets: dict[str, Array]
     lips: Array
     ears: Array
+
+    def digest(self) -> str:
+        """16 hexadecimal digits of the arrays, whatever file they came in."""
+        parts = [self.vertices, self.faces, *self.targets.values(), self.lips, self.ears]
+        names = "\n".join([*self.groups, *self.targets]).encode()
+        return hashlib.sha256(b"".join([names, *(part.tobytes() for part in parts)])).hexdigest()[:16]
 
     def faces_of(self, part: str) -> Index:
         """The quads [f, 4] of all groups whose name contains `part`."""
@@ -108,23 +115,23 @@ def _normalize(model: MorphModel, vertices: Array) -> Array:
     return ((vertices - center) * (1.18 / top) + (0.0, 0.03, 0.66)).astype(np.float32)
 
 
-def _stylize(model: MorphModel, vertices: Array) -> Array:
-    """Larger eyes, and shoulders drawn in and up to the proportions of a bust."""
+def _stylize(model: MorphModel, vertices: Array, child: bool) -> Array:
+    """Larger eyes, and shoulders drawn in and up to the proportions of a bust; both more so for a child."""
     moved = vertices.astype(np.float32).copy()
     for part in ("helper-l-eye", "helper-r-eye"):
         center = moved[np.unique(model.faces_of(part))].mean(axis=0)
         offset = moved - center
         near = np.exp(-((offset / (0.27, 0.22, 0.40)) ** 2).sum(axis=1))
-        moved += 0.28 * near[:, None] * offset
+        moved += (0.42 if child else 0.28) * near[:, None] * offset
     low = smoothstep(-1.12, -1.75, moved[:, 1])
-    moved *= np.stack([1 - 0.42 * low, np.ones_like(low), 1 - 0.22 * low], axis=1)
+    moved *= np.stack([1 - (0.50 if child else 0.42) * low, np.ones_like(low), 1 - 0.22 * low], axis=1)
     moved += np.stack([0 * low, 0.24 * low, 0.10 * low], axis=1)
     return moved.astype(np.float32)
 
 
 def _cut_to_bust(vertices: Array, quads: Index) -> Index:
     """Triangles of the skin that lie inside the bust; the cut leaves an open rim."""
-    keep = (vertices[:, 1] > FLOOR) & (np.linalg.norm(vertices, axis=1) < BUST_RADIUS + 0.02)
+    keep = (vertices[:, 1] > FLOOR) & (bust_field(vertices) < -0.02)
     return _triangulate(quads[keep[quads].all(axis=1)])
 
 
@@ -134,7 +141,7 @@ def build_morph_head(model: MorphModel, recipe: AvatarRecipe) -> Head:
     for name, weight in morph_weights(recipe, frozenset(model.targets)).items():
         shape += weight * model.targets[name]
     placed, mean = _normalize(model, shape), _normalize(model, model.vertices)
-    final = _stylize(model, placed)
+    final = _stylize(model, placed, recipe.age == "child")
     body = model.faces_of("body")
     used, local = np.unique(body, return_inverse=True)
     fine, quads = catmull_clark(local.reshape(body.shape).astype(np.int32), len(used))

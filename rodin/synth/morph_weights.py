@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from rodin.synth.recipe import SKIN_TONES, AvatarRecipe
+from rodin.synth.recipe import AvatarRecipe
 
-#: Ancestry shares (african, asian, caucasian) by skin tone: a spread of faces, not a statement about people.
-_ANCESTRY = {
-    "pale": (0.0, 0.1, 0.9),
-    "fair": (0.0, 0.2, 0.8),
-    "light": (0.0, 0.45, 0.55),
-    "olive": (0.1, 0.45, 0.45),
-    "tan": (0.15, 0.5, 0.35),
-    "brown": (0.5, 0.2, 0.3),
-    "dark brown": (0.8, 0.05, 0.15),
-    "deep brown": (1.0, 0.0, 0.0),
+#: Shares of the ages that the morph model has, by the recipe's word.
+_AGES = {
+    "child": {"child": 0.9, "young": 0.1},
+    "young": {"young": 1.0},
+    "elderly": {"young": 0.1, "old": 0.9},
 }
-assert set(_ANCESTRY) == set(SKIN_TONES)
 
 _FACE_SHAPES = {
     "oval": "head/head-oval",
@@ -57,15 +51,14 @@ _TRAITS = {
 
 def _macro(recipe: AvatarRecipe) -> dict[str, float]:
     """Weights of the targets that blend sex, age, ancestry and build."""
-    male = 0.9 if recipe.sex == "man" else 0.1
-    old = {"young": 0.1, "middle-aged": 0.5, "elderly": 0.95}[recipe.age]
+    male = 1.0 if recipe.sex == "man" else 0.0
     heavy = 0.5 + 0.2 * recipe.traits.weight
-    sexes = (("male", male), ("female", 1.0 - male))
-    ages = (("young", 1.0 - old), ("old", old))
+    # A face of mixed ancestry, whatever its skin: neither is to stand for the other.
+    shares = np.random.default_rng([recipe.seed, recipe.index, 5]).dirichlet((0.8, 0.8, 0.8)).tolist()
     weights: dict[str, float] = {}
-    for sex, by_sex in sexes:
-        for age, by_age in ages:
-            for origin, share in zip(("african", "asian", "caucasian"), _ANCESTRY[recipe.skin], strict=True):
+    for sex, by_sex in (("male", male), ("female", 1.0 - male)):
+        for age, by_age in _AGES[recipe.age].items():
+            for origin, share in zip(("african", "asian", "caucasian"), shares, strict=True):
                 weights[f"macrodetails/{origin}-{sex}-{age}"] = by_sex * by_age * share
             builds = (
                 ("min", max(1 - 2 * heavy, 0.0)),

@@ -2,18 +2,19 @@
 
 A paraphrase draws some of the recipe's attributes, a synonym for each, an order and a sentence pattern. It says nothing
 that the caption does not say, and nothing of what it leaves out. Some everyday words (spectacles, elderly of a
-gentleman, and ginger and goatee, which only the caption says) are kept out on purpose: what a model makes of them shows
-whether it takes wordings that it never read.
+gentleman, ginger, goatee) are kept out on purpose: what a model makes of them shows whether it takes wordings that it
+never read.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rodin.synth.caption import mend_articles, trait_phrases
+from rodin.synth.caption import mend_articles, trait_phrases, who
 from rodin.synth.recipe import AvatarRecipe
 from rodin.synth.synonyms import (
     AGES,
@@ -24,6 +25,7 @@ from rodin.synth.synonyms import (
     GLASSES,
     HAIR_COLORS,
     HATS,
+    LIGHTINGS,
     NOUNS,
     SKINS,
     STYLES,
@@ -31,9 +33,17 @@ from rodin.synth.synonyms import (
     TRAITS,
 )
 
-COUNT = 8  # paraphrases of one subject
+COUNT = 24  # paraphrases of one subject
 
 SEX_SHARE = 0.85  # of paraphrases that name the sex: nearly every description does
+
+LIGHTING_SHARE = 0.25  # of paraphrases that name the lighting: few descriptions do
+
+#: The attributes by which avatars drawn from words are judged.
+JUDGED = ("hair_color", "hair", "skin", "beard", "glasses", "sex", "age", "top_color")
+
+_MANY_STYLES = "long hair"  # may be straight or wavy
+_MANY_GLASSES = "glasses"  # may be round or square
 
 _ADJECTIVE, _NOUN, _PARTICIPLE, _VERB = range(4)
 
@@ -67,6 +77,8 @@ class _Words:
         features: what the avatar has, as noun phrases with their articles.
         clothes: what it wears, as noun phrases with their articles.
         expression: the recipe's, or "" where it is left out or said by the noun.
+        lighting: how it is lit, in words, or "" where that is left out.
+        named: see `Description`.
     """
 
     noun: str
@@ -74,6 +86,21 @@ class _Words:
     features: list[str]
     clothes: list[str]
     expression: str
+    lighting: str
+    named: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A paraphrase.
+
+    Args:
+        text: it.
+        named: what it says of `JUDGED` and nobody could take otherwise, as the recipe's words.
+    """
+
+    text: str
+    named: dict[str, str]
 
 
 def paraphrases(recipe: AvatarRecipe, count: int = COUNT) -> list[str]:
@@ -81,13 +108,18 @@ def paraphrases(recipe: AvatarRecipe, count: int = COUNT) -> list[str]:
 
     A larger count begins with the same ones as a smaller.
     """
+    return [description.text for description in descriptions(recipe, count)]
+
+
+def descriptions(recipe: AvatarRecipe, count: int = COUNT) -> list[Description]:
+    """The paraphrases with what they name."""
     draws = _Draws(np.random.default_rng([recipe.seed, recipe.index, 2]))  # 0 and 1: the recipe and its geometry
-    found: dict[str, None] = {}  # a set that keeps the order
+    found: dict[str, dict[str, str]] = {}  # in the order in which they were found
     while len(found) < count:
         words = _choose_words(recipe, draws)
         pattern = _PATTERNS[int(draws.rng.integers(len(_PATTERNS)))]
-        found[mend_articles(pattern(words, draws))] = None
-    return list(found)
+        found.setdefault(mend_articles(pattern(words, draws)), words.named)
+    return [Description(text, named) for text, named in found.items()]
 
 
 # ---- attributes in words
@@ -104,20 +136,55 @@ def _choose_words(recipe: AvatarRecipe, draws: _Draws) -> _Words:
     said = next((name for name in draws.shuffled(list(adjectives)) if name in kept and draws.chance(0.15)), "")
     adjective = adjectives.get(said, "").replace(" ", "-")
     kept = [name for name in kept if name != said]
-    noun = draws.pick(NOUNS[sex])
-    age = draws.synonym(AGES, recipe.age) if "age" in kept else ""
+    # No child is a man or a woman: where its sex is said, so is its age.
+    child = recipe.age == "child" and (sex != "" or "age" in kept)
+    kind = ("child" if sex == "" else who(recipe)) if child else sex
+    noun = draws.pick(NOUNS[kind])
+    age = draws.synonym(AGES, recipe.age) if "age" in kept and not child else ""
     if (age, noun) == ("elderly", "gentleman"):
         age = "old"
-    if not (sex or age or adjective) and draws.chance(0.5):
+    if not (sex or age or adjective or child) and draws.chance(0.5):
         noun = "avatar"
     described = (adjective, age, noun) if said == "expression" else (age, adjective, noun)
+    phrases = {name: phrase for name, phrase in (features | clothes).items() if name in kept}
+    named = {"sex"} if sex else set()
+    named |= {"age"} if age or child else set()
+    named |= {"hair_color"} if said == "hair" and recipe.hair != "bald" else {said} & {"hair", "skin"}
+    named |= _named(recipe, phrases)
     return _Words(
         noun=" ".join(filter(None, described)),
         pronoun={"man": "he", "woman": "she", "": ""}[sex],
         features=[features[name] for name in kept if name in features],
         clothes=[clothes[name] for name in kept if name in clothes],
         expression=recipe.expression if "expression" in kept else "",
+        lighting=draws.synonym(LIGHTINGS, recipe.lighting) if draws.chance(LIGHTING_SHARE) else "",
+        named={name: str(getattr(recipe, name)) for name in JUDGED if name in named},
     )
+
+
+def _named(recipe: AvatarRecipe, phrases: Mapping[str, str]) -> set[str]:
+    """The attributes that phrases, by what they are of, leave no doubt about."""
+    named = {"skin", "beard"} & set(phrases)
+    hair, hair_colored = _without_color(phrases.get("hair", ""), HAIR_COLORS, recipe.hair_color)
+    if hair in {form.format(c="") for form in STYLES[recipe.hair]} - {_MANY_STYLES}:
+        named.add("hair")
+    if hair_colored:
+        named.add("hair_color")
+    if phrases.get("glasses", _MANY_GLASSES) != _MANY_GLASSES:
+        named.add("glasses")
+    if _without_color(phrases.get("top", ""), CLOTH_COLORS, recipe.top_color)[1]:
+        named.add("top_color")
+    return named
+
+
+def _without_color(phrase: str, colors: Mapping[str, tuple[str, ...]], color: str) -> tuple[str, bool]:
+    """A phrase without its fringe and the words for a colour, and whether it had such words."""
+    bare = re.sub(" with (a fringe|bangs)$", "", phrase)
+    for word in sorted(colors.get(color, (color,)), key=len, reverse=True):  # "dark brown" before "brown"
+        shorter = re.sub(rf"(?<![\w-]){re.escape(word)} ", "", bare)
+        if shorter != bare:
+            return shorter, True
+    return bare, False
 
 
 def _features(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
@@ -174,7 +241,8 @@ def _coloured(forms: Sequence[str], colors: Mapping[str, tuple[str, ...]], color
 
 def _adjectives(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
     """The attributes that an adjective before the noun can say, by name."""
-    hair = "bald" if recipe.hair == "bald" else f"{draws.synonym(HAIR_COLORS, recipe.hair_color)}-haired"
+    color = draws.synonym(HAIR_COLORS, recipe.hair_color).removesuffix("-dyed")
+    hair = "bald" if recipe.hair == "bald" else f"{color}-haired"
     adjectives = {"hair": hair, "skin": f"{recipe.skin}-skinned"}
     if recipe.glasses != "sunglasses":
         adjectives["eyes"] = f"{recipe.eyes}-eyed"
@@ -210,6 +278,8 @@ def _qualifiers(words: _Words, draws: _Draws) -> list[str]:
         result.append(f"{draws.pick(('wearing', 'wearing', 'in'))} {_join(words.clothes)}")
     if forms:
         result.append(draws.pick(forms[_PARTICIPLE]))
+    if words.lighting:
+        result.append(words.lighting)
     return result
 
 
@@ -222,6 +292,8 @@ def _clauses(words: _Words, draws: _Draws) -> list[str]:
         result.append(f"{draws.pick(('wears', 'is wearing', 'is dressed in'))} {_join(words.clothes)}")
     if words.expression:
         result.append(draws.pick(EXPRESSIONS[words.expression][_VERB]))
+    if words.lighting:
+        result.append(f"is seen {words.lighting}")
     return result
 
 
@@ -229,7 +301,7 @@ def _qualified(noun: str, qualifiers: Sequence[str]) -> str:
     """The noun and what follows it; only a participle wants a comma right behind the noun."""
     if not qualifiers:
         return f"a {noun}"
-    link = " " if qualifiers[0].startswith(("with ", "wearing ", "in ")) else ", "
+    link = " " if qualifiers[0].startswith(("with ", "wearing ", "in ", "lit ")) else ", "
     return f"a {noun}{link}{', '.join(qualifiers)}"
 
 
@@ -259,6 +331,8 @@ def _list(words: _Words, draws: _Draws) -> str:
     if words.expression:
         forms = EXPRESSIONS[words.expression]
         items.append(_bare(draws.pick((*forms[_NOUN], *forms[_PARTICIPLE]))))
+    if words.lighting:
+        items.append(words.lighting)
     items = draws.shuffled(items)
     items.insert(0 if draws.chance(0.7) else len(items), words.noun)
     return ", ".join(items)

@@ -79,28 +79,29 @@ EXPRESSION_SHAPES = {
 def features(recipe: AvatarRecipe) -> Features:
     """Measures of the face from the recipe's standard scores, its sex, age and expression."""
     t = recipe.traits
-    man = recipe.sex == "man"
+    child = 1.0 if recipe.age == "child" else 0.0
+    man = recipe.sex == "man" and not child
     smile, opening, lids = EXPRESSION_SHAPES[recipe.expression]
-    age = {"young": 0.0, "middle-aged": 0.45, "elderly": 1.0}[recipe.age]
-    radius = 0.232 + 0.017 * t.eye_size
+    age = 1.0 if recipe.age == "elderly" else 0.0
+    radius = 0.232 + 0.017 * t.eye_size + 0.03 * child
     return Features(
         eye_center=(0.322 + 0.014 * t.eye_spacing, 0.0, 0.60 - 0.6 * (radius - 0.232)),
         eye_radius=radius,
         lid_up=(0.50 + 0.045 * t.eye_size - 0.07 * age) * lids,
         lid_low=0.36 + 0.02 * t.eye_size - (0.09 if smile > 0.5 else 0.0),
         lid_tilt=0.05 + 0.04 * t.eye_tilt - 0.03 * age,
-        nose_length=0.035 * t.nose_length + (0.02 if man else -0.02) + 0.02 * age,
+        nose_length=0.035 * t.nose_length + (0.02 if man else -0.02) + 0.02 * age - 0.03 * child,
         nose_width=0.017 * t.nose_width + (0.012 if man else -0.010),
         lip=0.013 * t.lip_fullness + (-0.004 if man else 0.010) - 0.008 * age,
         mouth_width=0.255 + 0.018 * t.mouth_width,
         smile=smile,
         open=opening,
         ear=0.13 * t.ear_size,
-        cheek=0.034 * t.cheek_fullness,
-        jaw=0.03 if man else -0.035,
-        chin=0.018 * t.chin + (0.02 if man else -0.02),
-        neck=(0.045 if man else -0.055) + 0.030 * t.neck_width + 0.012 * t.weight,
-        shoulder=0.07 if man else -0.07,
+        cheek=0.034 * t.cheek_fullness + 0.03 * child,
+        jaw=(0.03 if man else -0.035) - 0.03 * child,
+        chin=0.018 * t.chin + (0.02 if man else -0.02) - 0.03 * child,
+        neck=(0.045 if man else -0.055) + 0.030 * t.neck_width + 0.012 * t.weight - 0.05 * child,
+        shoulder=(0.07 if man else -0.07) - 0.05 * child,
         age=age,
     )
 

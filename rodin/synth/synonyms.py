@@ -9,34 +9,32 @@ from __future__ import annotations
 NOUNS = {
     "man": ("man", "man", "man", "guy", "gentleman", "male"),
     "woman": ("woman", "woman", "woman", "lady", "female"),
+    "boy": ("boy", "boy", "little boy"),
+    "girl": ("girl", "girl", "little girl"),
+    "child": ("child", "kid"),
     "": ("person", "person", "character"),
 }
 AGES = {
     "young": ("young", "young", "youthful"),
-    "middle-aged": ("middle-aged", "middle-aged", "mature"),
     "elderly": ("elderly", "old", "aged", "senior"),
 }
 SKINS = {
-    "tan": ("tan", "tanned"),
-    "dark brown": ("dark brown", "dark"),
-    "deep brown": ("deep brown", "very dark"),
+    "pale": ("pale", "fair", "very light"),
+    "tan": ("tan", "tanned", "olive"),
+    "brown": ("brown", "medium brown"),
+    "dark": ("dark", "dark brown", "deep brown"),
 }
 HAIR_COLORS = {
     "black": ("black", "black", "jet-black", "dark"),
-    "dark brown": ("dark brown", "dark-brown", "deep brown", "dark"),
-    "chestnut": ("chestnut", "chestnut-brown", "reddish brown"),
-    "auburn": ("auburn", "reddish-brown"),
-    "ginger": ("copper", "copper-red", "orange-red"),
-    "dark blond": ("dark blond", "dark blonde", "dirty blond"),
-    "blond": ("blond", "blonde", "golden", "fair"),
-    "platinum blond": ("platinum blond", "platinum", "very light blond", "pale blonde"),
-    "grey": ("grey", "gray"),
-    "white": ("white", "snow-white"),
+    "brown": ("brown", "brown", "dark brown", "chestnut", "brunette"),
+    "red": ("red", "red", "copper", "orange-red", "auburn"),
+    "blond": ("blond", "blond", "blonde", "golden"),
+    "grey": ("grey", "gray", "silver"),
+    "white": ("white", "white", "snow-white"),
     "pink": ("pink", "pink-dyed", "bright pink"),
     "blue": ("blue", "blue-dyed", "bright blue"),
-    "green": ("green", "green-dyed"),
+    "green": ("green", "green-dyed", "bright green"),
     "purple": ("purple", "purple-dyed", "violet"),
-    "red": ("red", "red-dyed", "bright red"),
 }
 EYE_COLORS = {"grey": ("grey", "gray")}
 #: Wordings of a style; "{c}" is the colour and the space behind it, or nothing.
@@ -44,8 +42,6 @@ STYLES = {
     "bald": ("a bald head", "no hair", "a completely bald head", "a hairless head"),
     "buzz cut": ("a {c}buzz cut", "{c}hair in a buzz cut", "very short {c}hair", "closely cropped {c}hair"),
     "short": ("short {c}hair", "{c}hair cut short"),
-    "pixie cut": ("a {c}pixie cut", "{c}hair in a pixie cut", "{c}hair cut short"),
-    "side-parted": ("side-parted {c}hair", "{c}hair with a side parting", "{c}hair parted on the side"),
     "quiff": ("a {c}quiff", "{c}hair in a quiff", "{c}hair brushed up into a quiff"),
     "curly": ("short curly {c}hair", "curly {c}hair", "short {c}curls"),
     "afro": ("a {c}afro", "{c}hair in an afro"),
@@ -53,7 +49,6 @@ STYLES = {
     "bob": ("a {c}bob", "{c}hair cut in a bob", "a {c}bob cut"),
     "long straight": ("long straight {c}hair", "straight {c}hair", "long {c}hair"),
     "long wavy": ("long wavy {c}hair", "wavy {c}hair", "long {c}waves"),
-    "long curly": ("long curly {c}hair", "long {c}curls"),
     "ponytail": ("{c}hair in a ponytail", "a {c}ponytail", "{c}hair tied back in a ponytail"),
     "bun": ("{c}hair in a bun", "a {c}bun", "{c}hair tied up in a bun"),
     "braids": ("{c}hair in two braids", "two {c}braids", "{c}braids", "{c}hair in plaits"),
@@ -76,15 +71,13 @@ TRAITS = {
     "a thick neck": ("a thick neck", "a broad neck"),
 }
 BEARDS = {
-    "stubble": ("stubble", "a stubbly chin", "some stubble"),
     "full beard": ("a {c}full beard", "a full {c}beard", "a {c}beard"),
     "moustache": ("a {c}moustache", "a {c}mustache"),
-    "goatee": ("a {c}chin beard", "a small {c}beard on the chin", "a short {c}chin beard"),
+    "chin beard": ("a {c}chin beard", "a small {c}beard on the chin", "a short {c}chin beard"),
 }
 GLASSES = {
     "round glasses": ("round {c}glasses", "{c}round glasses", "glasses with round {c}frames"),
     "square glasses": ("square {c}glasses", "{c}square glasses", "glasses with square {c}frames"),
-    "cat-eye glasses": ("{c}cat-eye glasses", "glasses with {c}cat-eye frames"),
     "sunglasses": ("{c}sunglasses", "a pair of {c}sunglasses", "{c}shades"),
 }
 TOPS = {
@@ -99,19 +92,25 @@ HATS = {
     "beanie": ("beanie", "beanie", "knitted cap"),
     "baseball cap": ("baseball cap", "cap"),
     "fedora": ("fedora", "hat", "felt hat"),
-    "sun hat": ("sun hat", "hat", "wide-brimmed hat"),
 }
 CLOTH_COLORS = {
-    "burgundy": ("burgundy", "wine-red", "dark red"),
-    "mustard": ("mustard", "mustard-yellow"),
-    "olive": ("olive", "olive-green"),
-    "mint": ("mint", "mint-green", "pale green"),
-    "sky blue": ("sky blue", "light blue"),
-    "navy": ("navy", "navy blue", "dark blue"),
-    "lilac": ("lilac", "light purple"),
+    "red": ("red", "red", "crimson"),
+    "orange": ("orange", "orange", "bright orange"),
+    "yellow": ("yellow", "yellow", "lemon-yellow"),
+    "green": ("green", "green", "forest green"),
+    "blue": ("blue", "blue", "royal blue"),
+    "purple": ("purple", "purple", "violet"),
+    "pink": ("pink", "pink", "rose-pink"),
+    "white": ("white", "white", "off-white"),
     "grey": ("grey", "gray"),
-    "charcoal": ("charcoal", "dark grey"),
-    "cream": ("cream", "cream-coloured"),
+    "brown": ("brown", "brown", "chocolate-brown"),
+}
+LIGHTINGS = {
+    "studio": ("in studio light", "in a studio"),
+    "soft": ("in soft light", "in flat light"),
+    "warm": ("in warm light", "in the evening sun"),
+    "cool": ("in cool light", "in cold light"),
+    "side": ("lit from the side", "in side light"),
 }
 #: An expression as adjective, as noun, as participle and as verb.
 EXPRESSIONS = {

@@ -29,6 +29,7 @@ class Job:
     size: int
     seed: int
     heads: str
+    samples: int
 
     def to_json(self) -> str:
         """One line of JSON."""

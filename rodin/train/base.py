@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 
+from rodin.component import load_component
+from rodin.decoder import Decoder, DecoderConfig
 from rodin.denoiser import check_denoiser, save_denoiser
-from rodin.diffusion import Diffusion, DiffusionConfig
+from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
 from rodin.encoder import Encoder
 from rodin.errors import UserError
-from rodin.store import FittedSubject, load_statistics, read_index, read_shards
+from rodin.store import FittedSubject, PlaneStatistics, load_statistics, module_hash, read_index, read_shards
+from rodin.train.encoder import split_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.pictures import SHOWN, plane_rows
+from rodin.train.validate import JUDGED, validation
 from rodin.triplane import resize
 from rodin.unet import UNet, UNetConfig
 
 ENCODED_AT_ONCE = 32  # frontal images
+DRAWING_STEPS = 10  # of the pictures' sampler
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,12 +39,15 @@ class BaseTraining:
         diffusion: the schedule and the prediction.
         loop: how to train.
         latent_dropout: probability that z, if the network has one, is zeros, which makes guidance possible.
+        held_out_every: one subject of so many is never trained on, and the log tells how well the model meets those
+            subjects (`rodin.train.validate`); 0 = none. None of fewer than twice as many either.
     """
 
     network: UNetConfig
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     loop: LoopConfig
     latent_dropout: float = 0.2
+    held_out_every: int = 0
 
     def __post_init__(self) -> None:
         network, learned = self.network, self.diffusion.learned_variance
@@ -50,14 +60,19 @@ class BaseTraining:
             )
         if not 0.0 <= self.latent_dropout <= 1.0:
             raise ValueError(f"latent_dropout must be a probability in [0, 1], got {self.latent_dropout}")
+        if self.held_out_every < 0 or self.held_out_every == 1:
+            raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
 
 
-def train_base(run: Path, config: BaseTraining) -> None:
+def train_base(run: Path, config: BaseTraining, hours: float | None = None) -> None:
     """Train the base model of a run folder; a finished one is left as it is, an unfinished one goes on.
 
     Args:
-        run: reads `planes/` and `encoder/`; writes `base/` and, while training, `base.training/`.
+        run: reads `planes/`, `decoder/` and `encoder/`; writes `base/` and, while training, `base.training/`. Its
+            pictures have a row for each of some training subjects, then of held-out ones: the fitted planes, and what
+            is drawn for the subject's latent.
         config: what to train, and how.
+        hours: see `run_loop`.
 
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
@@ -71,7 +86,11 @@ def train_base(run: Path, config: BaseTraining) -> None:
         state.print(f"base: {output} is trained already; delete it to train anew")
         return
 
-    planes, latents = load_subjects(run, unet.size, state.process_index, state.num_processes)
+    statistics = load_statistics(run / "planes").to(state.device)
+    decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
+    count = read_index(run / "planes", decoder_hash=module_hash(decoder)).count
+    trained, held_out = split_subjects(count, config.held_out_every)
+    planes, latents = load_subjects(run, unet.size, rank_share(run, trained, state))
     check_channels(run, planes, unet)
     if unet.latent_dim not in (0, latents.shape[1]):
         raise UserError(
@@ -87,26 +106,58 @@ def train_base(run: Path, config: BaseTraining) -> None:
         z = latents[chosen] * kept if unet.latent_dim else None
         return noising.losses(network, planes[chosen].float(), z, generator)
 
+    measure, shown, shown_latents = None, planes[:SHOWN], latents[:SHOWN]
+    if held_out:
+        others, other_latents = (part.to(state.device) for part in load_subjects(run, unet.size, held_out[:JUDGED]))
+        known = other_latents if unet.latent_dim else None
+        measure = validation(others, known, noising, statistics.config.clip, loop.batch_size)
+        shown = torch.cat([shown, others[:SHOWN]])
+        shown_latents = torch.cat([shown_latents, other_latents[:SHOWN]])
+    decoder.to(state.device)
+
+    def draw(network: nn.Module) -> Tensor:
+        z = shown_latents if unet.latent_dim else None
+        drawn = draw_residuals(network, config.diffusion, z, tuple(shown.shape), statistics, state.device)
+        return plane_rows([shown, drawn], statistics, decoder)
+
     torch.manual_seed(loop.seed)
-    average = run_loop(UNet(unet), loss, loop, run / "base.training", "base", asdict(config))
+    scratch = run / "base.training"
+    average = run_loop(UNet(unet), loss, loop, scratch, "base", asdict(config), hours=hours, measure=measure, draw=draw)
     if state.is_main_process:
         save_denoiser(average, config.diffusion, output)  # type: ignore[arg-type]
     state.wait_for_everyone()
 
 
+def draw_residuals(
+    network: nn.Module,
+    diffusion: DiffusionConfig,
+    z: Tensor | None,
+    shape: tuple[int, ...],
+    statistics: PlaneStatistics,
+    device: torch.device,
+) -> Tensor:
+    """Residuals [N, 3, C, H, W] that a network draws for latents z [N, D] or None, sample k always from the same noise.
+
+    Without guidance: as trained.
+    """
+    seeds = [torch.Generator().manual_seed(index) for index in range(shape[0])]
+    scheduler, steps = Scheduler(diffusion, "dpm++"), min(DRAWING_STEPS, diffusion.train_steps)
+    noise = draw_noise(shape[1:], seeds, device)
+    return sample(guided(network, z), scheduler, noise, seeds, steps, clip=statistics.config.clip)
+
+
 @torch.no_grad()
-def load_subjects(run: Path, size: int, rank: int, ranks: int) -> tuple[Tensor, Tensor]:
-    """This rank's share of the subjects: normalised planes [N, 3, C, size, size] (fp16), latents [N, D] of unit length.
+def load_subjects(run: Path, size: int, chosen: Collection[int]) -> tuple[Tensor, Tensor]:
+    """Chosen subjects: normalised planes [N, 3, C, size, size] (fp16), latents [N, D] of unit length.
 
     Raises:
-        UserError: as `read_share`, or the encoder is missing or damaged.
+        UserError: as `read_subjects`, or the encoder is missing or damaged.
     """
-    share = read_share(run, size, rank, ranks)
     encoder = Encoder.from_pretrained(run / "encoder")
     planes: list[Tensor] = []
     latents: list[Tensor] = []
     frontals: list[Tensor] = []
-    for subject in share:
+    for subject in read_subjects(run, size, chosen):
         planes.append(subject.planes.half())
         frontals.append(subject.frontal)
         if len(frontals) == ENCODED_AT_ONCE:
@@ -124,23 +175,33 @@ def check_channels(run: Path, planes: Tensor, network: UNetConfig) -> None:
         raise UserError(f"{run / 'planes'}: planes have {found}; fit and train with one preset")
 
 
-def read_share(run: Path, size: int, rank: int, ranks: int) -> Iterator[FittedSubject]:
-    """This rank's share of a run's subjects, their planes normalised and [3, C, size, size], one at a time.
+def rank_share(run: Path, subjects: list[int], state: PartialState) -> list[int]:
+    """Those of a run's subjects, given by their position, that this rank trains on.
+
+    Raises:
+        UserError: there are fewer than ranks.
+    """
+    if len(subjects) < state.num_processes:
+        found = f"fewer subjects than the {state.num_processes} processes"
+        raise UserError(f"{run / 'planes'}: {found}; start fewer or fit more")
+    return subjects[state.process_index :: state.num_processes]
+
+
+def read_subjects(run: Path, size: int, chosen: Collection[int]) -> Iterator[FittedSubject]:
+    """Some of a run's subjects, by their position, their planes normalised and [3, C, size, size], one at a time.
 
     The planes were fitted at the upsampler's size; the base model learns them resampled to its own.
 
     Raises:
-        UserError: the planes are missing, damaged or smaller than `size`, or there are fewer subjects than ranks.
+        UserError: the planes are missing, damaged or smaller than `size`.
     """
     fitted = load_statistics(run / "planes")
     if size > min(fitted.config.height, fitted.config.width):
         found = f"{fitted.config.height} x {fitted.config.width}"
         raise UserError(f"{run / 'planes'}: planes are {found}, the network is for {size}; fit larger ones")
-    statistics = fitted.resized(size)
-    if read_index(run / "planes").count < ranks:
-        raise UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")
+    statistics, wanted = fitted.resized(size), set(chosen)
     return (
         dataclasses.replace(subject, planes=statistics.normalize(resize(subject.planes, size, size)))
         for index, subject in enumerate(read_shards(run / "planes"))
-        if index % ranks == rank
+        if index in wanted
     )

@@ -88,7 +88,7 @@ class EncoderTraining:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
-def train_encoder(data: Path, run: Path, config: EncoderTraining) -> None:
+def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float | None = None) -> None:
     """Train an encoder on the subjects in `data`; the result is the CLIP folder `run`/encoder.
 
     An encoder that is already there stays; an unfinished run goes on. Retrieval among held-out subjects is printed and
@@ -98,6 +98,7 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining) -> None:
         data: folder of subject folders, with captions or without.
         run: folder of the whole training run.
         config: what to train, and how.
+        hours: see `run_loop`.
 
     Raises:
         UserError: `data` cannot be used, or the run cannot be resumed.
@@ -136,7 +137,7 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining) -> None:
         return {"loss": text + view, "text": text, "view": view}
 
     model = ContrastiveModel(network.model.requires_grad_(True))
-    average = run_loop(model, loss, loop, scratch, "encoder", asdict(config))
+    average = run_loop(model, loss, loop, scratch, "encoder", asdict(config), hours=hours)
     result = Encoder(average.clip, network.tokenizer)  # type: ignore[arg-type]
     if state.is_main_process:
         figures = measure_retrieval(result, views, held_out or trained)
@@ -193,9 +194,9 @@ def front_views(camera: Camera, frontal: int) -> list[int]:
     return [frontal] + [view for view in range(len(camera)) if near[view] and view != frontal]
 
 
-def split_subjects(count: int) -> tuple[list[int], list[int]]:
-    """Subjects to train on and held-out ones, every eighth; none is held out of fewer than 16."""
-    held_out = list(range(HELD_OUT_EVERY - 1, count, HELD_OUT_EVERY)) if count >= 2 * HELD_OUT_EVERY else []
+def split_subjects(count: int, every: int = HELD_OUT_EVERY) -> tuple[list[int], list[int]]:
+    """Subjects to train on and held-out ones, one of `every` (0: none); none is held out of fewer than twice that."""
+    held_out = list(range(every - 1, count, every)) if every and count >= 2 * every else []
     return [k for k in range(count) if k not in set(held_out)], held_out
 
 

@@ -2,13 +2,13 @@
 
 A stage gives a model and a loss that draws its own batch. Every draw of a step comes from a generator seeded by (seed,
 rank, step), so a run that was stopped and resumed equals one that was not, and the ranks of a parallel run (launched by
-`torchrun`) see different data. Rank 0 alone writes.
+`torchrun`) see different data. Where hours decide in place of steps, the clock sets learning rate and end, and no two
+runs are equal. Rank 0 alone writes.
 """
 
 from __future__ import annotations
 
 import copy
-import csv
 import dataclasses
 import json
 import math
@@ -24,13 +24,16 @@ from tqdm import tqdm
 
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
+from rodin.train.clock import Clock
+from rodin.train.log import Log
 
 Loss = Callable[[nn.Module, torch.Generator], dict[str, Tensor]]
+Draw = Callable[[nn.Module], Tensor]  # the averaged model -> a picture [H, W, 3] in [0, 1]
 
 CHECKPOINT_NAME = "checkpoint/state.pt"
-LOG_NAME = "log.csv"
 SETTINGS_NAME = "settings.json"
-ROWS = 200  # of the log in a whole run, checkpoints apart
+ROWS = 200  # of the log in a whole run, checkpoints apart, or more:
+LONGEST_ROW = 100  # steps
 FINAL_RATE = 0.01  # of the learning rate, at the end of the decay
 
 
@@ -48,7 +51,7 @@ class LoopConfig:
         ema_decay: of the moving average of the weights; lower in the first steps, so that short runs have a mean too.
         gradient_clip: the largest norm of the whole gradient; 0 = off.
         bf16: run the model in bfloat16 where the processor computes in it; elsewhere in float32, which the log says.
-        checkpoint_every: steps from one checkpoint to the next.
+        checkpoint_every: steps from one checkpoint to the next; there is one every five minutes besides.
         seed: of everything that is drawn.
     """
 
@@ -80,6 +83,21 @@ class LoopConfig:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """Figures of the averaged model for the log.
+
+    Args:
+        names: of the figures.
+        figures: the averaged model -> one number a name.
+        every: steps from one measurement to the next; it is made at the next row of the log.
+    """
+
+    names: tuple[str, ...]
+    figures: Callable[[nn.Module], list[float]]
+    every: int
+
+
 def process_state() -> PartialState:
     """This process among its peers: rank, number, device. Without a GPU the ranks talk over gloo."""
     return PartialState(cpu=not torch.cuda.is_available())
@@ -92,6 +110,10 @@ def run_loop(
     folder: Path,
     label: str,
     settings: Mapping[str, Any] | None = None,
+    *,
+    hours: float | None = None,
+    measure: Measure | None = None,
+    draw: Draw | None = None,
 ) -> nn.Module:
     """Train `model` and return the moving average of its weights.
 
@@ -103,9 +125,15 @@ def run_loop(
         loss: draws a batch with the generator, which lies on the device of the model, and gives
             {"loss": what to minimise, ...: what to log}, all scalars. It calls the model that it is given, not its own.
         config: how.
-        folder: gets `checkpoint/`, `settings.json` and `log.csv`. An unfinished run of the same config goes on.
+        folder: gets `checkpoint/`, `settings.json` and what `rodin.train.log` lists. An unfinished run of the same
+            config goes on.
         label: names the run in messages and on the progress bar.
         settings: the stage's own settings, as JSON values; an unfinished run goes on only with the same ones.
+        hours: train for so long, whatever number of steps that makes, in place of `config.steps`. An unfinished run
+            goes on with what it has left, and may be given more or less.
+        measure: figures for the log.
+        draw: a picture for the log. Like `measure` it is called on rank 0 alone, without gradients, under the
+            autocast of the training, with the average on the device of the model.
 
     Returns:
         a copy of the model with the averaged weights, in eval mode, on the CPU, the same on every rank
@@ -125,20 +153,27 @@ def run_loop(
     prepared, optimizer = accelerator.prepare(model.train(), optimizer)
     plain = accelerator.unwrap_model(prepared)
     average = copy.deepcopy(plain).eval().requires_grad_(False)
-    start = _resume(folder / CHECKPOINT_NAME, plain, average, optimizer, device)
-    log = Log(folder / LOG_NAME, start, config.learning_rate, accelerator)
+    step, spent = _resume(folder / CHECKPOINT_NAME, plain, average, optimizer, device)
+    samples = config.batch_size * state.num_processes
+    log = Log(folder, step, samples, measure.names if measure else (), accelerator)
     half = config.bf16 and has_bf16(device)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
     kind = "bfloat16" if half else "float32 (no bfloat16 here)" if config.bf16 else "float32"
-    accelerator.print(f"{label}: step {start} of {config.steps}, {state.num_processes} x {device.type}, {kind}")
+    aim = f"of {config.steps}" if hours is None else f"after {spent / 3600:.2f} of {hours:g} hours"
+    events = "" if log.has_events else ", no event files (pip install 'rodin[tensorboard]')"
+    accelerator.print(f"{label}: step {step} {aim}, {state.num_processes} x {device.type}, {kind}{events}")
 
-    interval = max(1, config.steps // ROWS)
-    bar = tqdm(total=config.steps, initial=start, desc=label, disable=not state.is_main_process, mininterval=1.0)
-    for step in range(start, config.steps):
+    interval = max(1, min(config.steps // ROWS, LONGEST_ROW))
+    total = config.steps if hours is None else None
+    bar = tqdm(total=total, initial=step, desc=label, disable=not state.is_main_process, mininterval=1.0)
+    clock = Clock(config.steps, hours, spent, accelerator)
+    progress = clock.progress(step)
+    while progress < 1:
         generator = _seeded(config.seed, state.process_index, step, device)
-        rate = config.learning_rate * _decay(config, step)
+        rate = config.learning_rate * _rate(config.warmup_steps, step, progress)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        with autocast:
             terms = loss(prepared, generator)
         accelerator.backward(terms["loss"])
         if config.gradient_clip:
@@ -146,18 +181,37 @@ def run_loop(
         optimizer.step()
         optimizer.zero_grad()
         _average(average, plain, min(config.ema_decay, (1 + step) / (10 + step)))
-
         log.add(terms)
         bar.update()
-        done = step + 1
-        saving = done % config.checkpoint_every == 0 or done == config.steps
-        if saving or done % interval == 0:
-            bar.set_postfix_str(f"loss {log.write_row(done, rate, label):.4f}", refresh=False)
-        if saving:
+
+        step += 1
+        progress = clock.progress(step)
+        ended = progress >= 1
+        saving = ended or step % config.checkpoint_every == 0
+        if not saving and step % interval:
+            continue
+        figures = None
+        if measure and state.is_main_process and (ended or step // measure.every > log.last_step // measure.every):
+            with torch.no_grad(), autocast:
+                figures = measure.figures(average)
+        mean = log.write_row(step, rate, figures)
+        if not math.isfinite(mean):
+            raise UserError(
+                f"{label}: the loss is {mean} at step {step}; delete {folder} and train again with a "
+                f"learning_rate below {config.learning_rate:g}"
+            )
+        bar.set_postfix_str(f"loss {mean:.4f}" + ("" if hours is None else f", {progress:.0%}"), refresh=False)
+        if clock.save_is_due() or saving:
             if state.is_main_process:
-                _save(folder / CHECKPOINT_NAME, done, plain, average, optimizer)
+                _save(folder / CHECKPOINT_NAME, step, clock.seconds, plain, average, optimizer)
+            clock.saved()
             state.wait_for_everyone()
+        if draw and state.is_main_process and (ended or clock.picture_is_due(progress)):
+            with clock.drawing(), torch.no_grad(), autocast:
+                log.write_picture(step, draw(average))
     bar.close()
+    log.close()
+    accelerator.print(f"{label}: {step} steps, {step * samples} samples in {clock.seconds / 60:.1f} minutes")
     return average.to("cpu")
 
 
@@ -166,59 +220,6 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-class Log:
-    """`log.csv`: means of the loss terms since the last row, over all ranks; one row every few steps.
-
-    A row ends at every checkpoint, so a resumed run writes the rows that an uninterrupted one would have written.
-    """
-
-    def __init__(self, path: Path, start: int, top_rate: float, accelerator: Accelerator) -> None:
-        self._path = path
-        self._top_rate = top_rate
-        self._accelerator = accelerator
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
-        if accelerator.is_main_process and path.exists():
-            with path.open(newline="") as file:
-                rows = list(csv.reader(file))
-            # A row cut off by a kill, and rows after the checkpoint, are written again.
-            rows = rows[:1] + [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) <= start]
-            with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-                csv.writer(file).writerows(rows)
-
-    def add(self, terms: dict[str, Tensor]) -> None:
-        """Count the terms of one step of this rank."""
-        for name, value in terms.items():
-            value = value.detach().double()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
-
-    def write_row(self, step: int, rate: float, label: str) -> float:
-        """Append a row and return its loss.
-
-        Raises:
-            UserError: the loss is not finite; raised on every rank.
-        """
-        names = list(self._sums)
-        sums = torch.stack([self._sums[name] for name in names])
-        means = (self._accelerator.reduce(sums, reduction="mean") / self._count).tolist()
-        self._sums, self._count = {}, 0
-        row = dict(zip(names, means, strict=True))
-        if not math.isfinite(row["loss"]):
-            raise UserError(
-                f"{label}: the loss is {row['loss']} at step {step}; delete {self._path.parent} and train again with a "
-                f"learning_rate below {self._top_rate:g}"
-            )
-        if self._accelerator.is_main_process:
-            fresh = not self._path.exists()
-            with self._path.open("a", newline="") as file:
-                writer = csv.writer(file)
-                if fresh:
-                    writer.writerow(["step", "learning_rate", *names])
-                writer.writerow([step, f"{rate:.4g}", *(f"{mean:.6g}" for mean in means)])
-        return row["loss"]
 
 
 def _match_settings(folder: Path, settings: dict[str, Any], state: PartialState) -> None:
@@ -245,12 +246,13 @@ def _seeded(seed: int, rank: int, step: int, device: torch.device) -> torch.Gene
     return torch.Generator(device).manual_seed(number % 2**63)
 
 
-def _decay(config: LoopConfig, step: int) -> float:
+def _rate(warmup_steps: int, step: int, progress: float) -> float:
     """The learning rate's share of its top: linear warm-up, then a cosine down to `FINAL_RATE`."""
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    warm = progress * warmup_steps / max(1, step)  # the progress that the warm-up made, steps being equally long
+    fallen = (progress - warm) / (1 - warm)
+    return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * fallen))
 
 
 @torch.no_grad()
@@ -261,9 +263,12 @@ def _average(average: nn.Module, model: nn.Module, decay: float) -> None:
         kept.copy_(new)
 
 
-def _save(path: Path, step: int, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def _save(
+    path: Path, step: int, seconds: float, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
     values = {
         "step": step,
+        "seconds": seconds,
         "model": model.state_dict(),
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -274,16 +279,16 @@ def _save(path: Path, step: int, model: nn.Module, average: nn.Module, optimizer
 
 def _resume(
     path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
-) -> int:
-    """Load the checkpoint, if there is one, and return its step."""
+) -> tuple[int, float]:
+    """Load the checkpoint, if there is one; the steps and the seconds of training that are done."""
     if not path.exists():
-        return 0
+        return 0, 0.0
     try:
         values = torch.load(path, map_location=device, weights_only=True)
         model.load_state_dict(values["model"])
         average.load_state_dict(values["average"])
         optimizer.load_state_dict(values["optimizer"])
+        return int(values["step"]), float(values["seconds"])
     except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: cannot be resumed ({reason}); delete it to start this run anew") from error
-    return int(values["step"])

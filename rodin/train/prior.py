@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from math import sqrt
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
+from rodin.component import save_component
 from rodin.denoiser import check_denoiser, save_denoiser
 from rodin.diffusion import Diffusion, DiffusionConfig
 from rodin.encoder import Encoder
 from rodin.errors import UserError
-from rodin.prior import Prior, PriorConfig, TextCondition
+from rodin.files import atomic_path
+from rodin.prior import Prior, PriorConfig, TextCondition, TextReader
+from rodin.sentence import SentenceConfig, SentenceTower
 from rodin.store import read_shards
 from rodin.train.base import ENCODED_AT_ONCE
 from rodin.train.encoder import draw_captions
@@ -46,7 +53,7 @@ class PriorTraining:
             raise ValueError(f"text_dropout must be a probability in [0, 1], got {self.text_dropout}")
 
 
-def train_prior(run: Path, config: PriorTraining) -> None:
+def train_prior(run: Path, config: PriorTraining, hours: float | None = None) -> None:
     """Train the prior of a run folder; a finished one is left as it is, an unfinished one goes on.
 
     Each time a subject is drawn, one of its captions is. Subjects without one are trained on without text.
@@ -55,28 +62,103 @@ def train_prior(run: Path, config: PriorTraining) -> None:
         run: reads `planes/` (frontal images and captions) and `encoder/`; writes `prior/` and, while training,
             `prior.training/`.
         config: what to train, and how.
+        hours: see `run_loop`.
 
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
     """
-    run = Path(run)
+    run, state = Path(run), process_state()
     output = run / "prior"
-    state = process_state()
-    loop = config.loop
-    if output.exists():
-        check_denoiser(output, config.network, config.diffusion)
-        state.print(f"prior: {output} is trained already; delete it to train anew")
+    if _is_trained(output, config, state):
         return
-
     encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
     if (width := encoder.text_width) != config.network.text_width:
         raise UserError(
             f"{run / 'encoder'}: text tokens are {width} wide, the prior is for text_width {config.network.text_width}"
         )
+    subjects = load_latents(run, encoder, state.process_index, state.num_processes)
+    prior = _train(encoder.encode_text_tokens, *subjects, config, hours, run / "prior.training")
+    if state.is_main_process:
+        save_denoiser(prior, config.diffusion, output)
+    state.wait_for_everyone()
+
+
+def train_words(run: Path, config: PriorTraining, hours: float | None = None) -> None:
+    """Train the prior that reads sentences by a general sentence encoder; needs the extra `words`.
+
+    Args:
+        run: reads `planes/` and `encoder/`; writes `words/`, the map from sentences to z, `words/prior/` and, while
+            training, `words.training/`.
+        config: of the encoder's prior; this one differs by the width of its text tokens alone.
+        hours: see `run_loop`.
+
+    Raises:
+        UserError: as `train_prior`, the extra is missing, or no subject has a caption.
+    """
+    run, state = Path(run), process_state()
+    network = dataclasses.replace(config.network, text_width=SentenceConfig().width)
+    config = dataclasses.replace(config, network=network)
+    output = run / "words"
+    if _is_trained(output / "prior", config, state):
+        return
+    tower = SentenceTower(SentenceConfig()).to(state.device)
+    encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
     latents, captions = load_latents(run, encoder, state.process_index, state.num_processes)
+    owners = torch.tensor([index for index, texts in enumerate(captions) for _ in texts], device=state.device)
+    if not len(owners):
+        raise UserError(f"{run / 'planes'}: no subject has a caption; there are no words to learn")
+    texts = [text for one in captions for text in one]
+    tower.learn_map(texts, latents[owners])
+    prior = _train(Remembered(tower), latents, captions, config, hours, run / "words.training")
+    if state.is_main_process:
+        with atomic_path(output) as temporary:
+            save_component(tower, temporary)
+            save_denoiser(prior, config.diffusion, temporary / "prior")
+    state.wait_for_everyone()
+
+
+class Remembered:
+    """Reads every text once: a frozen reader says the same of it ever after. Kept as float16 in memory."""
+
+    def __init__(self, reader: TextReader) -> None:
+        self._reader = reader
+        self._known: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """As `TextReader.encode_text_tokens`."""
+        if new := sorted({text for text in texts if text not in self._known}):
+            tokens, mask, pooled = self._reader.encode_text_tokens(new)
+            for text, one, kept, whole in zip(new, tokens.half(), mask, pooled, strict=True):
+                self._known[text] = one[kept].clone(), whole
+        states = [self._known[text][0].float() for text in texts]
+        padded = pad_sequence(states, batch_first=True)
+        lengths = torch.tensor([len(one) for one in states], device=padded.device)
+        mask = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
+        return padded, mask, torch.stack([self._known[text][1] for text in texts])
+
+
+def _is_trained(output: Path, config: PriorTraining, state: PartialState) -> bool:
+    """Whether the prior is there; raises UserError if it is another one."""
+    if not output.exists():
+        return False
+    check_denoiser(output, config.network, config.diffusion)
+    state.print(f"prior: {output} is trained already; delete it to train anew")
+    return True
+
+
+def _train(
+    read: Callable[[list[str]], tuple[Tensor, Tensor, Tensor]],
+    latents: Tensor,
+    captions: list[tuple[str, ...]],
+    config: PriorTraining,
+    hours: float | None,
+    scratch: Path,
+) -> Prior:
+    """A prior of latents [N, D] under what `read` makes of their captions."""
+    state, loop = process_state(), config.loop
     if latents.shape[1] != config.network.latent_dim:
         raise UserError(
-            f"{run / 'encoder'}: latents have {latents.shape[1]} numbers, the prior is for {config.network.latent_dim}"
+            f"encoder: latents have {latents.shape[1]} numbers, the prior is for {config.network.latent_dim}"
         )
     planes = latents[:, None, :, None, None] * sqrt(config.network.latent_dim)
     noising = Diffusion(config.diffusion, state.device)
@@ -87,14 +169,12 @@ def train_prior(run: Path, config: PriorTraining) -> None:
         kept = torch.rand(loop.batch_size, **kind) >= config.text_dropout  # type: ignore[call-overload]
         texts = draw_captions([captions[index] for index in chosen.tolist()], generator)
         spoken = torch.tensor([bool(text) for text in texts], device=state.device)
-        condition = TextCondition(*encoder.encode_text_tokens(texts)).only(spoken & kept)
+        condition = TextCondition(*read(texts)).only(spoken & kept)
         return noising.losses(lambda x, t, *_: network(x, t, condition), planes[chosen], None, generator)
 
     torch.manual_seed(loop.seed)
-    average = run_loop(Prior(config.network), loss, loop, run / "prior.training", "prior", asdict(config))
-    if state.is_main_process:
-        save_denoiser(average, config.diffusion, output)  # type: ignore[arg-type]
-    state.wait_for_everyone()
+    label = scratch.name.removesuffix(".training")
+    return run_loop(Prior(config.network), loss, loop, scratch, label, asdict(config), hours=hours)  # type: ignore[return-value]
 
 
 @torch.no_grad()

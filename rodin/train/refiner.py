@@ -32,6 +32,7 @@ from rodin.render import Renderer
 from rodin.store import FittedSubject, module_hash, read_shards
 from rodin.train.encoder import split_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.pictures import SHOWN
 
 JUDGED = 8  # subjects at most
 FIGURES = ("psnr", "ssim", "perceptual", "sharpness")
@@ -139,6 +140,11 @@ class Pairs:
     def to(self, device: torch.device) -> Pairs:
         return Pairs(self.inputs.to(device), self.true.to(device))
 
+    def some(self, count: int) -> Pairs:
+        """At most so many of them, spread over all."""
+        chosen = torch.arange(len(self.inputs))[:: max(1, len(self.inputs) // count)][:count]
+        return Pairs(self.inputs[chosen], self.true[chosen])
+
     def patches(self, count: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw patches around pixels that see matter: inputs [count, 5 + C, size, size] and true [count, 4, s size,
         s size], in float32."""
@@ -159,10 +165,11 @@ class Pairs:
         return torch.stack(inputs).float(), torch.stack(true).float() / 255.0
 
 
-def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | None) -> None:
+def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | None, hours: float | None = None) -> None:
     """Train the refiner of a run folder; a finished one is left as it is, an unfinished one goes on.
 
     How held-out subjects look, refined and merely resized, is printed and written to RUN/refiner.training/quality.json.
+    The training's pictures show some of their views: resized, refined, true.
 
     Args:
         data: subject folders with views of `image_size` times `scale` pixels or more: those that the planes were fitted
@@ -170,6 +177,7 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
         run: reads `planes/`, `decoder/` and `encoder/`; writes `refiner/` and, while training, `refiner.training/`.
         config: what to train, and how.
         vgg: VGG-16's weights for the perceptual loss; None takes the encoder's features.
+        hours: see `run_loop`.
 
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
@@ -195,6 +203,8 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
     if not mine:
         raise UserError(f"{run / 'planes'}: {len(trained)} subjects for {state.num_processes} processes; start fewer")
     pairs = render_pairs(data, run, decoder, config, mine).to(state.device)
+    judged = render_pairs(data, run, decoder, config, (held_out or trained)[:JUDGED])
+    shown = judged.some(SHOWN).to(state.device)
 
     torch.manual_seed(config.loop.seed)  # the initial weights
     model = AdversarialPair(Refiner(network), PatchDiscriminator(config.discriminator_width))
@@ -209,10 +219,12 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
         total = config.pixel * pixel + config.perceptual * perceptual + config.adversarial * fooling + judging
         return {"loss": total, "pixel": pixel, "perceptual": perceptual, "fooling": fooling, "judging": judging}
 
+    def draw(pair: nn.Module) -> Tensor:
+        return picture_rows(pair.refiner, shown)  # type: ignore[arg-type]
+
     settings = {**asdict(config), "perceptual_features": features.name}
-    average = run_loop(model, loss, config.loop, scratch, "refiner", settings)
+    average = run_loop(model, loss, config.loop, scratch, "refiner", settings, hours=hours, draw=draw)
     if state.is_main_process:
-        judged = render_pairs(data, run, decoder, config, (held_out or trained)[:JUDGED])
         quality = compare(average.refiner, judged, features.to("cpu"))  # type: ignore[arg-type]
         write_json(scratch / "quality.json", {"held_out_subjects": len(held_out), **quality})
         whose = f"{len(held_out)} held-out" if held_out else f"{len(trained)} training (too few to hold any out)"
@@ -278,6 +290,15 @@ def measure_features(inputs: Tensor, refiner: Refiner) -> None:
 def laid_on(premultiplied: Tensor, background: float | Tensor) -> Tensor:
     """Premultiplied RGBA [B, 4, H, W] over a background -> [B, 3, H, W] in [0, 1]."""
     return (premultiplied[:, :3] + (1 - premultiplied[:, 3:]) * background).clamp(0, 1)
+
+
+@torch.no_grad()
+def picture_rows(refiner: Refiner, pairs: Pairs) -> Tensor:
+    """Picture [M s h, 3 s w, 3] in [0, 1]: a row for each view, resized, refined, true, over white."""
+    inputs = pairs.inputs.float()
+    columns = enlarge_picture(inputs, refiner.config.scale), refiner.premultiplied(inputs), pairs.true.float() / 255.0
+    rows = torch.cat([laid_on(column.float(), 1.0) for column in columns], dim=3)  # [M, 3, s h, 3 s w]
+    return rows.permute(0, 2, 3, 1).flatten(0, 1)
 
 
 @torch.no_grad()

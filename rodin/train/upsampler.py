@@ -24,12 +24,15 @@ from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.perceptual import Features, load_features, perceptual_distance
 from rodin.store import load_statistics, module_hash, read_index
-from rodin.train.base import check_channels, read_share
+from rodin.train.base import check_channels, rank_share, read_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.patches import PatchConfig, draw_patch, render_patch
+from rodin.train.pictures import SHOWN, plane_rows
 from rodin.triplane import resize
 from rodin.unet import UNet, UNetConfig
-from rodin.upsampler import LEVELS, PERCEPTUAL_NAME, ConditionAugment, augment_condition
+from rodin.upsampler import LEVELS, PERCEPTUAL_NAME, ConditionAugment, augment_condition, upsample
+
+DRAWING_STEPS = 3  # of the pictures' sampler
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,13 +86,16 @@ class UpsamplerTraining:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
-def train_upsampler(run: Path, config: UpsamplerTraining, vgg: Path | None) -> None:
+def train_upsampler(run: Path, config: UpsamplerTraining, vgg: Path | None, hours: float | None = None) -> None:
     """Train the upsampler of a run folder; a finished one is left as it is, an unfinished one goes on.
 
     Args:
         run: reads `planes/`, `decoder/` and `encoder/`; writes `upsampler/` and, while training, `upsampler.training/`.
+            Its pictures have a row for each of some subjects: the low-resolution planes, enlarged by a bicubic, then
+            as the model does it, then the fitted ones.
         config: what to train, and how.
         vgg: file of VGG-16's weights for the perceptual loss; None takes the run's own encoder.
+        hours: see `run_loop`.
 
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
@@ -104,9 +110,10 @@ def train_upsampler(run: Path, config: UpsamplerTraining, vgg: Path | None) -> N
         return
 
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False).to(state.device)
-    read_index(run / "planes", decoder_hash=module_hash(decoder))
-    share = read_share(run, config.network.size, state.process_index, state.num_processes)
-    planes = torch.stack([subject.planes.half() for subject in share]).to(state.device)  # [N, 3, C, H, W]
+    count = read_index(run / "planes", decoder_hash=module_hash(decoder)).count
+    share = rank_share(run, list(range(count)), state)
+    subjects = read_subjects(run, config.network.size, share)
+    planes = torch.stack([subject.planes.half() for subject in subjects]).to(state.device)  # [N, 3, C, H, W]
     check_channels(run, planes, config.network)
     statistics = load_statistics(run / "planes").resized(config.network.size).to(state.device)
     noising = Diffusion(config.diffusion, state.device)
@@ -124,9 +131,18 @@ def train_upsampler(run: Path, config: UpsamplerTraining, vgg: Path | None) -> N
         total = error + config.pixel_weight * pixel + config.perceptual_weight * perceptual
         return {"loss": total, "planes": error, "pixel": pixel, "perceptual": perceptual}
 
+    def draw(network: nn.Module) -> Tensor:
+        shown, size = planes[:SHOWN].float(), config.network.size
+        low = resize(shown, size // config.scale, size // config.scale)
+        seeds = [torch.Generator().manual_seed(index) for index in range(len(shown))]
+        steps = min(DRAWING_STEPS, config.diffusion.train_steps)
+        drawn = upsample(network, config.diffusion, low, size, seeds, steps, statistics.config.clip)
+        return plane_rows([low, drawn, shown], statistics, decoder)
+
     torch.manual_seed(config.loop.seed)
     settings = {**asdict(config), "perceptual": features.name}
-    average = run_loop(UNet(config.network), loss, config.loop, run / "upsampler.training", "upsampler", settings)
+    scratch = run / "upsampler.training"
+    average = run_loop(UNet(config.network), loss, config.loop, scratch, "upsampler", settings, hours=hours, draw=draw)
     if state.is_main_process:
         with atomic_path(output) as temporary:
             save_denoiser(average, config.diffusion, temporary)  # type: ignore[arg-type]

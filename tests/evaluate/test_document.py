@@ -20,7 +20,7 @@ from rodin.evaluate.histogram import histogram
 
 def report() -> Report:
     table = Table(("what", "number"), [("a | <b>", "1.5"), ("c", "2")], "a note & more")
-    picture = Picture("one.png", torch.rand(8, 12, 3, generator=torch.Generator().manual_seed(0)), 'a "red" hat')
+    picture = Picture("one.webp", torch.rand(8, 12, 3, generator=torch.Generator().manual_seed(0)), 'a "red" hat')
     chart = Picture("two.svg", histogram({"x": torch.rand(9), "y": torch.rand(4)}, "distance"), "a chart")
     sections = [
         Section("First", ["Some words.", table]),
@@ -62,18 +62,18 @@ def test_all_forms_hold_everything_and_every_picture_exists(tmp_path: Path) -> N
     out = tmp_path / "report"
     report().write(out)
     page, markdown = read_page(out), (out / "report.md").read_text(encoding="utf-8")
-    assert page.sources == ["one.png", "two.svg"]
+    assert page.sources == ["one.webp", "two.svg"]
     assert re.findall(r"\]\((.*?)\)", markdown) == page.sources
     for word in ("Title", "In short.", "First", "Second", "Some words.", "1.5", "a note & more", 'a "red" hat', "v"):
         assert word in page.text
         assert word in markdown
     assert "a | <b>" in page.text  # escaped
     assert r"a \| <b>" in markdown  # no cell of its own
-    assert json.loads((out / "figures.json").read_text()) == {"number": 1.5, "list": [1, None]}
+    assert json.loads((out / "results.json").read_text()) == {"number": 1.5, "list": [1, None]}
     assert sorted(path.name for path in out.iterdir()) == [
-        "figures.json", "index.html", "one.png", "report.md", "two.svg"
+        "index.html", "one.webp", "report.md", "results.json", "two.svg"
     ]  # fmt: skip
-    with Image.open(out / "one.png") as image:
+    with Image.open(out / "one.webp") as image:
         assert image.size == (12, 8)
 
 

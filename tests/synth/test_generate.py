@@ -21,7 +21,7 @@ from rodin.synth import SynthConfig, generate
 from rodin.synth.avatar import build_avatar, detail_for
 from rodin.synth.mesh import to_world
 from rodin.synth.paraphrase import paraphrases
-from rodin.synth.recipe import make_recipe
+from rodin.synth.recipe import VERSION, make_recipe
 from rodin.synth.subject import save_frame
 
 SIZE, VIEWS, SEED = 32, 3, 21
@@ -139,15 +139,25 @@ def test_unfinished_subject_is_redone_to_the_same_bytes(rendered: Path, tmp_path
     assert not (copy / "00000" / ".writing-old").exists()
 
 
-@pytest.mark.parametrize(("field", "value"), [("size", 48), ("views", 4), ("seed", 5)])
+@pytest.mark.parametrize(("field", "value"), [("size", 48), ("views", 4), ("seed", 5), ("samples", 8)])
 def test_other_settings_on_an_old_folder(tmp_path: Path, field: str, value: int) -> None:
-    settings = {"generator": "rodin-synth 1", "seed": SEED, "size": SIZE, "views": VIEWS, "heads": "sdf"}
+    settings = {"generator": f"rodin-synth {VERSION}", "seed": SEED, "size": SIZE, "views": VIEWS, "samples": 16,
+                "heads": "sdf"}  # fmt: skip
     (tmp_path / "synth.json").write_text(json.dumps(settings))
     with pytest.raises(UserError, match=rf"^{field}: .* made with {settings[field]}, not {value}"):
         generate(config(tmp_path, **{field: value}))
 
 
-@pytest.mark.parametrize(("field", "value"), [("count", 0), ("size", 8), ("views", 0), ("workers", 0), ("seed", -1)])
+def test_a_folder_of_another_recipe(tmp_path: Path) -> None:
+    (tmp_path / "synth.json").write_text(json.dumps({"generator": "rodin-synth 1", "seed": SEED}))
+    with pytest.raises(UserError, match=rf"^generator: .* made with 'rodin-synth 1', not 'rodin-synth {VERSION}'"):
+        generate(config(tmp_path))
+
+
+BAD = [("count", 0), ("size", 8), ("views", 0), ("workers", 0), ("seed", -1), ("samples", 0)]
+
+
+@pytest.mark.parametrize(("field", "value"), BAD)
 def test_bad_settings(tmp_path: Path, field: str, value: int) -> None:
     with pytest.raises(UserError, match=rf"^{field}: {value}"):
         config(tmp_path, **{field: value})

@@ -12,13 +12,12 @@ from rodin.synth.accessories import hat_shell
 from rodin.synth.avatar import build_avatar
 from rodin.synth.cameras import BORDER, camera_poses, distance, focal_length
 from rodin.synth.mesh import ENVELOPE_RADIUS, boundary_edges, close_rim, from_world, signed_volume, to_world
-from rodin.synth.recipe import FACE_SHAPES, FEMALE_HAIR, HATS, MALE_HAIR, NO_HAT, AvatarRecipe, make_recipe
+from rodin.synth.recipe import FACE_SHAPES, HAIR, HATS, NO_HAT, TOPS, AvatarRecipe, make_recipe
 from rodin.synth.sdf import polygonize, sphere
 from rodin.synth.sdf_head import build_sdf_head
 from rodin.synth.strands import refine
 
 DETAIL = 0.1
-STYLES = sorted(set(MALE_HAIR) | set(FEMALE_HAIR))
 
 
 def variant(index: int, **changes: object) -> AvatarRecipe:
@@ -29,7 +28,7 @@ def variant(index: int, **changes: object) -> AvatarRecipe:
 @functools.cache
 def styled(style: str) -> AvatarRecipe:
     """A recipe for each hair style, all other attributes as drawn, without a hat."""
-    return variant(STYLES.index(style), hair=style, hat="none", fringe=False)
+    return variant(HAIR.index(style), hair=style, hat="none", fringe=False)
 
 
 def test_world_map_round_trip() -> None:
@@ -57,7 +56,7 @@ def test_polygonize_closes_a_sphere_outward() -> None:
     assert signed_volume(vertices, triangles) == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.01)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", HAIR)
 def test_everything_lies_in_box_and_envelope(style: str) -> None:
     parts = build_avatar(styled(style), detail=DETAIL)
     points = to_world(parts.points())
@@ -90,7 +89,7 @@ def test_face_shapes_differ_where_their_names_say() -> None:
     assert width("round", -0.2) > 1.08 * width("long", -0.2)
 
 
-@pytest.mark.parametrize("shape", ["crew-neck sweater", "V-neck sweater", "hoodie", "turtleneck", "collared shirt"])
+@pytest.mark.parametrize("shape", TOPS)
 def test_clothes_close_the_bust(shape: str) -> None:
     parts = build_avatar(variant(1, hair="bald", hat="none", top=shape), detail=DETAIL)
     cloth = next(mesh for mesh in parts.meshes if mesh.material.name in ("wool", "cotton"))
@@ -116,7 +115,7 @@ def test_hair_never_leaves_a_hat(hat: str, style: str) -> None:
             assert shell.level(points[covered]).max(initial=0.0) < 1.0
 
 
-@pytest.mark.parametrize("style", ["short", "bob", "long curly", "ponytail"])
+@pytest.mark.parametrize("style", ["short", "bob", "long wavy", "ponytail"])
 def test_hair_leaves_the_eyes_free(style: str) -> None:
     recipe = variant(4, hair=style, hat="none", fringe=style in ("bob", "ponytail"))
     head = build_sdf_head(recipe)

@@ -96,6 +96,29 @@ def test_targets_change_the_shape(egg: Path) -> None:
     assert left.center[0] > 0.2 > -0.2 > right.center[0]
 
 
+def test_a_child_has_larger_eyes_and_narrower_shoulders(egg: Path) -> None:
+    model, base = load_morph_model(egg), make_recipe(3, 1)
+    child, grown = (build_morph_head(model, dataclasses.replace(base, age=age)) for age in ("child", "young"))
+    for small, large in zip(grown.eyes, child.eyes, strict=True):
+        assert (large.radii > 1.05 * small.radii).all()
+    low = [head.vertices[head.vertices[:, 1] < -1.3] for head in (child, grown)]
+    assert np.ptp(low[0][:, 0]) < 0.95 * np.ptp(low[1][:, 0])
+
+
+def test_the_digest_is_of_the_arrays(egg: Path, tmp_path: Path) -> None:
+    """The same in another file; another where one number differs."""
+    with np.load(egg) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(tmp_path / "copy.npz", **arrays)
+    digest = load_morph_model(egg).digest()
+    assert load_morph_model(tmp_path / "copy.npz").digest() == digest
+    for name in ("V", "D", "lip", "ear"):
+        changed = {**arrays, name: arrays[name].copy()}
+        changed[name].flat[100] += 0.5
+        np.savez(tmp_path / f"{name}.npz", **changed)
+        assert load_morph_model(tmp_path / f"{name}.npz").digest() != digest, name
+
+
 def test_cut_is_capped(egg: Path) -> None:
     head = build_morph_head(load_morph_model(egg), make_recipe(3, 1))
     open_edges = boundary_edges(head.triangles)

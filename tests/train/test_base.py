@@ -1,27 +1,41 @@
 """Contract: the base stage turns a run folder's planes and frontal images into a trained network that samples them.
 
-It standardises the planes, drops the latent for guidance, shares subjects out among ranks, leaves a finished run alone
-and refuses settings that do not fit the run.
+It standardises the planes, drops the latent for guidance, shares subjects out among ranks, judges held-out ones, leaves
+a finished run alone and refuses settings that do not fit the run.
 """
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import rodin.train.base
+from rodin.component import save_component
+from rodin.decoder import Decoder, DecoderConfig
 from rodin.denoiser import load_denoiser
-from rodin.diffusion import DiffusionConfig, Scheduler, draw_noise, guided, sample
+from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
 from rodin.encoder import EncoderConfig, small_clip
 from rodin.errors import UserError
-from rodin.store import FittedSubject, load_statistics, measure_statistics, save_statistics, write_shards
-from rodin.train.base import BaseTraining, load_subjects, train_base
+from rodin.store import (
+    FittedSubject,
+    load_statistics,
+    measure_statistics,
+    module_hash,
+    save_statistics,
+    write_shards,
+)
+from rodin.train.base import BaseTraining, load_subjects, rank_share, train_base
 from rodin.train.loop import LoopConfig
+from rodin.train.pictures import SHOWN, SIDE
+from rodin.train.validate import validation
 from rodin.unet import UNet, UNetConfig
 
 UNET = UNetConfig(
@@ -61,7 +75,9 @@ def run(tmp_path: Path) -> Path:
     )
     small_clip(sizes, ["a head"]).save_pretrained(tmp_path / "encoder")
     subjects = [subject(index) for index in range(COUNT)]
-    write_shards(tmp_path / "planes", subjects, decoder_hash="0" * 64, per_shard=4)
+    decoder = Decoder(DecoderConfig(channels=4, hidden=8))
+    save_component(decoder, tmp_path / "decoder")
+    write_shards(tmp_path / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
     save_statistics(measure_statistics(subjects, clip=4.0), tmp_path / "planes")
     return tmp_path
 
@@ -73,7 +89,7 @@ def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
     assert network.config == UNET
     assert diffusion == DIFFUSION
     statistics = load_statistics(run / "planes")
-    _, latents = load_subjects(run, 8, 0, 1)
+    _, latents = load_subjects(run, 8, range(COUNT))
 
     def draw(z: Tensor) -> Tensor:
         seeds = [torch.Generator().manual_seed(index) for index in range(len(z))]
@@ -97,7 +113,7 @@ def test_ablations_learn_as_much_as_they_can(run: Path, ablation: str) -> None:
     train_base(run, dataclasses.replace(BASE, network=network, diffusion=diffusion, loop=loop))
     trained, settings = load_denoiser(UNet, UNetConfig, run / "base")
     statistics = load_statistics(run / "planes")
-    _, latents = load_subjects(run, 8, 0, 1)
+    _, latents = load_subjects(run, 8, range(COUNT))
     z = latents[:8] if network.latent_dim else None
     seeds = [torch.Generator().manual_seed(index) for index in range(8)]
     scheduler, steps = Scheduler(settings, "ddim"), min(10, settings.train_steps)
@@ -137,26 +153,34 @@ def test_unfinished_runs_of_other_settings_are_refused(run: Path, monkeypatch: p
         train_base(run, dataclasses.replace(BASE, diffusion=COSINE))
 
 
+class Rank(NamedTuple):
+    process_index: int
+    num_processes: int
+
+
 def test_ranks_share_the_subjects(run: Path) -> None:
-    planes, latents = load_subjects(run, 8, 0, 1)
+    planes, latents = load_subjects(run, 8, range(COUNT))
     assert planes.shape == (COUNT, 3, 4, 8, 8)
     assert planes.dtype == torch.float16
     assert planes.abs().max() <= 4.0
     assert abs(planes.float().mean().item()) < 0.05
     assert planes.float().std().item() == pytest.approx(1.0, abs=0.1)
     torch.testing.assert_close(latents.norm(dim=-1), torch.ones(COUNT))
-    parts = [load_subjects(run, 8, rank, 3) for rank in range(3)]
-    assert [len(part[0]) for part in parts] == [4, 3, 3]
-    for rank, (some, some_latents) in enumerate(parts):
-        torch.testing.assert_close(some, planes[rank::3])
-        torch.testing.assert_close(some_latents, latents[rank::3])
+    some, some_latents = load_subjects(run, 8, [1, 4, 7])
+    torch.testing.assert_close(some, planes[1::3])
+    torch.testing.assert_close(some_latents, latents[1::3])
+    assert [rank_share(run, list(range(COUNT)), Rank(rank, 3)) for rank in range(3)] == [  # type: ignore[arg-type]
+        [0, 3, 6, 9],
+        [1, 4, 7],
+        [2, 5, 8],
+    ]
     with pytest.raises(UserError, match="fewer subjects than the 20 processes"):
-        load_subjects(run, 8, 19, 20)
+        rank_share(run, list(range(COUNT)), Rank(19, 20))  # type: ignore[arg-type]
 
 
 def test_larger_planes_are_resampled(run: Path) -> None:
-    planes, _ = load_subjects(run, 4, 0, 1)
-    whole, _ = load_subjects(run, 8, 0, 1)
+    planes, _ = load_subjects(run, 4, range(COUNT))
+    whole, _ = load_subjects(run, 8, range(COUNT))
     # away from the borders, halving with anti-aliasing is near the mean of 2 x 2 texels; the domain stays the same
     wanted = whole.float().flatten(0, 2).unfold(1, 2, 2).unfold(2, 2, 2).mean(dim=(-1, -2)).view(planes.shape)
     torch.testing.assert_close(planes.float()[..., 1:-1, 1:-1], wanted[..., 1:-1, 1:-1], atol=0.35, rtol=0)
@@ -191,6 +215,36 @@ def test_networks_that_do_not_fit_are_refused(run: Path, change: dict, message: 
         train_base(run, dataclasses.replace(BASE, network=dataclasses.replace(UNET, **change)))
 
 
+def test_held_out_subjects_are_judged_and_never_trained_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    losses = Diffusion.losses
+
+    def watched(self: Diffusion, network: nn.Module, x0: Tensor, *rest: Any) -> dict[str, Tensor]:
+        seen.append(x0)
+        return losses(self, network, x0, *rest)
+
+    monkeypatch.setattr(Diffusion, "losses", watched)
+    train_base(run, dataclasses.replace(BASE, loop=dataclasses.replace(LOOP, steps=10), held_out_every=4))
+    planes, latents = load_subjects(run, 8, range(COUNT))
+    distances = torch.cdist(torch.cat(seen).flatten(1), planes.float().flatten(1))
+    assert set(distances.argmin(dim=1).tolist()) == {0, 1, 2, 4, 5, 6, 8, 9}
+    assert distances.min(dim=1).values.max() < 0.1  # of distances from 4 up
+
+    network, diffusion = load_denoiser(UNet, UNetConfig, run / "base")
+    judged = validation(planes[3::4], latents[3::4], Diffusion(diffusion), clip=4.0, batch_size=4)
+    with (run / "base.training" / "log.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    with torch.no_grad():
+        assert [float(last[name]) for name in judged.names] == pytest.approx(judged.figures(network), rel=1e-4)
+
+
+@pytest.mark.parametrize(("every", "subjects"), [(0, SHOWN), (4, SHOWN + 2)])
+def test_pictures_show_training_and_held_out_subjects(run: Path, every: int, subjects: int) -> None:
+    train_base(run, dataclasses.replace(BASE, held_out_every=every))
+    with Image.open(run / "base.training" / "samples" / "step-000003.png") as picture:
+        assert picture.size == (2 * 2 * SIDE, subjects * SIDE)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -198,6 +252,7 @@ def test_networks_that_do_not_fit_are_refused(run: Path, change: dict, message: 
         ({"network": dataclasses.replace(UNET, condition_channels=4)}, "condition_channels 0"),
         ({"diffusion": DiffusionConfig(learned_variance=True)}, "out_channels 8"),
         ({"latent_dropout": 1.5}, "latent_dropout"),
+        ({"held_out_every": 1}, "held_out_every must be 0 for off or at least 2, got 1"),
     ],
 )
 def test_impossible_settings_are_refused(change: dict, message: str) -> None:

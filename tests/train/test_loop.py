@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from rodin.errors import UserError
-from rodin.train.loop import CHECKPOINT_NAME, LOG_NAME, LoopConfig, run_loop
+from rodin.train.log import LOG_NAME
+from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, run_loop
 
 CONFIG = LoopConfig(steps=20, batch_size=8, learning_rate=0.05, warmup_steps=4, checkpoint_every=5, ema_decay=0.9)
 

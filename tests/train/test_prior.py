@@ -8,21 +8,25 @@ refuses settings that do not fit the run.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import rodin.train.prior
+from rodin.component import load_component
 from rodin.denoiser import load_denoiser
 from rodin.encoder import Encoder, EncoderConfig, small_clip
 from rodin.errors import UserError
 from rodin.prior import Prior, PriorConfig, TextCondition, sample_latents
+from rodin.sentence import SentenceConfig, SentenceTower
 from rodin.store import FittedSubject, write_shards
 from rodin.train.loop import LoopConfig
-from rodin.train.prior import DALLE2, PriorTraining, load_latents, train_prior
+from rodin.train.prior import DALLE2, PriorTraining, Remembered, load_latents, train_prior, train_words
 
 NETWORK = PriorConfig(width=32, layers=2, heads=2, text_width=32)
 LOOP = LoopConfig(steps=3, batch_size=4, learning_rate=2e-3, warmup_steps=1, ema_decay=0.99)
@@ -205,3 +209,53 @@ def test_what_does_not_fit_is_refused(run: Path, tmp_path: Path) -> None:
     learned = dataclasses.replace(DALLE2, learned_variance=True)
     with pytest.raises(ValueError, match="learned_variance"):
         dataclasses.replace(PRIOR, diffusion=learned)
+
+
+def test_a_prior_that_reads_sentences(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It follows sentences that it never read, and is left alone when it is finished."""
+    loop = dataclasses.replace(LOOP, steps=200, batch_size=24, learning_rate=4e-3, warmup_steps=10)
+    train_words(run, dataclasses.replace(PRIOR, loop=loop))
+    prior, diffusion = load_denoiser(Prior, PriorConfig, run / "words" / "prior")
+    tower = load_component(SentenceTower, SentenceConfig, run / "words")
+    assert prior.config == dataclasses.replace(NETWORK, text_width=tower.text_width)
+    meanings = {"red": "red", "someone with a red head": "red", "the green one": "green", "a blue person": "blue"}
+    right = 0
+    for text, colour in meanings.items():
+        seeds = [torch.Generator().manual_seed(index) for index in range(6)]
+        condition = TextCondition(*tower.encode_text_tokens([text])).repeat(6)
+        found = kinds_of(sample_latents(prior, diffusion, condition, seeds, 1.0, 10), run)
+        right += sum(one == colour for one in found)
+    assert right >= 18  # of 24; by chance 8
+    before = (run / "words" / "model.safetensors").stat().st_mtime_ns
+    train_words(run, dataclasses.replace(PRIOR, loop=loop))
+    assert (run / "words" / "model.safetensors").stat().st_mtime_ns == before
+    assert "trained already" in capsys.readouterr().out
+
+
+def test_there_must_be_captions_for_sentences(run: Path) -> None:
+    shutil.rmtree(run / "planes")
+    write_planes(run, range(0))
+    with pytest.raises(UserError, match="no subject has a caption"):
+        train_words(run, PRIOR)
+
+
+def test_every_text_is_read_once() -> None:
+    asked: list[str] = []
+
+    class Reader:
+        text_width = 3
+
+        def encode_text_tokens(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+            asked.extend(texts)
+            lengths = torch.tensor([len(text) for text in texts])
+            mask = torch.arange(int(lengths.max())) < lengths[:, None]
+            hidden = torch.stack([torch.full((mask.shape[1], 3), float(len(text))) for text in texts])
+            return hidden * mask[..., None], mask, F.one_hot(lengths, 9).float()
+
+    remembered = Remembered(Reader())
+    for texts in (["a", "ccc"], ["ccc", "bb", "a"], ["bb"]):
+        for found, wanted in zip(remembered(texts), Reader().encode_text_tokens(texts), strict=True):
+            torch.testing.assert_close(found, wanted)
+        for text in texts:
+            asked.remove(text)  # the reading that this test compares with
+    assert sorted(asked) == ["a", "bb", "ccc"]

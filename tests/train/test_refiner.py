@@ -14,9 +14,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from rodin.component import load_component, save_component
@@ -106,6 +108,15 @@ def test_held_out_views_are_met_better_than_by_resizing(trained: Path) -> None:
     network = load_component(Refiner, RefinerConfig, trained / "refiner")
     assert network.config == dataclasses.replace(TRAINING.network, perceptual="encoder")
     assert not torch.equal(network.feature_std, torch.ones(4))
+
+
+def test_pictures_show_resized_refined_and_true_views(trained: Path) -> None:
+    """The true views are held-out ones: a picture's last column is nearer to its middle than to its first."""
+    with Image.open(trained / "refiner.training" / "samples" / "step-000240.png") as picture:
+        pixels = torch.from_numpy(np.asarray(picture).copy()).float()
+    assert pixels.shape == (4 * 24, 3 * 24, 3)
+    resized, refined, true = pixels.split(24, dim=1)
+    assert (refined - true).square().mean() < 0.95 * (resized - true).square().mean()
 
 
 def test_a_finished_refiner_stays_and_other_settings_are_refused(

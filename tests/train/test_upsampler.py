@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import rodin.train.upsampler
@@ -23,9 +24,10 @@ from rodin.encoder import EncoderConfig, small_clip
 from rodin.errors import UserError
 from rodin.perceptual import EncoderFeatures, Vgg16Features
 from rodin.store import FittedSubject, measure_statistics, module_hash, save_statistics, write_shards
-from rodin.train.base import read_share
+from rodin.train.base import read_subjects
 from rodin.train.loop import LoopConfig
 from rodin.train.patches import PatchConfig
+from rodin.train.pictures import SHOWN, SIDE
 from rodin.train.upsampler import UpsamplerTraining, predict_clean, rendered_losses, train_upsampler
 from rodin.triplane import resize
 from rodin.unet import UNet, UNetConfig
@@ -85,7 +87,7 @@ def test_it_beats_resizing(run: Path) -> None:
     loop = dataclasses.replace(LOOP, steps=40, batch_size=8, warmup_steps=5)
     train_upsampler(run, dataclasses.replace(CONFIG, loop=loop, rendered=1), None)
     network, diffusion = load_denoiser(UNet, UNetConfig, run / "upsampler")
-    true = torch.stack([subject.planes for subject in read_share(run, 16, 0, 1)])
+    true = torch.stack([subject.planes for subject in read_subjects(run, 16, range(COUNT))])
     low = resize(true, 4, 4)
     generators = [torch.Generator().manual_seed(index) for index in range(COUNT)]
     drawn = upsample(network, diffusion, low, 16, generators, 5, clip=4.0)
@@ -105,6 +107,12 @@ def test_everything_logged_is_part_of_the_loss(run: Path) -> None:
     assert values["pixel"] > 0
     total = values["planes"] + 1.0 * values["pixel"] + 0.5 * values["perceptual"]
     assert values["loss"] == pytest.approx(total, rel=1e-4)
+
+
+def test_pictures_show_resized_enlarged_and_fitted_planes(run: Path) -> None:
+    train_upsampler(run, CONFIG, None)
+    with Image.open(run / "upsampler.training" / "samples" / "step-000003.png") as picture:
+        assert picture.size == (3 * 2 * SIDE, SHOWN * SIDE)
 
 
 def test_without_renders_the_planes_alone_count(run: Path) -> None:

@@ -1,0 +1,116 @@
+"""The figures that a model is judged by, and the goal of each."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import Literal
+
+from rodin.evaluate.against import OWN_ROWS
+from rodin.evaluate.reading import mean_accuracy, worst_accuracy
+from rodin.evaluate.results import Results
+
+_MEETS = {"at least": operator.ge, "at most": operator.le, "below": operator.lt}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a figure should be; `percent` writes shares in percent."""
+
+    bound: float
+    sense: Literal["at least", "at most", "below"] = "at least"
+    unit: str = ""
+    percent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.sense} {self.written(self.bound, exact=True)}"
+
+    def met_by(self, value: float) -> bool:
+        """Whether a figure reaches it."""
+        return bool(_MEETS[self.sense](value, self.bound))
+
+    def written(self, value: float, exact: bool = False) -> str:
+        """A figure in this unit; a bound as it is, what was measured to a tenth of a percent or two decimals."""
+        if self.percent:
+            return f"{100 * value:.4g} %" if exact else f"{100 * value:.1f} %"
+        return f"{value:.4g}{self.unit}" if exact else f"{value:.2f}{self.unit}"
+
+
+#: Of attributes by the name of their prompts; other prompts have no goal.
+ATTRIBUTE_MEANS = {"held-out": Goal(0.85, percent=True), "new-words": Goal(0.65, percent=True)}
+ATTRIBUTE_WORST = {"held-out": Goal(0.65, percent=True)}
+
+FIT_PSNR = Goal(29.0, unit=" dB")
+FID_RATIO = Goal(4.0, "at most")
+DIVERSITY = Goal(0.8)
+MEMORISATION = Goal(0.7)
+TOP1 = Goal(0.7, percent=True)
+REFINED_PSNR = Goal(22.0, unit=" dB")
+FLOATERS = Goal(0.01, "below", percent=True)
+
+_NONE = Goal(math.nan, percent=True)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A figure and its goal.
+
+    Args:
+        figure: in words.
+        goal: None where none is set.
+        measured: NaN where it was not measured.
+    """
+
+    figure: str
+    goal: Goal | None
+    measured: float
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None where there is none, or nothing was measured."""
+        return None if self.goal is None or math.isnan(self.measured) else self.goal.met_by(self.measured)
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """Figure, goal, measured, met."""
+        measured = "-" if math.isnan(self.measured) else (self.goal or _NONE).written(self.measured)
+        met = {None: "-", True: "yes", False: "NO"}[self.met]
+        return self.figure, str(self.goal or "-"), measured, met
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """Every figure that has a goal, and those of the prompts' attributes even without."""
+    psnrs = [one.psnr for one in results.fits]
+    fitted = f"fit of {len(psnrs)} held-out subjects at {results.fit.image_size} pixels, mean PSNR of unseen views"
+    found = [Verdict(fitted, FIT_PSNR, sum(psnrs) / len(psnrs) if psnrs else math.nan)]
+    for asked in results.asked:
+        name, title = asked.prompts.name, f"attributes, {len(asked.prompts.prompts)} prompts {asked.prompts.name}"
+        found.append(Verdict(f"{title}, mean", ATTRIBUTE_MEANS.get(name), mean_accuracy(asked.readings)))
+        found.append(Verdict(f"{title}, worst", ATTRIBUTE_WORST.get(name), worst_accuracy(asked.readings)))
+    ratios = {one.variant.label: one.distances.to_training.ratio for one in results.drawn}
+    own = ratios[OWN_ROWS[0]]
+    found.append(Verdict("FID to real avatars over that of real ones", FID_RATIO, own))
+    found += [
+        Verdict(f"the same, held against {label}", Goal(ratio, "below"), own)
+        for label, ratio in ratios.items()
+        if label not in OWN_ROWS
+    ]
+    refined = results.refined_inversion
+    return [
+        *found,
+        Verdict("diversity: distance between samples over that between real subjects", DIVERSITY, results.diversity),
+        Verdict(
+            "memorisation: distance to training subjects, samples over held-out", MEMORISATION, results.neighbours.ratio
+        ),
+        Verdict(
+            f"inversion: top-1 among {len(results.reality.held_out)}, {len(results.inverted)} portraits",
+            TOP1,
+            results.inversion.held_out_top1,
+        ),
+        Verdict(
+            f"inversion: frontal PSNR after {results.settings.refine_steps} steps",
+            REFINED_PSNR,
+            refined.frontal_psnr if refined else math.nan,
+        ),
+        Verdict("floaters: alpha outside the union hull", FLOATERS, float(results.floating.mean())),
+    ]

@@ -1,0 +1,84 @@
+"""When a training ends, saves itself and draws a picture: by its steps, or by the hours that it may take.
+
+Where time decides, rank 0's clock does so for all ranks. Time is the loop's own, checkpoints and pictures included; it
+adds up over interruptions.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+
+SAVE_SECONDS = 300.0  # the most that a killed run loses, unless one row of the log takes longer
+PICTURES = 20  # in a whole run, at most
+PICTURE_SHARE = 0.02  # of the time, at most; the last picture is drawn in any case
+FIRST_PICTURE_SECONDS = 1.0  # what the first one is taken to cost
+
+
+class Clock:
+    """The time of one training.
+
+    Args:
+        steps: of the whole training, unless `hours` is given.
+        hours: of the whole training; None = it goes by steps.
+        spent: seconds of it that are over, from the checkpoint.
+        accelerator: of this rank.
+    """
+
+    def __init__(self, steps: int, hours: float | None, spent: float, accelerator: Accelerator) -> None:
+        self._steps, self._hours, self._spent, self._accelerator = steps, hours, spent, accelerator
+        self._begin = self._row = self._saved = time.perf_counter()
+        self._next_picture: float | None = None  # progress at which it is due
+        self._drawing, self._last_drawing = 0.0, FIRST_PICTURE_SECONDS  # seconds
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, by this rank's clock."""
+        return self._spent + time.perf_counter() - self._begin
+
+    def progress(self, step: int) -> float:
+        """How far the training is after some steps, the same on every rank: 0 at the start, ended at 1 and above."""
+        if self._hours is None:
+            return step / self._steps
+        return self._agreed(self.seconds / (3600 * self._hours))
+
+    def save_is_due(self) -> bool:
+        """Whether the next row of the log might end too late for a checkpoint. Ask at each row, on every rank."""
+        now = time.perf_counter()
+        late = now - self._saved + (now - self._row) > SAVE_SECONDS
+        self._row = now
+        return bool(self._agreed(float(late)))
+
+    def saved(self) -> None:
+        """A checkpoint was just written."""
+        self._saved = time.perf_counter()
+
+    def picture_is_due(self, progress: float) -> bool:
+        """Whether one is due and would keep within its share of the time. For rank 0 alone."""
+        if self._next_picture is None:  # the first row after the start
+            self._next_picture = (math.floor(progress * PICTURES) + 1) / PICTURES
+        affordable = self._drawing + self._last_drawing <= PICTURE_SHARE * (time.perf_counter() - self._begin)
+        if progress < self._next_picture or not affordable:
+            return False
+        self._next_picture = (math.floor(progress * PICTURES) + 1) / PICTURES
+        return True
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Takes the time of a picture."""
+        begin = time.perf_counter()
+        yield
+        self._last_drawing = time.perf_counter() - begin
+        self._drawing += self._last_drawing
+
+    def _agreed(self, value: float) -> float:
+        """Rank 0's value."""
+        if self._accelerator.num_processes == 1:
+            return value
+        return float(broadcast(torch.tensor(value, device=self._accelerator.device)))

@@ -1,0 +1,31 @@
+"""Contract: what counts is what was asked for and can be seen; attributes count alike in the mean."""
+
+from __future__ import annotations
+
+import math
+
+from rodin.evaluate.reading import Reading, judge, mean_accuracy, worst_accuracy
+
+TRAINING = [{"hair": "short", "hair_color": "red"}, {"hair": "bald", "hair_color": "red"}, {"hair": "short"}]
+TRAINING[2]["hair_color"] = "black"
+
+
+def test_only_what_is_named_and_shows_counts() -> None:
+    truth = [{"hair": "short"}, {"hair_color": "black"}, {"hair": "bald", "hair_color": "red"}, {}]
+    read = {"hair": ["short", "bald", "short", "bald"], "hair_color": ["red", "black", "red", "red"]}
+    found = judge(read, truth, TRAINING)
+    assert found == {"hair": Reading(2, 1, 1), "hair_color": Reading(1, 1, 0)}
+    assert (found["hair"].accuracy, found["hair"].chance) == (0.5, 0.5)
+
+
+def test_yes_and_no_are_words() -> None:
+    found = judge({"hat": ["True", "False"]}, [{"hat": True}, {"hat": "True"}], [{"hat": True}])
+    assert found["hat"] == Reading(2, 1, 2)
+
+
+def test_the_mean_is_over_attributes_not_subjects() -> None:
+    readings = {"a": Reading(100, 100, 0), "b": Reading(4, 2, 0), "c": Reading(0, 0, 0)}
+    assert mean_accuracy(readings) == 0.75
+    assert worst_accuracy(readings) == 0.5
+    assert math.isnan(mean_accuracy({}))
+    assert math.isnan(worst_accuracy({"c": Reading(0, 0, 0)}))
