@@ -109,8 +109,8 @@ def train_ablations(
 def shared_parts(run: Path, preset: Preset, changed: Preset) -> list[Path]:
     """What of a run a changed preset does not change."""
     parts = [part for part in sorted(run.iterdir()) if part.name not in NEVER_SHARED and part.suffix != ".training"]
-    if changed.fitting != preset.fitting:  # the encoder sees pictures, the prior latents; all others planes
-        return [part for part in parts if part.name in ("encoder", "prior")]
+    if changed.fitting != preset.fitting:  # the encoder sees pictures, priors latents; all others planes
+        return [part for part in parts if part.name in ("encoder", "prior", "words")]
     return [part for part in parts if part.name != "base"]
 
 

@@ -288,6 +288,7 @@ def evaluate(
     fits: int = 3,
     refine: int = 40,
     image_size: int = 64,
+    sentences: bool = False,
     guidance_scale: float = 1.5,
     steps: int = 10,
     seed: int = 0,
@@ -310,6 +311,7 @@ def evaluate(
         fits: Held-out subjects that planes are fitted to.
         refine: Steps of render-guided inversion.
         image_size: Edge of the pictures that are compared.
+        sentences: Draw the prompts by the general sentence encoder, too.
         guidance_scale: Of everything that is drawn.
         steps: Denoising steps.
         seed: Avatar k is drawn with seed + k.
@@ -329,6 +331,7 @@ def evaluate(
         "photos": photos,
         "fits": fits,
         "refine_steps": refine,
+        "sentences": sentences,
         "guidance_scale": guidance_scale,
         "steps": steps,
         "seed": seed,

@@ -157,7 +157,7 @@ def mini() -> Preset:
     """The size that trains in hours on 2 cores, in minutes on a GPU."""
     return Preset(
         encoder=EncoderTraining(
-            network=EncoderConfig(image_size=64, patch_size=16, width=192, text_width=96, text_heads=2),
+            network=EncoderConfig(image_size=128, patch_size=16, width=192, text_width=96, text_heads=2, context=72),
             loop=LoopConfig(
                 steps=1200,
                 batch_size=80,

@@ -12,9 +12,12 @@ import torch
 from rodin import stages
 from rodin.cli import main
 from rodin.errors import UserError
+from rodin.evaluate.config import EvaluationConfig
+from rodin.evaluate.run import by_reader, variant
 from rodin.model import load_model, ship_model
 from rodin.pipeline import RodinPipeline
 from rodin.presets import load_preset
+from rodin.sentence import SentenceTower
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +66,14 @@ def test_a_model_without_it(trained: Path, tmp_path: Path, capsys: pytest.Captur
         main([*command, "--out", str(tmp_path / "out")])
     assert ended.value.code == 2
     assert "rodin train words" in capsys.readouterr().err
+
+
+def test_an_evaluation_draws_prompts_by_both_readers(worded: Path) -> None:
+    pipe = RodinPipeline.from_pretrained(worded)
+    alone, both = (EvaluationConfig(sentences=flag, steps=2) for flag in (False, True))
+    assert list(by_reader(variant("model", pipe, 1.5, alone), alone)) == [False]
+    found = by_reader(variant("model", pipe, 1.5, both), both)
+    assert found[False].pipe.text_reader is pipe.encoder
+    assert isinstance(found[True].pipe.text_reader, SentenceTower)
+    one, other = (next(iter(found[flag].draw_prompts(["a red ball"], 0))) for flag in (False, True))
+    assert not torch.equal(one.latent, other.latent)

@@ -20,6 +20,7 @@ class EvaluationConfig:
         photos: held-out portraits that are inverted; those of all held-out subjects if there are fewer.
         fits: held-out subjects that planes are fitted to; all if there are fewer.
         refine_steps: steps of render-guided inversion, after the encoder's.
+        sentences: draw the prompts by the general sentence encoder, too.
         guidance_scale: of everything that is drawn; the row "no guidance" has 1.
         steps: of the base model's sampler.
         reader_steps: of the attribute reader's training.
@@ -33,6 +34,7 @@ class EvaluationConfig:
     photos: int = 12
     fits: int = 3
     refine_steps: int = 40
+    sentences: bool = False
     guidance_scale: float = 1.5
     steps: int = 10
     reader_steps: int = 1500

@@ -47,7 +47,7 @@ def figures(results: Results) -> dict[str, Any]:
         "refined_pictures": asdict(results.refined),
         "diversity": results.diversity,
         "floaters": results.floating.tolist(),
-        "prompts": {one.prompts.name: reading_figures(one.readings) for one in results.asked},
+        "prompts": {one.name: reading_figures(one.readings) for one in results.asked},
         "reader": reading_figures(results.real_readings),
         "inversion": asdict(results.inversion),
         "refined_inversion": None if refined is None else asdict(refined),

@@ -84,7 +84,7 @@ def verdicts(results: Results) -> list[Verdict]:
     fitted = f"fit of {len(psnrs)} held-out subjects at {results.fit.image_size} pixels, mean PSNR of unseen views"
     found = [Verdict(fitted, FIT_PSNR, sum(psnrs) / len(psnrs) if psnrs else math.nan)]
     for asked in results.asked:
-        name, title = asked.prompts.name, f"attributes, {len(asked.prompts.prompts)} prompts {asked.prompts.name}"
+        name, title = asked.prompts.name, f"attributes, {len(asked.prompts.prompts)} prompts {asked.name}"
         found.append(Verdict(f"{title}, mean", ATTRIBUTE_MEANS.get(name), mean_accuracy(asked.readings)))
         found.append(Verdict(f"{title}, worst", ATTRIBUTE_WORST.get(name), worst_accuracy(asked.readings)))
     ratios = {one.variant.label: one.distances.to_training.ratio for one in results.drawn}

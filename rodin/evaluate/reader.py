@@ -27,7 +27,8 @@ from tqdm import tqdm
 from rodin.dataset import area_resize
 from rodin.render import over
 
-SIDE = 64  # pixels of the pictures along each edge
+SIDE = 96  # pixels of what is seen along each edge
+MIDDLE = 0.75  # share of a picture that is seen along each edge: the avatar stands in the middle of an empty margin
 WIDTHS = (24, 48, 96, 128)  # channels of the layers
 ROWS = 4  # that the last layer's picture is pooled to
 BATCH = 64
@@ -39,7 +40,7 @@ DROPOUT = 0.2
 SHIFT = 0.1  # of half the picture, at most
 TURN = 0.15  # radians at most
 STRETCH = 0.1
-SOFTEST = 20  # pixels that a picture is averaged down to at most before it is enlarged again
+SOFTEST = 36  # pixels that a picture is averaged down to at most before it is enlarged again
 HIDDEN = -100  # label of what does not show
 
 
@@ -53,10 +54,10 @@ class AttributeReader(nn.Module):
     def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
         self.values = {name: tuple(words) for name, words in values.items()}
-        layers: list[nn.Module] = [nn.Conv2d(3, WIDTHS[0], 4, stride=2, padding=1, bias=False)]  # 64 -> 32
+        layers: list[nn.Module] = [nn.Conv2d(3, WIDTHS[0], 4, stride=2, padding=1, bias=False)]  # 96 -> 48
         for before, after in pairwise(WIDTHS):
             layers += [nn.BatchNorm2d(before), nn.ReLU(), nn.Conv2d(before, after, 3, padding=1, bias=False)]
-            layers += [nn.MaxPool2d(2)]  # -> 16 -> 8 -> 4
+            layers += [nn.MaxPool2d(2)]  # -> 24 -> 12 -> 6
         last = WIDTHS[-1]
         # What is where in height matters, hair above and clothes below; from left to right it turns with the view.
         rows = [nn.BatchNorm2d(last), nn.ReLU(), nn.AdaptiveMaxPool2d((ROWS, 1)), nn.Flatten(), nn.Dropout(DROPOUT)]
@@ -99,7 +100,9 @@ class Lesson:
 
 
 def read_size(images: Tensor) -> Tensor:
-    """[..., S, S, 4] at the size that a reader sees; smaller ones are enlarged."""
+    """The middle of [..., S, S, 4], at the size that a reader sees; smaller ones are enlarged."""
+    margin = round(0.5 * (1 - MIDDLE) * images.shape[-2])
+    images = images[..., margin : images.shape[-3] - margin, margin : images.shape[-2] - margin, :]
     if images.shape[-2] >= SIDE:
         return area_resize(images, SIDE, SIDE)
     enlarged = F.interpolate(images.flatten(0, -4).permute(0, 3, 1, 2), (SIDE, SIDE), mode="nearest")

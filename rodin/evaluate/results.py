@@ -36,13 +36,20 @@ class Asked:
     """What the model drew from one set of prompts.
 
     Args:
+        sentences: whether the general sentence encoder read the prompts, not the encoder's own text tower.
         pictures: [N, 2, S, S, 4] of the first few, from the front and from the side.
         readings: of each attribute, over the prompts that name it.
     """
 
     prompts: PromptSet
+    sentences: bool
     pictures: Tensor
     readings: dict[str, Reading]
+
+    @property
+    def name(self) -> str:
+        """Of the prompts, and by what they were read."""
+        return f"{self.prompts.name}-sentences" if self.sentences else self.prompts.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +62,7 @@ class Results:
         refined: the distances of the model's samples, their pictures passed through the refiner.
         diversity: mean distance between samples over mean distance between training subjects, frontal features.
         floating: [N] of each sample, see `rodin.evaluate.floaters`.
-        asked: one of each set of prompts.
+        asked: one of each set of prompts, and of each reader of prompts.
         real_readings: of each attribute, over real pictures of all held-out subjects.
         inverted, inversion: by the encoder alone, [N, V, S, S, 4].
         refined_inverted, refined_inversion: with refinement; None if there was none.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -104,7 +105,11 @@ def evaluate(
         others += [variant(name, other, settings.guidance_scale, settings) for name, other in against.items()]
         drawn += [draw_and_measure(one, reality, settings) for one in others]
     with watch.part("prompts"):
-        asked = [ask(main, one, learned.reader, around, training, settings) for one in sets]
+        asked = [
+            ask(drawing, one, flag, learned.reader, around, training, settings)
+            for one in sets
+            for flag, drawing in by_reader(main, settings).items()
+        ]
     with watch.part("portraits"):
         inverted = portraits(main, unseen, settings, 0)
     refined_inverted = None
@@ -169,9 +174,19 @@ def draw_and_measure(one: Variant, reality: Reality, settings: EvaluationConfig)
     return Drawn(variant=one, pictures=pictures, distances=distances)
 
 
+def by_reader(main: Variant, settings: EvaluationConfig) -> dict[bool, Variant]:
+    """The model as it reads prompts by its encoder's text tower and, if that is asked for, by the sentence encoder."""
+    found = {False: main}
+    if settings.sentences:
+        label = f"{main.label}, sentence encoder"
+        found[True] = replace(main, label=label, pipe=RodinPipeline(main.pipe.model, sentences=True))
+    return found
+
+
 def ask(
     one: Variant,
     prompts: PromptSet,
+    sentences: bool,
     reader: AttributeReader,
     around: RealSet,
     training: RealSet,
@@ -186,7 +201,8 @@ def ask(
             read[name] += values
         if k < SHOWN_ROWS:
             shown.append(pictures[[0, len(pictures) // 3]])
-    return Asked(prompts=prompts, pictures=torch.stack(shown), readings=judge(read, prompts.truth, training.attributes))
+    readings = judge(read, prompts.truth, training.attributes)
+    return Asked(prompts=prompts, sentences=sentences, pictures=torch.stack(shown), readings=readings)
 
 
 def portraits(one: Variant, unseen: RealSet, settings: EvaluationConfig, refine: int) -> Tensor:

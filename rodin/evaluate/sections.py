@@ -136,9 +136,9 @@ def text_section(results: Results, asked: Asked) -> Section:
     text = (
         f"Avatars drawn from {len(asked.prompts.prompts)} prompts. A small convolutional network, trained on real "
         "pictures of the training subjects, reads from all around what the avatar shows; only what the prompt names "
-        "counts."
+        "counts." + (" The general sentence encoder read the prompts." if asked.sentences else "")
     )
-    name = asked.prompts.name
+    name = asked.name
     pictures = [
         Picture(f"text-{name}-{k:02d}.webp", strip(pick(seen), CELL, GAP), prompt.text)
         for k, (seen, prompt) in enumerate(zip(asked.pictures, asked.prompts.prompts, strict=False))

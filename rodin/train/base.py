@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from accelerate import PartialState
 from torch import Tensor, nn
 
@@ -39,6 +40,8 @@ class BaseTraining:
         diffusion: the schedule and the prediction.
         loop: how to train.
         latent_dropout: probability that z, if the network has one, is zeros, which makes guidance possible.
+        latent_noise: length of the noise added to z, which has length 1 before and after. Ours: each training subject
+            has one z, which a network would otherwise learn by heart; the prior's are never quite one of them.
         held_out_every: one subject of so many is never trained on, and the log tells how well the model meets those
             subjects (`rodin.train.validate`); 0 = none. None of fewer than twice as many either.
     """
@@ -47,6 +50,7 @@ class BaseTraining:
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     loop: LoopConfig
     latent_dropout: float = 0.2
+    latent_noise: float = 0.0
     held_out_every: int = 0
 
     def __post_init__(self) -> None:
@@ -60,6 +64,8 @@ class BaseTraining:
             )
         if not 0.0 <= self.latent_dropout <= 1.0:
             raise ValueError(f"latent_dropout must be a probability in [0, 1], got {self.latent_dropout}")
+        if self.latent_noise < 0:
+            raise ValueError(f"latent_noise must not be negative, got {self.latent_noise}")
         if self.held_out_every < 0 or self.held_out_every == 1:
             raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
 
@@ -103,7 +109,10 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None) -> N
         kind = {"generator": generator, "device": state.device}
         chosen = torch.randint(len(planes), (loop.batch_size,), **kind)  # type: ignore[call-overload]
         kept = torch.rand(loop.batch_size, 1, **kind) >= config.latent_dropout  # type: ignore[arg-type]
-        z = latents[chosen] * kept if unet.latent_dim else None
+        z = None
+        if unet.latent_dim:
+            noise = torch.randn(latents[chosen].shape, **kind) / unet.latent_dim**0.5  # type: ignore[arg-type]
+            z = F.normalize(latents[chosen] + config.latent_noise * noise, dim=-1) * kept
         return noising.losses(network, planes[chosen].float(), z, generator)
 
     measure, shown, shown_latents = None, planes[:SHOWN], latents[:SHOWN]

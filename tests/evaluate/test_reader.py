@@ -24,7 +24,7 @@ def toys(count: int, seed: int) -> tuple[Tensor, list[dict[str, Any]]]:
         colour = list(COLOURS)[int(torch.randint(3, (), generator=generator))]
         image = torch.zeros(2, SIDE, SIDE, 4)
         for view in image:
-            left, top = torch.randint(12, 20, (2,), generator=generator).tolist()
+            left, top = torch.randint(20, 40, (2,), generator=generator).tolist()
             view[top : top + 30, left : left + 30, :3] = torch.tensor(COLOURS[colour])
             view[top : top + 30, left : left + 30, 3] = 1.0
         images.append(image)

@@ -202,6 +202,23 @@ def test_latents_are_dropped_as_often_as_asked(run: Path, monkeypatch: pytest.Mo
     assert (lengths == 0).float().mean().item() == pytest.approx(0.3, abs=0.06)
 
 
+def test_noise_on_latents_turns_them_and_keeps_their_length(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise of length s turns a unit vector of many numbers by about arctan s."""
+    seen: list[Tensor] = []
+    forward = UNet.forward
+
+    def watched(self: nn.Module, x: Tensor, t: Tensor, z: Tensor, low_res: Tensor | None) -> Tensor:
+        seen.append(z)
+        return forward(self, x, t, z, low_res)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(UNet, "forward", watched)
+    loop = dataclasses.replace(LOOP, steps=10, batch_size=16)
+    train_base(run, dataclasses.replace(BASE, loop=loop, latent_dropout=0.0, latent_noise=0.75))
+    given, (_, latents) = torch.cat(seen[:10]), load_subjects(run, 4, range(COUNT))
+    torch.testing.assert_close(given.norm(dim=1), torch.ones(len(given)), atol=1e-3, rtol=0)
+    assert (given @ latents.t()).amax(dim=1).median().item() == pytest.approx(0.8, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -252,6 +269,7 @@ def test_pictures_show_training_and_held_out_subjects(run: Path, every: int, sub
         ({"network": dataclasses.replace(UNET, condition_channels=4)}, "condition_channels 0"),
         ({"diffusion": DiffusionConfig(learned_variance=True)}, "out_channels 8"),
         ({"latent_dropout": 1.5}, "latent_dropout"),
+        ({"latent_noise": -0.1}, "latent_noise"),
         ({"held_out_every": 1}, "held_out_every must be 0 for off or at least 2, got 1"),
     ],
 )
