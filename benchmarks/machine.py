@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from claims import table
 
-from rodin.kernels import library
+from rodin.kernels import loader
 
 FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
 MATRIX = 2048
@@ -133,14 +133,14 @@ def compiler() -> str:
 
 def kernels() -> str:
     """The instruction level of the native kernels, or why there are none."""
-    found = library.load()
-    return found.level if found else f"none: {library.why_not()}"
+    found = loader.load()
+    return found.level if found else f"none: {loader.why_not()}"
 
 
 def require_kernels() -> None:
     """End the script with one line where the fused paths that it is to measure are not there."""
-    if library.load() is None:
-        sys.exit(f"{Path(sys.argv[0]).name}: nothing to measure, the native kernels are {library.why_not()}")
+    if loader.load() is None:
+        sys.exit(f"{Path(sys.argv[0]).name}: nothing to measure, the native kernels are {loader.why_not()}")
 
 
 def main() -> None:

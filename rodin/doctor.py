@@ -12,7 +12,7 @@ import torch
 
 import rodin
 from rodin.errors import UserError
-from rodin.kernels import library
+from rodin.kernels import loader
 
 EXTRAS = {"blender": "bpy", "mesh": "fast-simplification", "video": "av"}  # of pyproject.toml, and what each installs
 
@@ -65,12 +65,12 @@ def _cores() -> int:
 def _native() -> list[Fact]:
     name = "native kernels"
     try:
-        reason = library.why_not()
+        reason = loader.why_not()
         if reason is not None:
             return [Fact(name, f"{reason}; PyTorch does their work, slower", problem=True)]
-        loaded = library.load()
+        loaded = loader.load()
         assert loaded is not None  # or there were a reason
-        used, there = loaded.level, library.levels()
+        used, there = loaded.level, loader.levels()
     except UserError as error:
         return [Fact(name, str(error), problem=True)]
     return [Fact(name, "built"), Fact("instructions", f"{used}; this CPU has {', '.join(there)}")]

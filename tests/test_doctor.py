@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rodin.cli import main
-from rodin.kernels import library
+from rodin.kernels import loader
 
 
 def report(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
@@ -25,9 +25,9 @@ def test_it_tells_what_there_is(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert found["Python"] == (" ", platform.python_version())
     assert found["torch"] == (" ", torch.__version__)
     assert found["threads"][1].startswith(f"{torch.get_num_threads()} a process")
-    if library.levels():
+    if loader.levels():
         assert found["native kernels"] == (" ", "built")
-        assert found["instructions"][1].startswith(library.levels()[-1])
+        assert found["instructions"][1].startswith(loader.levels()[-1])
     else:
         assert found["native kernels"][0] == "!"
     assert {"rodin", "CPU", "GPU", "Triton", "blender", "mesh", "video"} <= set(found)

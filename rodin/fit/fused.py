@@ -15,7 +15,7 @@ from rodin.decoder import Decoder
 from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.scene import Scene
 from rodin.fit.step import BETAS, EPSILON, LearnedDecoder, Moments, PlaneFit
-from rodin.kernels.native import at_hand, library
+from rodin.kernels.native import at_hand, kernels
 from rodin.kernels.structs import (
     CFit,
     CResize,
@@ -38,7 +38,7 @@ class FusedFit:
     """The planes of one subject while they are fitted; see `rodin.fit.step.PlaneFit`."""
 
     def __init__(self, start: Tensor, decoder: Decoder | LearnedDecoder, loss: LossConfig) -> None:
-        self.channels, self.loss, self.library = start.shape[1], loss, library()
+        self.channels, self.loss, self.kernels = start.shape[1], loss, kernels()
         self.values = channels_last(start)
         self.moments = Moments(self.values)
         self.learned = decoder if isinstance(decoder, LearnedDecoder) else None
@@ -117,7 +117,7 @@ class FusedFit:
         )
         described = describe_rays(rays, bins.shape[1], bins=bins, jitter=batch.jitter)
         return float(
-            self.library.functions.rodin_fit(self.library.number, byref(self.described), byref(described), byref(step))
+            self.kernels.functions.rodin_fit(self.kernels.number, byref(self.described), byref(described), byref(step))
         )
 
 

@@ -18,7 +18,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from rodin import triplane
 from rodin.decoder import Decoder
-from rodin.kernels.library import Library
+from rodin.kernels.loader import Kernels
 from rodin.kernels.structs import (
     PAD,
     CPlanes,
@@ -55,7 +55,7 @@ def at_hand_for(rays: Rays) -> bool:
     return rays.near.device.type == "cpu" and rays.near.dtype == torch.float32 and native() is not None
 
 
-def library() -> Library:
+def kernels() -> Kernels:
     """The native library, where `at_hand` said that there is one."""
     found = native()
     assert found is not None
@@ -75,7 +75,7 @@ class Field:
     def __init__(self, planes: Tensor, decoder: Decoder) -> None:
         triplane.check_planes(planes, leading=0)
         triplane.check_finite(planes)
-        self.planes, self.library = planes, library()
+        self.planes, self.kernels = planes, kernels()
         self.channels, self.colours = planes.shape[1], int(decoder.colour[-1].out_features)  # type: ignore[arg-type]
         self.parameters = flat_parameters(decoder)
         self.decoder = describe(decoder, self.parameters)
@@ -102,8 +102,8 @@ class Field:
         return out
 
     def _decode(self, points: Tensor, directions: Tensor | None, density: int | None, colour: int | None) -> None:
-        self.library.functions.rodin_decode(
-            self.library.number,
+        self.kernels.functions.rodin_decode(
+            self.kernels.number,
             byref(self.decoder),
             byref(self._fastest),
             address(points),
@@ -142,8 +142,8 @@ class Field:
             totals: [R, K + 2] or, with features, [R, K + 2 + C].
             weights: [R, S] zeros.
         """
-        self.library.functions.rodin_render(
-            self.library.number,
+        self.kernels.functions.rodin_render(
+            self.kernels.number,
             byref(self.decoder),
             byref(self._fastest),
             byref(describe_planes(self.values)) if features else None,
@@ -173,13 +173,13 @@ def distances(occupancy: Occupancy) -> Tensor:
     """Chessboard distance of every cell to the nearest marked one, [G, G, G] uint8, 255 for all that is farther."""
     grid = occupancy.grid.contiguous()
     out = torch.empty(grid.shape, dtype=torch.uint8)
-    library().functions.rodin_distance(address(grid, torch.bool), len(grid), address(out, torch.uint8))
+    kernels().functions.rodin_distance(address(grid, torch.bool), len(grid), address(out, torch.uint8))
     return out
 
 
 def occupied_bins(rays: Rays, samples: int, occupancy: Occupancy) -> Tensor:
     """Which of the S bins of each ray touch a marked cell, [R, S] bool."""
-    rays, found = contiguous(rays), library()
+    rays, found = contiguous(rays), kernels()
     out = torch.empty(len(rays), samples, dtype=torch.bool)
     distance = distances(occupancy)
     described = describe_rays(rays, samples, distance=distance, grow=occupancy.cells_reached(longest_bin(samples)))
@@ -211,8 +211,8 @@ class Trace(torch.autograd.Function):
         field, rays, bins = ctx.kept  # type: ignore[attr-defined]
         described = describe_rays(rays, bins.shape[1], bins=bins)
         grad, out = grad.contiguous(), torch.zeros_like(field.values)
-        field.library.functions.rodin_backward(
-            field.library.number,
+        field.kernels.functions.rodin_backward(
+            field.kernels.number,
             byref(field.decoder),
             byref(describe_planes(field.values)),
             byref(described),

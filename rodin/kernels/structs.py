@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin.decoder import Decoder
-from rodin.kernels.library import Library, load
+from rodin.kernels.loader import Kernels, load
 from rodin.rays import Rays
 
 PAD = 16  # channels and hidden units are padded to a multiple of this
@@ -137,20 +137,20 @@ ARGUMENTS = {
 }
 
 
-def native() -> Library | None:
-    """The native library with its functions' types set, or None where PyTorch must do."""
-    library = load()
-    if library is not None:
-        _declare(library)
-    return library
+def native() -> Kernels | None:
+    """The native kernels with their functions' types set, or None where PyTorch must do."""
+    kernels = load()
+    if kernels is not None:
+        _declare(kernels)
+    return kernels
 
 
 @cache
-def _declare(library: Library) -> None:
+def _declare(kernels: Kernels) -> None:
     for name, arguments in ARGUMENTS.items():
-        function = getattr(library.functions, name)
+        function = getattr(kernels.functions, name)
         function.argtypes, function.restype = arguments, None
-    library.functions.rodin_fit.restype = c_double
+    kernels.functions.rodin_fit.restype = c_double
 
 
 def address(tensor: Tensor, dtype: torch.dtype = torch.float32) -> int:

@@ -23,7 +23,7 @@ from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.scene import Scene, empty_cells
 from rodin.fit.step import LearnedDecoder, PlaneFit
 from rodin.kernels import native
-from rodin.kernels.library import LEVEL_VARIABLE, levels
+from rodin.kernels.loader import LEVEL_VARIABLE, levels
 from rodin.rays import Occupancy, Rays, camera_rays, clip_to_box
 
 LEVELS = levels()

@@ -1,4 +1,4 @@
-// The library's C interface: which level runs, and threads over rays or points. Levels are numbered as in library.py.
+// The library's C interface: which level runs, and threads over rays or points. Levels are numbered as in loader.py.
 #include <thread>
 #include <vector>
 
@@ -42,7 +42,7 @@ void spread(int64_t count, int threads, Work work) {
 
 #define RODIN_EXPORT extern "C" __attribute__((visibility("default")))
 
-// What library.py compares with its own number, so that a library older or newer than the Python code is refused.
+// What loader.py compares with its own number, so that a library older or newer than the Python code is refused.
 RODIN_EXPORT int rodin_abi() { return RODIN_ABI; }
 
 // Whether this library holds a level and this CPU can run it.

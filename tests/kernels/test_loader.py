@@ -17,7 +17,7 @@ import pytest
 
 import rodin
 from rodin.errors import UserError
-from rodin.kernels import library
+from rodin.kernels import loader
 
 PACKAGE = Path(rodin.__file__).parent
 COMPILER = shutil.which("c++")
@@ -36,7 +36,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubMaker:
     """stub(abi=, levels=) -> a library of that interface and number of levels, which the environment now names."""
 
-    def make(abi: int = library.ABI, levels: int = 1) -> Path:
+    def make(abi: int = loader.ABI, levels: int = 1) -> Path:
         assert COMPILER is not None
         source, path = tmp_path / "stub.cpp", tmp_path / f"stub-{abi}-{levels}.so"
         source.write_text(
@@ -68,13 +68,13 @@ def run(code: str, folder: Path, **environment: str) -> subprocess.CompletedProc
 
 @needs_compiler
 def test_with_a_compiler_it_is_built_and_the_best_level_is_taken() -> None:
-    found = library.load()
-    assert found is not None, library.why_not()
-    assert library.why_not() is None
-    assert library.levels()[0] == "baseline"
-    assert found.level == library.levels()[-1]
+    found = loader.load()
+    assert found is not None, loader.why_not()
+    assert loader.why_not() is None
+    assert loader.levels()[0] == "baseline"
+    assert found.level == loader.levels()[-1]
     assert found.functions.rodin_level_supported(found.number)
-    assert not found.functions.rodin_level_supported(len(library.LEVELS))
+    assert not found.functions.rodin_level_supported(len(loader.LEVELS))
 
 
 @needs_compiler
@@ -86,32 +86,32 @@ def test_levels_are_those_that_linux_says_the_cpu_has() -> None:
     expected = ["baseline"]
     expected += ["avx2"] if flags >= {"avx2", "fma", "f16c"} else []
     expected += ["avx512"] if flags >= {"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"} else []
-    assert list(library.levels()) == expected
+    assert list(loader.levels()) == expected
 
 
 @needs_compiler
-@pytest.mark.parametrize("level", library.LEVELS)
+@pytest.mark.parametrize("level", loader.LEVELS)
 def test_the_environment_chooses_the_level(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RODIN_KERNELS", level)
-    if level in library.levels():
-        found = library.load()
+    if level in loader.levels():
+        found = loader.load()
         assert found is not None
-        assert (found.level, found.number) == (level, library.LEVELS.index(level))
+        assert (found.level, found.number) == (level, loader.LEVELS.index(level))
     else:
         with pytest.raises(UserError, match=f"RODIN_KERNELS: {level}, which this CPU lacks; choose one of baseline"):
-            library.load()
+            loader.load()
 
 
 def test_off_is_silent(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("RODIN_KERNELS", "off")
-    assert library.load() is None
-    assert library.why_not() == "switched off by RODIN_KERNELS=off"
+    assert loader.load() is None
+    assert loader.why_not() == "switched off by RODIN_KERNELS=off"
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_unknown_level_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RODIN_KERNELS", "sse9")
-    for ask in (library.load, library.why_not):
+    for ask in (loader.load, loader.why_not):
         with pytest.raises(UserError, match=r"RODIN_KERNELS: 'sse9'; choose one of baseline, avx2, avx512, off, or un"):
             ask()
 
@@ -122,10 +122,10 @@ def test_an_unknown_level_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_compiler
 def test_the_environment_names_another_library(stub: StubMaker) -> None:
     stub(levels=1)
-    assert library.levels() == ("baseline",)
+    assert loader.levels() == ("baseline",)
     stub(levels=2)
-    assert library.levels() == ("baseline", "avx2")
-    found = library.load()
+    assert loader.levels() == ("baseline", "avx2")
+    found = loader.load()
     assert found is not None
     assert found.level == "avx2"
 
@@ -135,15 +135,15 @@ def test_a_level_that_the_cpu_lacks_is_refused(stub: StubMaker, monkeypatch: pyt
     stub(levels=1)
     monkeypatch.setenv("RODIN_KERNELS", "avx512")
     with pytest.raises(UserError, match="avx512, which this CPU lacks; choose one of baseline, off, or unset it"):
-        library.load()
+        loader.load()
 
 
 @needs_compiler
-@pytest.mark.parametrize("abi", [library.ABI - 1, library.ABI + 1])
+@pytest.mark.parametrize("abi", [loader.ABI - 1, loader.ABI + 1])
 def test_a_stale_library_is_refused(abi: int, stub: StubMaker) -> None:
     path = stub(abi=abi)
-    message = f"{path}: its interface is {abi}, this version of rodin has {library.ABI}; install rodin again"
-    for ask in (library.load, library.levels, library.why_not):
+    message = f"{path}: its interface is {abi}, this version of rodin has {loader.ABI}; install rodin again"
+    for ask in (loader.load, loader.levels, loader.why_not):
         with pytest.raises(UserError, match=re.escape(message)):
             ask()
 
@@ -153,10 +153,10 @@ def test_what_is_no_library_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     path.write_text("no library")
     monkeypatch.setenv("RODIN_KERNELS_LIBRARY", str(path))
     with pytest.raises(UserError, match=re.escape(f"{path}: not a library of native kernels (")):
-        library.load()
+        loader.load()
     monkeypatch.setenv("RODIN_KERNELS_LIBRARY", str(tmp_path / "none.so"))
     with pytest.raises(UserError, match=r"RODIN_KERNELS_LIBRARY: .*none\.so: no such file; name a built library"):
-        library.load()
+        loader.load()
 
 
 # ---- no library
@@ -164,14 +164,14 @@ def test_what_is_no_library_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 SAID = "rodin: the native kernels are not built; PyTorch does their work, slower (see: rodin doctor)\n"
 ASK_TWICE_AND_IN_A_WORKER = """
 import multiprocessing
-from rodin.kernels import library
+from rodin.kernels import loader
 
 if __name__ == "__main__":
-    assert library.load() is None and library.load() is None
-    assert library.levels() == ()
+    assert loader.load() is None and loader.load() is None
+    assert loader.levels() == ()
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(library.load) is None
-    print(library.why_not())
+        assert pool.apply(loader.load) is None
+    print(loader.why_not())
 """
 
 
@@ -180,12 +180,12 @@ def test_without_a_library_it_is_said_once(tmp_path: Path) -> None:
     done = run(ASK_TWICE_AND_IN_A_WORKER, folder)
     assert (done.returncode, done.stderr) == (0, SAID)
     assert done.stdout.startswith("not built; install g++ ")
-    done = run("from rodin.kernels import library; assert library.load() is None", folder, RODIN_KERNELS="off")
+    done = run("from rodin.kernels import loader; assert loader.load() is None", folder, RODIN_KERNELS="off")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_without_a_library_no_level_can_be_had(tmp_path: Path) -> None:
-    code = "from rodin.kernels import library; library.load()"
+    code = "from rodin.kernels import loader; loader.load()"
     done = run(code, copy_of_the_package(tmp_path), RODIN_KERNELS="baseline")
     assert "UserError: RODIN_KERNELS: baseline, but the native kernels are not built; install g++" in done.stderr
 
@@ -224,5 +224,5 @@ def test_it_installs_without_a_compiler(tmp_path: Path) -> None:
     modules = {str(path.relative_to(PACKAGE.parent)) for path in PACKAGE.rglob("*.py")}
     assert modules <= set(names)
     assert [name for name in names if name.endswith((".so", ".cpp", ".h"))] == []
-    done = run("from rodin.kernels import library; print(library.why_not())", installed)
+    done = run("from rodin.kernels import loader; print(loader.why_not())", installed)
     assert done.stdout.startswith("not built; "), done.stderr

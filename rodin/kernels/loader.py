@@ -1,10 +1,10 @@
 """The native library: found beside this file, checked, and asked for the best instruction level of this CPU.
 
-    library = load()
-    if library is None:
+    kernels = load()
+    if kernels is None:
         ...                      # PyTorch
     else:
-        library.functions.rodin_...(library.number, ...)
+        kernels.functions.rodin_...(kernels.number, ...)
 
 RODIN_KERNELS          avx512, avx2, baseline: this level and no other; off: PyTorch alone; unset: the best level
 RODIN_KERNELS_LIBRARY  another library file, such as one built with sanitizers
@@ -31,7 +31,7 @@ REMEDY = "install g++ (Debian: apt install g++) and install rodin again"
 
 
 @dataclass(frozen=True)
-class Library:
+class Kernels:
     """The native functions, and the instruction level to call them with.
 
     Args:
@@ -48,7 +48,7 @@ class Library:
         return LEVELS.index(self.level)
 
 
-def load() -> Library | None:
+def load() -> Kernels | None:
     """The native library by what the environment says now; None = use PyTorch.
 
     Where it was never built, the first call says so on stderr.
@@ -68,7 +68,7 @@ def load() -> Library | None:
     if wanted and wanted not in supported:
         there = ", ".join((*supported, OFF))
         raise UserError(f"{LEVEL_VARIABLE}: {wanted}, which this CPU lacks; choose one of {there}, or unset it")
-    return Library(functions, wanted or supported[-1])
+    return Kernels(functions, wanted or supported[-1])
 
 
 def levels() -> tuple[str, ...]:
