@@ -22,12 +22,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from untrained import untrained
 
 from rodin.camera import orbit
 from rodin.decoder import Decoder
-from rodin.diffusion import Diffusion, Scheduler
+from rodin.diffusion import Diffusion
 from rodin.encoder import small_clip
-from rodin.model import Model
 from rodin.perceptual import load_features
 from rodin.pipeline import RodinPipeline
 from rodin.presets import paper
@@ -109,34 +109,18 @@ def refiner_step() -> nn.Module:
 
 def text_to_picture() -> nn.Module:
     """Words to prior, base, upsampler, a rendering of 256 x 256 and the refiner's 1024 x 1024."""
-    avatar = untrained()(CAPTION, num_inference_steps=STEPS, upsampling_steps=STEPS, candidates=1)[0]
+    avatar = paper_sized()(CAPTION, num_inference_steps=STEPS, upsampling_steps=STEPS, candidates=1)[0]
     picture = avatar.render(orbit([0.0], [2.0], size=1024)[0], samples=64, refine=True)
     assert picture.shape == (1024, 1024, 4)
     assert torch.isfinite(picture).all()
     return nn.Module()
 
 
-def untrained() -> RodinPipeline:
+def paper_sized() -> RodinPipeline:
     """A pipeline of the paper's sizes with random weights."""
-    size = PRESET.fitting.planes.plane_size
-    channels = PRESET.fitting.decoder.channels
-    diffusion = PRESET.base.diffusion
-    return RodinPipeline(
-        Model(
-            encoder=lambda: small_clip(PRESET.encoder.network, [CAPTION]),
-            prior=Prior(PRESET.prior.network).eval(),
-            prior_diffusion=PRESET.prior.diffusion,
-            base=UNet(PRESET.base.network).eval(),
-            diffusion=diffusion,
-            upsampler=UNet(PRESET.upsampler.network).eval(),
-            upsampler_diffusion=PRESET.upsampler.diffusion,
-            upsampler_perceptual="",
-            refiner=Refiner(PRESET.refiner.network).eval(),
-            statistics=PlaneStatistics(PlaneStatisticsConfig(channels=channels, height=size, width=size, clip=5.0)),
-            decoder=Decoder(PRESET.fitting.decoder).requires_grad_(False),
-            scheduler=Scheduler(diffusion, "dpm++"),
-        )
-    )
+    size, decoder = PRESET.fitting.planes.plane_size, Decoder(PRESET.fitting.decoder).requires_grad_(False)
+    config = PlaneStatisticsConfig(channels=decoder.config.channels, height=size, width=size, clip=5.0)
+    return untrained(PRESET, decoder, PlaneStatistics(config), CAPTION)
 
 
 ROWS: dict[str, Callable[[], nn.Module]] = {

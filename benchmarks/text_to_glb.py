@@ -25,21 +25,17 @@ from avatars import DECODERS, FIT, SHARED, fitted, learned_decoder
 from claims import Claim, claims_table, table
 from timing import progress, ratios, spread
 from torch import Tensor
+from untrained import untrained
 
 from rodin import reference
 from rodin.diffusion import Sampler, Scheduler, draw_noise, guided, sample
-from rodin.encoder import small_clip
 from rodin.mesh import Mesh, extract_mesh, write_mesh
-from rodin.model import Model
 from rodin.pipeline import RodinPipeline
 from rodin.presets import mini
-from rodin.prior import Prior
 from rodin.rays import grid_points
-from rodin.refiner import Refiner
 from rodin.render import Field, make_field
 from rodin.store import PlaneStatistics, PlaneStatisticsConfig
 from rodin.triplane import resize
-from rodin.unet import UNet
 from rodin.upsampler import upsample
 
 PROMPT = "an old man with a white beard and glasses"
@@ -69,7 +65,7 @@ WAYS = (
 )
 
 
-def untrained() -> RodinPipeline:
+def mean_avatars() -> RodinPipeline:
     """A pipeline of the mini preset's sizes whose avatars are the mean avatar."""
     preset = mini()
     size, channels = preset.fitting.planes.plane_size, preset.fitting.decoder.channels
@@ -81,24 +77,8 @@ def untrained() -> RodinPipeline:
     residuals = torch.stack(fitted("mini", FIT.plane_size).planes) - mean
     statistics_.std.copy_(residuals.std(dim=(0, 1, 3, 4)))
     torch.manual_seed(SEED)
-    encoder = small_clip(preset.encoder.network, [PROMPT])
-    diffusion = replace(preset.base.diffusion, prediction="sample")
-    return RodinPipeline(
-        Model(
-            encoder=lambda: encoder,
-            prior=Prior(preset.prior.network).eval(),
-            prior_diffusion=preset.prior.diffusion,
-            base=UNet(preset.base.network).eval(),
-            diffusion=diffusion,
-            upsampler=UNet(preset.upsampler.network).eval(),
-            upsampler_diffusion=preset.upsampler.diffusion,
-            upsampler_perceptual="",
-            refiner=Refiner(preset.refiner.network).eval(),
-            statistics=statistics_,
-            decoder=decoder,
-            scheduler=Scheduler(diffusion, "dpm++"),
-        )
-    )
+    base = replace(preset.base, diffusion=replace(preset.base.diffusion, prediction="sample"))
+    return untrained(replace(preset, base=base), decoder, statistics_, PROMPT)
 
 
 class Stopwatch:
@@ -162,7 +142,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns")
     parser.add_argument("--keep", type=Path, help="leave the mesh in this file")
     arguments = parser.parse_args(argv)
-    pipe = untrained()
+    pipe = mean_avatars()
     watches: dict[str, list[Stopwatch]] = {way.name: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "avatar.glb"

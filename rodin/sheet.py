@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rodin.avatar import Avatar
 from rodin.camera import orbit
+from rodin.lettering import wrapped
 from rodin.render import over
 
 AZIMUTHS_DEG = (0.0, 60.0, 180.0)
@@ -79,7 +80,7 @@ def captioned(cards: Sequence[tuple[Sequence[Tensor], str]], size: int, columns:
     """
     font = ImageFont.load_default(size=TEXT_SIZE)
     width = len(cards[0][0]) * size + 2 * PADDING
-    texts = [_wrapped(caption, font, width - 3 * PADDING) for _, caption in cards]
+    texts = [wrapped(caption, font, width - 3 * PADDING) for _, caption in cards]
     height = size + max(map(len, texts)) * LEADING + 2 * PADDING
     columns = min(columns, len(cards))
     rows = -(-len(cards) // columns)
@@ -106,15 +107,3 @@ def _image(view: Tensor) -> Image.Image:
 def _rgb(colour: tuple[float, float, float]) -> tuple[int, int, int]:
     red, green, blue = (round(255 * value) for value in colour)
     return red, green, blue
-
-
-def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, room: float) -> list[str]:
-    """Lines no wider than `room` pixels, but for a word that is wider by itself."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > room:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines

@@ -20,6 +20,7 @@ from PIL import Image
 from rodin.camera import Camera, orbit
 
 BallMaker = Callable[..., Path]
+WheelOf = Callable[[Path, Path], Path]  # source tree and folder to wheel
 FullDisk = Callable[[int], AbstractContextManager[None]]
 
 
@@ -82,6 +83,23 @@ def ball_maker(tmp_path_factory: pytest.TempPathFactory) -> BallMaker:
 def balls(ball_maker: BallMaker) -> Path:
     """Four balls, 14 views of 24 x 24; shared, so leave the folder as it is."""
     return ball_maker(4)
+
+
+@pytest.fixture(scope="session")
+def wheel_of() -> WheelOf:
+    """wheel_of(source, folder): the wheel that the real back-end builds of a source tree, on a machine without a
+    compiler: its CMake finds none where CXX names none."""
+
+    def build(source: Path, folder: Path) -> Path:
+        command = ["-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder]
+        missing = {"CXX": str(folder / "no-compiler"), "CC": str(folder / "no-compiler")}
+        environment = {**os.environ, **missing}
+        done = subprocess.run([sys.executable, *command, source], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (wheel,) = folder.iterdir()
+        return wheel
+
+    return build
 
 
 @pytest.fixture(scope="session")

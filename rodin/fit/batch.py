@@ -22,7 +22,7 @@ from torch import Tensor
 
 from rodin import triplane
 from rodin.decoder import Decoder
-from rodin.fit.losses import LossConfig, distortion, total_variation
+from rodin.fit.losses import LossConfig, regularizers
 from rodin.fit.planes import FitConfig, learning_rate_at, narrowing_steps, random_size
 from rodin.fit.scene import Scene, empty_cells
 from rodin.fit.step import Moments, rescaled
@@ -206,13 +206,7 @@ def objective(
     seen = torch.cat([colour, torch.ones_like(colour[:, :1])], dim=1) * weights[ray, position][:, None]
     totals = seen.new_zeros(count, seen.shape[1]).index_add(0, ray, seen)
     # All subjects have as many rays, texels and points: the mean over everything is the mean of the subjects' means.
-    loss = (totals - targets).square().mean()
-    if config.compact:
-        loss = loss + config.compact * distortion(weights)
-    if config.smooth:
-        loss = loss + config.smooth * total_variation(planes)
-    if config.sparse:
-        loss = loss + config.sparse * planes.abs().mean()
+    loss = (totals - targets).square().mean() + regularizers(planes, weights, config)
     if config.empty:
         owner = torch.arange(subjects, device=ray.device).repeat_interleave(outside.shape[1])
         fog = decoder.density_of(look_up(rendered, outside.flatten(0, 1), owner)).reshape(subjects, -1)

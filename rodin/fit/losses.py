@@ -84,6 +84,18 @@ class Batch:
         return Batch(ray, jitter, (chosen + place) * (2 / len(scene.occupancy.grid)) - 1)
 
 
+def regularizers(planes: Tensor, weights: Tensor, config: LossConfig) -> Tensor:
+    """What the planes [..., C, H, W] and the weights [N, S] along the rays cost by themselves, []."""
+    loss = planes.new_zeros(())
+    if config.compact:
+        loss = loss + config.compact * distortion(weights)
+    if config.smooth:
+        loss = loss + config.smooth * total_variation(planes)
+    if config.sparse:
+        loss = loss + config.sparse * planes.abs().mean()
+    return loss
+
+
 def opacity_at(planes: Tensor, decoder: Decoder, points: Tensor, step: float) -> Tensor:
     """Mean opacity of points [K, 3] over a path of length `step` world units; 0 without points.
 
@@ -107,13 +119,7 @@ def fitting_loss(
     """
     rays, bins = scene.rays[batch.ray], scene.bins[batch.ray]
     totals, weights = trace(rendered_planes, decoder, rays, bins, batch.jitter)
-    loss = (totals[:, :4] - scene.targets[batch.ray]).square().mean()
-    if config.compact:
-        loss = loss + config.compact * distortion(weights)
-    if config.smooth:
-        loss = loss + config.smooth * total_variation(planes)
-    if config.sparse:
-        loss = loss + config.sparse * planes.abs().mean()
+    loss = (totals[:, :4] - scene.targets[batch.ray]).square().mean() + regularizers(planes, weights, config)
     if config.empty:
         outside = opacity_at(rendered_planes, decoder, batch.outside, 2 / scene.bins.shape[1])
         loss = loss + config.empty * outside

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from rodin.files import atomic_path, read_json
+from rodin.lettering import wrapped
 
 MOST = 24
 COLUMNS = 3
@@ -35,18 +36,6 @@ def _view_near(frames: list[dict[str, Any]], azimuth: float) -> dict[str, Any]:
     return min(frames, key=miss)
 
 
-def _wrapped(text: str, font: Any, room: float) -> list[str]:
-    """Lines of `text` no wider than `room` pixels."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > room:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
-
-
 def _card(folder: Path) -> Image.Image:
     """Three views of one subject and its caption."""
     record = read_json(folder / "transforms.json")
@@ -66,7 +55,7 @@ def _card(folder: Path) -> Image.Image:
         card.paste(tile, (_PAD + column * TILE, _PAD), tile)
     font = ImageFont.load_default(size=14)
     room = width - 2 * _PAD - 12
-    for row, line in enumerate(_wrapped(record["caption"], font, room)[:_LINES]):
+    for row, line in enumerate(wrapped(record["caption"], font, room)[:_LINES]):
         draw.text((_PAD + 6, _PAD + TILE + 2 + row * _LEADING), line, fill=INK, font=font)
     return card
 

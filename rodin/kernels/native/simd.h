@@ -55,35 +55,28 @@ INLINE float sum(vf v) {
   return c[0] + c[1];
 }
 
-// e^x to 2e-7 relative, for x in [-87, 88]: 2^n e^r, |r| <= ln 2 / 2, a polynomial of degree 6 for e^r.
-INLINE vf exp(vf x) {
-  x = min(max(x, splat(-87.0f)), splat(88.0f));
-  const vf magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number
-  vf n = (x * 1.44269504f + magic) - magic;
-  vf r = x - n * 0.693359375f;
+// e^x to 2e-7 relative, for x in [-87, 88]: 2^n e^r, |r| <= ln 2 / 2, a polynomial of degree 6 for e^r. Gives e^r.
+template <class F>
+INLINE F exp_reduced(F x, F& n) {
+  const F magic = F{} + 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
+  n = (x * 1.44269504f + magic) - magic;
+  F r = x - n * 0.693359375f;
   r = r + n * 2.12194440e-4f;
-  vf p = splat(1.9875691500e-4f);
-  p = p * r + 1.3981999507e-3f;
+  F p = r * 1.9875691500e-4f + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
+  return p * (r * r) + r + 1.0f;
+}
+
+INLINE vf exp(vf x) {
+  vf n, p = exp_reduced(min(max(x, splat(-87.0f)), splat(88.0f)), n);
   return p * bits((__builtin_convertvector(n, vi) + 127) << 23);
 }
 
 INLINE float exp(float x) {
-  x = min(max(x, -87.0f), 88.0f);
-  float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;
-  float r = x - n * 0.693359375f;
-  r = r + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
+  float n, p = exp_reduced(min(max(x, -87.0f), 88.0f), n);
   int32_t k = ((int32_t)n + 127) << 23;
   float scale;
   memcpy(&scale, &k, 4);
