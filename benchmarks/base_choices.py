@@ -50,6 +50,7 @@ CHOICES: dict[str, Callable[[BaseTraining], BaseTraining]] = {
     "no attention": network(attention=()),
     "two blocks": network(blocks=2),
     "dropout": network(dropout=0.1),
+    "not mirrored": lambda base: replace(base, mirrored=False),
     "noisy z": lambda base: replace(base, latent_noise=0.5),
 }
 

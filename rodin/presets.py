@@ -197,10 +197,12 @@ def mini() -> Preset:
             ),
             diffusion=DiffusionConfig(),
             loop=LoopConfig(steps=20_000, batch_size=16, learning_rate=8e-4, ema_decay=0.9995, bf16=True),
+            mirrored=True,
             held_out_every=16,
         ),
         prior=PriorTraining(
             network=PriorConfig(width=192, layers=3, heads=4, text_width=96),
+            mirrored=True,
             loop=LoopConfig(steps=3000, batch_size=32, learning_rate=6e-4, ema_decay=0.998),
         ),
         upsampler=UpsamplerTraining(

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from rodin.component import Configured, config_from_dict, load_component, save_component
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json, write_json
-from rodin.triplane import PLANES, check_planes, resize
+from rodin.triplane import PLANES, check_planes, mirror, resize
 
 SCHEMA = 2
 INDEX_NAME = "index.json"
@@ -66,6 +66,14 @@ class FittedSubject:
     def __post_init__(self) -> None:
         if self.caption and not self.captions:
             object.__setattr__(self, "captions", (self.caption,))
+
+    def mirrored(self) -> FittedSubject:
+        """The avatar's mirror image, seen from the front in a mirror.
+
+        Exact but for what the decoder makes of the viewing direction, which is not mirrored. Captions must not tell
+        left from right.
+        """
+        return dataclasses.replace(self, planes=mirror(self.planes), frontal=self.frontal.flip(-2))
         check_planes(self.planes, leading=0)
         if self.frontal.ndim != 3 or self.frontal.shape[-1] != 4:
             raise ValueError(f"frontal must be [H, W, 4], got {list(self.frontal.shape)}")

@@ -74,6 +74,13 @@ def resize(planes: Tensor, height: int, width: int) -> Tensor:
     return flat.reshape(*planes.shape[:-2], height, width)
 
 
+def mirror(planes: Tensor) -> Tensor:
+    """The planes of the mirror image in x, [..., 3, C, H, W]: what was at (-x, y, z) is at (x, y, z)."""
+    check_planes(planes)
+    uv, wu, vw = planes.unbind(dim=-4)  # u runs along the rows of uv and along the columns of wu
+    return torch.stack([uv.flip(-2), wu.flip(-1), vw], dim=-4)
+
+
 def roll_out(planes: Tensor) -> Tensor:
     """hstack(y_uv, y_wu, y_vw): [..., 3, C, H, W] -> [..., C, H, 3W] (Rodin, Sec. 3.2), the paper's view."""
     check_planes(planes)

@@ -79,6 +79,13 @@ def test_resize_keeps_linear_ramps_and_the_mean() -> None:
     torch.testing.assert_close(triplane.sample(halved, points), triplane.sample(ramp, points), atol=1e-2, rtol=0)
 
 
+def test_a_mirror_image_has_what_was_on_the_other_side() -> None:
+    planes, points = torch.randn(3, 5, 6, 6), torch.rand(200, 3) * 2 - 1
+    opposite = points * torch.tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(triplane.sample(triplane.mirror(planes), points), triplane.sample(planes, opposite))
+    assert torch.equal(triplane.mirror(triplane.mirror(planes)), planes)
+
+
 def test_wrong_shapes_are_named() -> None:
     with pytest.raises(ValueError, match=r"planes must be .*got \[2, 4, 8, 8\]"):
         triplane.sample(torch.zeros(2, 4, 8, 8), torch.zeros(1, 3))

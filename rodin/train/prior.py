@@ -38,6 +38,7 @@ class PriorTraining:
         network: its text_width must be that of the encoder's text transformer.
         diffusion: the schedule and the prediction.
         loop: how to train.
+        mirrored: each subject's mirror image is another subject, as in `rodin.train.base`.
         text_dropout: probability that a caption is left out, which makes guidance and draws from nothing possible.
     """
 
@@ -45,6 +46,7 @@ class PriorTraining:
     diffusion: DiffusionConfig = field(default_factory=lambda: DALLE2)
     loop: LoopConfig
     text_dropout: float = 0.2
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         if self.diffusion.learned_variance:
@@ -76,7 +78,7 @@ def train_prior(run: Path, config: PriorTraining, hours: float | None = None) ->
         raise UserError(
             f"{run / 'encoder'}: text tokens are {width} wide, the prior is for text_width {config.network.text_width}"
         )
-    subjects = load_latents(run, encoder, state.process_index, state.num_processes)
+    subjects = load_latents(run, encoder, state.process_index, state.num_processes, config.mirrored)
     prior = _train(encoder.encode_text_tokens, *subjects, config, hours, run / "prior.training")
     if state.is_main_process:
         save_denoiser(prior, config.diffusion, output)
@@ -103,7 +105,7 @@ def train_words(run: Path, config: PriorTraining, hours: float | None = None) ->
         return
     tower = SentenceTower(SentenceConfig()).to(state.device)
     encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
-    latents, captions = load_latents(run, encoder, state.process_index, state.num_processes)
+    latents, captions = load_latents(run, encoder, state.process_index, state.num_processes, config.mirrored)
     owners = torch.tensor([index for index, texts in enumerate(captions) for _ in texts], device=state.device)
     if not len(owners):
         raise UserError(f"{run / 'planes'}: no subject has a caption; there are no words to learn")
@@ -178,8 +180,12 @@ def _train(
 
 
 @torch.no_grad()
-def load_latents(run: Path, encoder: Encoder, rank: int, ranks: int) -> tuple[Tensor, list[tuple[str, ...]]]:
+def load_latents(
+    run: Path, encoder: Encoder, rank: int, ranks: int, mirrored: bool = False
+) -> tuple[Tensor, list[tuple[str, ...]]]:
     """This rank's share of the subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions.
+
+    With `mirrored` a batch of subjects is followed by their mirror images.
 
     Raises:
         UserError: the planes are missing or damaged, or there are fewer subjects than ranks.
@@ -188,6 +194,7 @@ def load_latents(run: Path, encoder: Encoder, rank: int, ranks: int) -> tuple[Te
     captions: list[tuple[str, ...]] = []
     share = islice(read_shards(run / "planes"), rank, None, ranks)
     while subjects := list(islice(share, ENCODED_AT_ONCE)):
+        subjects += [subject.mirrored() for subject in subjects if mirrored]
         latents.append(encoder.encode_images(torch.stack([s.frontal for s in subjects]).to(encoder.mean.device)))
         captions += [subject.captions for subject in subjects]
     if not latents:

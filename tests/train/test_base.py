@@ -22,13 +22,14 @@ from rodin.component import save_component
 from rodin.decoder import Decoder, DecoderConfig
 from rodin.denoiser import load_denoiser
 from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
-from rodin.encoder import EncoderConfig, small_clip
+from rodin.encoder import Encoder, EncoderConfig, small_clip
 from rodin.errors import UserError
 from rodin.store import (
     FittedSubject,
     load_statistics,
     measure_statistics,
     module_hash,
+    read_shards,
     save_statistics,
     write_shards,
 )
@@ -36,6 +37,7 @@ from rodin.train.base import BaseTraining, load_subjects, rank_share, train_base
 from rodin.train.loop import LoopConfig
 from rodin.train.pictures import SHOWN, SIDE
 from rodin.train.validate import validation
+from rodin.triplane import mirror
 from rodin.unet import UNet, UNetConfig
 
 UNET = UNetConfig(
@@ -176,6 +178,20 @@ def test_ranks_share_the_subjects(run: Path) -> None:
     ]
     with pytest.raises(UserError, match="fewer subjects than the 20 processes"):
         rank_share(run, list(range(COUNT)), Rank(19, 20))  # type: ignore[arg-type]
+
+
+def test_mirror_images_follow_their_subjects(run: Path) -> None:
+    planes, latents = load_subjects(run, 8, [1, 4])
+    both, both_latents = load_subjects(run, 8, [1, 4], mirrored=True)
+    assert torch.equal(both[::2], planes)
+    assert torch.equal(both_latents[::2], latents)
+    encoder, statistics = Encoder.from_pretrained(run / "encoder"), load_statistics(run / "planes")
+    fitted = list(read_shards(run / "planes"))
+    for k, index in enumerate([1, 4]):
+        torch.testing.assert_close(both[2 * k + 1], statistics.normalize(mirror(fitted[index].planes)).half())
+        torch.testing.assert_close(
+            both_latents[2 * k + 1], encoder.encode_images(fitted[index].frontal.flip(1)[None])[0]
+        )
 
 
 def test_larger_planes_are_resampled(run: Path) -> None:

@@ -24,7 +24,7 @@ from rodin.encoder import Encoder, EncoderConfig, small_clip
 from rodin.errors import UserError
 from rodin.prior import Prior, PriorConfig, TextCondition, sample_latents
 from rodin.sentence import SentenceConfig, SentenceTower
-from rodin.store import FittedSubject, write_shards
+from rodin.store import FittedSubject, read_shards, write_shards
 from rodin.train.loop import LoopConfig
 from rodin.train.prior import DALLE2, PriorTraining, Remembered, load_latents, train_prior, train_words
 
@@ -182,6 +182,11 @@ def test_ranks_share_the_subjects(run: Path) -> None:
         some, texts = load_latents(run, encoder, rank, 5)
         torch.testing.assert_close(some, latents[rank::5])
         assert texts == captions[rank::5]
+    both, twice = load_latents(run, encoder, 0, 1, mirrored=True)
+    torch.testing.assert_close(both[: len(latents)], latents)
+    frontals = torch.stack([subject.frontal for subject in read_shards(run / "planes")])
+    torch.testing.assert_close(both[len(latents) :], encoder.encode_images(frontals.flip(2)))
+    assert twice == captions * 2
     with pytest.raises(UserError, match="fewer subjects than the 20 processes"):
         load_latents(run, encoder, 19, 20)
 
