@@ -4,13 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 DEMO_PORTRAIT := examples/portrait.webp
+DEMO_MODEL := $(if $(wildcard weights/model_index.json),,out/smoke/run/model)
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernels/native/*)
 
 .PHONY: demo smoke pictures test lint bench bench-quality clean
 
-# Draws with the model in weights/; under a minute.
-demo: .venv/.core
-	$(BIN)/rodin demo --out out/demo --image $(DEMO_PORTRAIT)
+# Draws with the model in weights/, under a minute; until one is there, with the smoke model, which it trains first.
+demo: .venv/.core $(DEMO_MODEL)
+	$(BIN)/rodin demo --out out/demo --image $(DEMO_PORTRAIT) $(addprefix --model ,$(DEMO_MODEL))
 
 # Trains the whole chain at the smallest size, on 48 small avatars; 5 minutes on 2 cores.
 smoke: .venv/.core

@@ -166,6 +166,7 @@ def mini() -> Preset:
                 weight_decay=0.05,
                 betas=(0.9, 0.98),
                 ema_decay=0.995,
+                bf16=True,
             ),
         ),
         fitting=FittingConfig(
