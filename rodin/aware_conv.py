@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
+from rodin.kernels import lines
 from rodin.triplane import PLANES
 
 TAPS = 3  # kernel size along each axis
@@ -66,19 +67,22 @@ class AwareConv(nn.Module):
         y = F.conv2d(padded, self.plane_kernel, self.bias)
         along_rows = F.conv1d(_repeat_ends(rows), self.row_kernel)  # [N, C', H]
         along_columns = F.conv1d(_repeat_ends(columns), self.column_kernel)  # [N, C', W]
-        return _add_lines(y, along_rows, along_columns)
+        return AddLines.apply(y, along_rows, along_columns)
 
 
 class PadAndPool(torch.autograd.Function):
     """Edge-replicated planes and their row and column means, in one node of the graph.
 
     Torch's own pad and mean make a full-size gradient each, and autocast takes its pad to float32; here the three
-    gradients meet in one buffer.
+    gradients meet in one buffer, in one pass where the native kernels are at hand.
     """
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[N, C, H, W] -> [N, C, H+2, W+2], mean over rows [N, C, W], mean over columns [N, C, H]"""
+        if lines.takes(x):
+            column_means, row_means = lines.sum_lines(x, mean=True)
+            return lines.pad_edges(x), row_means, column_means
         # Autocast would take the padding to float32. The meta device knows no autocast, so none to switch off.
         with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
             padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
@@ -87,6 +91,8 @@ class PadAndPool(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, *grads: Tensor) -> Tensor:
         padded, row_means, column_means = grads
+        if lines.takes(padded):
+            return lines.unpad_edges(padded, column_means, row_means)
         columns = padded[..., 1:-1].clone()
         columns[..., 0] += padded[..., 0]
         columns[..., -1] += padded[..., -1]
@@ -95,6 +101,27 @@ class PadAndPool(torch.autograd.Function):
         grad[..., -1, :] += columns[..., -1, :]
         height, width = grad.shape[-2:]
         return _add_lines(grad, column_means / width, row_means / height)
+
+
+class AddLines(torch.autograd.Function):
+    """x [N, C, H, W] plus [N, C, H] along its rows and [N, C, W] along its columns.
+
+    In place: no convolution needs its output for the backward pass. Torch makes two passes each way, and several where
+    it must expand the lines.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, along_rows: Tensor, along_columns: Tensor) -> Tensor:
+        """[N, C, H, W], [N, C, H], [N, C, W] -> the first, changed"""
+        ctx.mark_dirty(x)
+        return _add_lines(x, along_rows, along_columns)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (grad,) = grads
+        if lines.takes(grad):
+            return grad, *lines.sum_lines(grad)
+        return grad, grad.sum(dim=3), grad.sum(dim=2)
 
 
 def pooled_lines(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,16 +149,19 @@ def _align(row_means: Tensor, column_means: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _add_lines(x: Tensor, along_rows: Tensor, along_columns: Tensor) -> Tensor:
-    """x [N, C, H, W] plus [N, C, H] and [N, C, W], in place: no convolution needs its output for the backward pass."""
+    """x [N, C, H, W] plus [N, C, H] and [N, C, W], in place."""
+    if lines.takes(x):
+        lines.add_lines(x, along_rows, along_columns)
+        return x
     for line in (along_rows[..., :, None], along_columns[..., None, :]):
         # Torch adds a broadcast bfloat16 tensor one number at a time on the CPU; expanding it first is 5 times faster.
         x.add_(line if x.dtype == torch.float32 else line.expand_as(x).contiguous())
     return x
 
 
-def _repeat_ends(lines: Tensor) -> Tensor:
+def _repeat_ends(line: Tensor) -> Tensor:
     """[N, C, L] -> [N, C, L+2]"""
-    return torch.cat([lines[..., :1], lines, lines[..., -1:]], dim=-1)
+    return torch.cat([line[..., :1], line, line[..., -1:]], dim=-1)
 
 
 def concatenated_reference(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:

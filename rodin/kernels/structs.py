@@ -106,6 +106,12 @@ class CFit(Structure):
     )
 
 
+class CMaps(Structure):
+    """RodinMaps."""
+
+    _fields_ = (("count", c_int64), ("height", c_int32), ("width", c_int32), ("bfloat16", c_int32))
+
+
 ARGUMENTS = {
     "rodin_decode": (
         c_int,
@@ -133,6 +139,10 @@ ARGUMENTS = {
     "rodin_backward": (c_int, POINTER(CDecoder), POINTER(CPlanes), POINTER(CRays), c_void_p, c_void_p),
     "rodin_bins": (c_int, POINTER(CRays), c_int, c_void_p),
     "rodin_fit": (c_int, POINTER(CDecoder), POINTER(CRays), POINTER(CFit)),
+    "rodin_add_lines": (c_int, POINTER(CMaps), c_int, c_void_p, c_void_p, c_void_p),
+    "rodin_sum_lines": (c_int, POINTER(CMaps), c_int, c_void_p, c_void_p, c_void_p, c_float, c_float),
+    "rodin_pad_edges": (c_int, POINTER(CMaps), c_int, c_void_p, c_void_p),
+    "rodin_unpad_edges": (c_int, POINTER(CMaps), c_int, c_void_p, c_void_p, c_void_p, c_void_p),
     "rodin_distance": (c_void_p, c_int, c_void_p),
 }
 

@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMPILER = shutil.which("g++")
-CASES = "presets or culled or bins or nothing or without or threads"  # of test_native.py; the random ones take minutes
+TESTS = ("tests/kernels/test_native.py", "tests/kernels/test_lines.py")
+CASES = (
+    "presets or culled or bins or nothing or without or threads or lines or edges"  # the other random ones take minutes
+)
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no g++")
 
@@ -38,7 +41,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_the_kernels_run_clean(environment: dict[str, str]) -> None:
-    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/kernels/test_native.py", "-k", CASES]
+    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS, "-k", CASES]
     run = subprocess.run([sys.executable, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-4000:]
     assert run.stdout.count(".") > 30, "the tests ran"

@@ -1,9 +1,9 @@
-// The C interface between Python (rodin/kernels/native.py) and the kernels. All floats are 32 bits, all arrays
+// The C interface between Python (rodin/kernels/native.py) and the kernels. Floats are 32 bits but in RodinMaps, all arrays
 // contiguous. Widths that vectors run along are padded with zeros to a multiple of 16 by the caller ("stride").
 #pragma once
 #include <stdint.h>
 
-#define RODIN_ABI 1
+#define RODIN_ABI 2
 
 extern "C" {
 
@@ -58,9 +58,15 @@ typedef struct {
   float *plane_gradient, *decoder_gradient;  // where to leave the gradients, instead of moving anything; or null
 } RodinFit;
 
+// Feature maps: `count` planes of [height, width], of 32 bits a number or bfloat16.
+typedef struct {
+  int64_t count;
+  int32_t height, width, bfloat16;
+} RodinMaps;
+
 }  // extern "C"
 
-// What one instruction level offers; `begin` and `end` bound the rays or points that a call works on.
+// What one instruction level offers; `begin` and `end` bound the rays, points or planes that a call works on.
 struct RodinLevel {
   void (*decode)(const RodinDecoder*, const RodinPlanes*, const float* points, const float* directions, int64_t begin,
                  int64_t end, float* density, float* colour);
@@ -70,4 +76,10 @@ struct RodinLevel {
                    int64_t end, float* grad_planes);
   void (*bins)(const RodinRays*, int64_t begin, int64_t end, uint8_t* out);
   double (*fit)(const RodinDecoder*, const RodinRays*, const RodinFit*);
+  void (*add_lines)(const RodinMaps*, void* y, const void* rows, const void* columns, int64_t begin, int64_t end);
+  void (*sum_lines)(const RodinMaps*, const void* x, void* rows, void* columns, float scale_rows, float scale_columns,
+                    int64_t begin, int64_t end);
+  void (*pad_edges)(const RodinMaps*, const void* x, void* padded, int64_t begin, int64_t end);
+  void (*unpad_edges)(const RodinMaps*, const void* padded, const void* rows, const void* columns, void* x,
+                      int64_t begin, int64_t end);
 };

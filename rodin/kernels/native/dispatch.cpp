@@ -1,4 +1,4 @@
-// The library's C interface: which level runs, and threads over rays or points. Levels are numbered as in loader.py.
+// The library's C interface: which level runs, and threads over rays, points or planes. Levels are numbered as in loader.py.
 #include <thread>
 #include <vector>
 
@@ -89,6 +89,33 @@ RODIN_EXPORT void rodin_bins(int level, const RodinRays* rays, int threads, uint
 
 RODIN_EXPORT double rodin_fit(int level, const RodinDecoder* decoder, const RodinRays* rays, const RodinFit* step) {
   return at(level, decoder).fit(decoder, rays, step);
+}
+
+RODIN_EXPORT void rodin_add_lines(int level, const RodinMaps* maps, int threads, void* y, const void* rows,
+                                  const void* columns) {
+  RodinLevel run = at(level, nullptr);
+  spread(maps->count, threads,
+         [=](int64_t begin, int64_t end) { run.add_lines(maps, y, rows, columns, begin, end); });
+}
+
+RODIN_EXPORT void rodin_sum_lines(int level, const RodinMaps* maps, int threads, const void* x, void* rows,
+                                  void* columns, float scale_rows, float scale_columns) {
+  RodinLevel run = at(level, nullptr);
+  spread(maps->count, threads, [=](int64_t begin, int64_t end) {
+    run.sum_lines(maps, x, rows, columns, scale_rows, scale_columns, begin, end);
+  });
+}
+
+RODIN_EXPORT void rodin_pad_edges(int level, const RodinMaps* maps, int threads, const void* x, void* padded) {
+  RodinLevel run = at(level, nullptr);
+  spread(maps->count, threads, [=](int64_t begin, int64_t end) { run.pad_edges(maps, x, padded, begin, end); });
+}
+
+RODIN_EXPORT void rodin_unpad_edges(int level, const RodinMaps* maps, int threads, const void* padded, const void* rows,
+                                    const void* columns, void* x) {
+  RodinLevel run = at(level, nullptr);
+  spread(maps->count, threads,
+         [=](int64_t begin, int64_t end) { run.unpad_edges(maps, padded, rows, columns, x, begin, end); });
 }
 
 // Chessboard distance, at most 255, of every cell of a grid [cells]^3 to the nearest marked one, by a forward and a

@@ -1,13 +1,15 @@
 // The kernels of one instruction level. CMake compiles this file once a level, with RODIN_LEVEL as its name. No STL
 // here: its inline functions have no namespace of ours, and the linker would give one level's code to all.
 #include "fit.h"
+#include "lines.h"
 
 namespace {
 
 // What a call needs, compiled for the presets' widths: channels and hidden units, padded to 16.
 template <int CP, int HP>
 constexpr RodinLevel functions() {
-  return {decode<CP, HP>, render<CP, HP>, backward<CP, HP>, mark_bins, fit<CP, HP>};
+  return {decode<CP, HP>, render<CP, HP>, backward<CP, HP>, mark_bins,  fit<CP, HP>,
+          add_lines,      sum_lines,      pad_edges,        unpad_edges};
 }
 
 }  // namespace
