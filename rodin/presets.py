@@ -159,8 +159,8 @@ def mini() -> Preset:
         encoder=EncoderTraining(
             network=EncoderConfig(image_size=128, patch_size=16, width=192, text_width=96, text_heads=2, context=72),
             loop=LoopConfig(
-                steps=1200,
-                batch_size=80,
+                steps=2000,
+                batch_size=64,
                 learning_rate=1e-3,
                 warmup_steps=50,
                 weight_decay=0.05,
@@ -168,6 +168,9 @@ def mini() -> Preset:
                 ema_decay=0.995,
                 bf16=True,
             ),
+            augment=AugmentConfig(mirror=0.5),
+            phrase_weight=20.0,
+            held_out_every=16,
         ),
         fitting=FittingConfig(
             decoder=DecoderConfig(channels=16, hidden=32),

@@ -1,8 +1,8 @@
 """Augmentation of renders and captions for contrastive training, in plain torch, every draw from one generator.
 
 The encoder meets clean renders on white, photographs, and pictures of unfinished avatars, so it must not lean on
-background, framing, exposure or sharpness. There is no mirroring: a parting on the left is not one on the right, and z
-shall tell the diffusion model which it is.
+background, framing, exposure or sharpness. A parting on the left is not one on the right, and z shall tell the
+diffusion model which it is: all views of a subject are mirrored or none, which makes another subject of it.
 
 Symbols: B batch, S side of the square images in pixels.
 """
@@ -24,6 +24,7 @@ class AugmentConfig:
     """How strongly to change images and captions; 0 switches a change off.
 
     Args:
+        mirror: probability that a subject is mirrored; for captions that do not tell left from right.
         zoom: largest factor of enlargement and of reduction, minus 1.
         shift: largest displacement along x and y, in image sides.
         rotation_deg: largest turn in the image plane.
@@ -36,6 +37,7 @@ class AugmentConfig:
         phrase_drop: probability of leaving out each comma-separated phrase of a caption; at least one stays.
     """
 
+    mirror: float = 0.0
     zoom: float = 0.15
     shift: float = 0.05
     rotation_deg: float = 6.0
@@ -47,7 +49,7 @@ class AugmentConfig:
     phrase_drop: float = 0.15
 
     def __post_init__(self) -> None:
-        for name in ("white_probability", "grey_probability", "phrase_drop", "jitter"):
+        for name in ("mirror", "white_probability", "grey_probability", "phrase_drop", "jitter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         for name in ("zoom", "shift", "rotation_deg", "blur", "noise"):
@@ -74,6 +76,13 @@ def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Gener
     strength = config.noise * _uniform(len(pixels), 0.0, 1.0, generator)
     noise = torch.randn(pixels.shape, generator=generator, device=pixels.device)
     return (pixels + strength * noise).clamp(0.0, 1.0)
+
+
+def mirror_some(images: Tensor, views: int, probability: float, generator: torch.Generator) -> Tensor:
+    """Mirror subjects at random: `images` [V B, S, S, C] has V views of B subjects, a view of each, then another."""
+    count = len(images) // views
+    chosen = torch.rand(count, generator=generator, device=generator.device) < probability
+    return torch.where(chosen.repeat(views)[:, None, None, None], images.flip(2), images)
 
 
 def drop_phrases(captions: list[str], probability: float, generator: torch.Generator) -> list[str]:

@@ -5,6 +5,10 @@ The latent z is what a frontal picture or a caption says of a subject, so views 
 subject are in a batch, and three losses of one form pull together: each view and a paraphrase of the caption, and the
 two views. The last makes z tell subjects apart beyond what captions say; a subject without a caption has only it.
 
+A fourth is ours: each latent alone must say, by one linear layer, which phrases the captions of its subject have
+(`rodin.train.phrases`). From a thousand subjects contrast alone learns colours and little else (docs/training.md).
+Mirror images count as other subjects.
+
 Symbols: B subjects in a batch, S side of the images in pixels, N subjects, M views of all of them.
 """
 
@@ -21,16 +25,17 @@ from torch import Tensor, nn
 
 from rodin.camera import Camera
 from rodin.dataset import list_subjects, load_subject
-from rodin.encoder import Encoder, EncoderConfig, small_clip
+from rodin.encoder import LATENT_DIM, Encoder, EncoderConfig, small_clip
 from rodin.files import write_json
-from rodin.train.augment import AugmentConfig, augment_images, drop_phrases
+from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
 from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.phrases import common_phrases
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
 
 FRONT_HALF_DEG = 60.0
-HELD_OUT_EVERY = 8  # one subject of so many is kept from training, to measure retrieval
+HELD_OUT_EVERY = 8  # subjects, of which one is kept from training
 LARGEST_SCALE = 100.0  # of the logits, as in CLIP
 
 
@@ -59,18 +64,31 @@ class Views:
 
 
 class ContrastiveModel(nn.Module):
-    """A CLIP whose single call gives all that the loss needs, so that gradients meet across processes."""
+    """A CLIP whose single call gives all that the loss needs, so that gradients meet across processes.
 
-    def __init__(self, clip: CLIPModel) -> None:
+    Args:
+        clip: the CLIP.
+        shares: [V] of the subjects that each phrase is said of; the logits start there. None = no phrases.
+    """
+
+    def __init__(self, clip: CLIPModel, shares: Tensor | None) -> None:
         super().__init__()
         self.clip = clip
+        self.phrases = None
+        if shares is not None:
+            self.phrases = nn.Linear(LATENT_DIM, len(shares))
+            with torch.no_grad():
+                self.phrases.bias.copy_(shares.logit(eps=1e-3))
 
-    def forward(self, pixels: Tensor, tokens: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Unit latents of images [B', 3, S, S] and captions [B, T], and the scale of the logits []."""
+    def forward(self, pixels: Tensor, tokens: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Of images [B', 3, S, S] and captions [B, T]: unit latents [B', D] and [B, D], the scale of their products [],
+        and logits of the phrases [B' + B, V] or None."""
         images = self.clip.get_image_features(pixel_values=pixels).pooler_output
         texts = self.clip.get_text_features(**tokens).pooler_output
         scale = self.clip.logit_scale.exp().clamp(max=LARGEST_SCALE)
-        return F.normalize(images.float(), dim=-1), F.normalize(texts.float(), dim=-1), scale
+        images, texts = F.normalize(images.float(), dim=-1), F.normalize(texts.float(), dim=-1)
+        logits = None if self.phrases is None else self.phrases(torch.cat([images, texts]) * LATENT_DIM**0.5).float()
+        return images, texts, scale, logits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,11 +99,21 @@ class EncoderTraining:
         network: sizes of the CLIP.
         loop: how to train; batch_size counts subjects, each with two views.
         augment: how to change images and captions.
+        phrase_weight: of the phrases' cross-entropy, a mean over the phrases; 0 = CLIP's loss alone.
+        held_out_every: one subject of so many is never trained on, to measure retrieval; see `split_subjects`.
     """
 
     network: EncoderConfig
     loop: LoopConfig
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    phrase_weight: float = 0.0
+    held_out_every: int = HELD_OUT_EVERY
+
+    def __post_init__(self) -> None:
+        if self.phrase_weight < 0:
+            raise ValueError(f"phrase_weight must not be negative, got {self.phrase_weight}")
+        if self.held_out_every < 0 or self.held_out_every == 1:
+            raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
 
 
 def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float | None = None) -> None:
@@ -110,7 +138,7 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
         return
     loop, changes = config.loop, config.augment
     views = load_views(Path(data), config.network.image_size)
-    trained, held_out = split_subjects(len(views.first))
+    trained, held_out = split_subjects(len(views.first), config.held_out_every)
     if missing := [k for k in trained if not views.captions[k]]:
         state.print(f"encoder: {len(missing)} of {len(trained)} subjects have no caption; only their views teach")
     torch.manual_seed(loop.seed)  # the initial weights
@@ -119,24 +147,36 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
     images, chances, first = views.images.to(state.device), views.chances.to(state.device), views.first.to(state.device)
     subjects = torch.tensor(trained, device=state.device)
     batch = min(loop.batch_size, len(trained))
+    phrases, said_of = common_phrases([views.captions[k] for k in trained])
+    shares = said_of.float().mean(dim=0) if phrases and config.phrase_weight else None
+    table = torch.zeros(len(views.first), len(phrases))
+    table[trained] = said_of.float()
+    table = table.to(state.device)
 
     def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
         drawn = subjects[torch.randperm(len(subjects), generator=generator, device=generator.device)[:batch]]
         pairs = first[drawn, None] + draw_two(chances[drawn], generator)
         chosen = pairs.t().flatten()  # [2B]: all first views, then all second ones
-        pixels = augment_images(images[chosen].float() / 255.0, changes, generator)
+        shown = mirror_some(images[chosen].float() / 255.0, 2, changes.mirror, generator)
+        pixels = augment_images(shown, changes, generator)
         texts = draw_captions([views.captions[k] for k in drawn.tolist()], generator)
         tokens = network.tokenize(drop_phrases(texts, changes.phrase_drop, generator))
-        z_image, z_text, scale = model((pixels - network.mean) / network.std, tokens)
+        z_image, z_text, scale, logits = model((pixels - network.mean) / network.std, tokens)
         one, two = z_image.chunk(2)
         said = [k for k, text in enumerate(texts) if text]
         text = 0.0 * z_text.sum()  # a gradient of every parameter, which parallel training waits for
         if said:
             text = (contrast(one[said], z_text[said], scale) + contrast(two[said], z_text[said], scale)) / 2
         view = contrast(one, two, scale)
-        return {"loss": text + view, "text": text, "view": view}
+        if logits is None:
+            return {"loss": text + view, "text": text, "view": view}
+        phrase = 0.0 * logits.sum()
+        if said:
+            asked = logits.unflatten(0, (3, -1))[:, said]  # of both views and of the text
+            phrase = F.binary_cross_entropy_with_logits(asked, table[drawn[said]].expand_as(asked))
+        return {"loss": text + view + config.phrase_weight * phrase, "text": text, "view": view, "phrase": phrase}
 
-    model = ContrastiveModel(network.model.requires_grad_(True))
+    model = ContrastiveModel(network.model.requires_grad_(True), shares)
     average = run_loop(model, loss, loop, scratch, "encoder", asdict(config), hours=hours)
     result = Encoder(average.clip, network.tokenizer)  # type: ignore[arg-type]
     if state.is_main_process:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from rodin.camera import orbit
 from rodin.encoder import Encoder, EncoderConfig
-from rodin.train.augment import AugmentConfig, augment_images, drop_phrases
+from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
 from rodin.train.encoder import (
     EncoderTraining,
     contrast,
@@ -161,9 +161,19 @@ def test_subjects_without_captions_train_too(tmp_path: Path, silent: int, capsys
     assert bool(encoder.encode_texts(["", "a word that nobody said", "\N{SNOWMAN}"]).isfinite().all())
 
 
+def test_each_latent_says_its_phrases(data: Path, tmp_path: Path) -> None:
+    """With no contrast to speak of (two subjects a batch), the phrases make words and pictures tell the colours."""
+    loop = dataclasses.replace(LOOP, batch_size=2, steps=400)
+    augment = dataclasses.replace(UNCHANGED, mirror=0.5)
+    config = EncoderTraining(network=TINY, loop=loop, augment=augment, phrase_weight=50.0)
+    train_encoder(data, tmp_path, config)
+    log = list(csv.DictReader((tmp_path / "encoder.training" / "log.csv").open()))
+    assert float(log[-1]["phrase"]) < 0.3 * float(log[0]["phrase"])
+
+
 def test_split_subjects() -> None:
-    assert split_subjects(15) == (list(range(15)), [])
-    train, held_out = split_subjects(48)
+    assert split_subjects(15, 8) == (list(range(15)), [])
+    train, held_out = split_subjects(48, 8)
     assert held_out == [7, 15, 23, 31, 39, 47]
     assert sorted(train + held_out) == list(range(48))
 
@@ -188,6 +198,20 @@ def test_contrast_is_the_mean_cross_entropy_of_both_directions() -> None:
 
 def _generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def test_all_views_of_a_subject_are_mirrored_or_none() -> None:
+    images = torch.rand(6, 4, 4, 4)  # two views of three subjects
+    assert torch.equal(mirror_some(images, 2, 0.0, _generator()), images)
+    assert torch.equal(mirror_some(images, 2, 1.0, _generator()), images.flip(2))
+    seen = set()
+    for seed in range(40):
+        result = mirror_some(images, 2, 0.5, _generator(seed))
+        kinds = [torch.equal(one, image.flip(1)) for one, image in zip(result, images, strict=True)]
+        assert all(kind or torch.equal(one, image) for kind, one, image in zip(kinds, result, images, strict=True))
+        assert kinds[:3] == kinds[3:]
+        seen.add(tuple(kinds[:3]))
+    assert len(seen) == 8
 
 
 def test_no_change_lays_the_image_on_white() -> None:
