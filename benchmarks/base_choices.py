@@ -5,7 +5,7 @@ same number of samples; its run folder is RUN/choices/NAME, so that `rodin train
 draws them.
 
     rodin fit data/train --run RUN --preset mini --workers 2 && rodin train encoder data/train --run RUN --preset mini
-    python benchmarks/base_choices.py RUN --samples 10000 [--only v x0 ...]
+    python benchmarks/base_choices.py RUN --samples 10000 [--only v epsilon ...]
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ def diffusion(**changes: object) -> Callable[[BaseTraining], BaseTraining]:
 
 CHOICES: dict[str, Callable[[BaseTraining], BaseTraining]] = {
     "mini": lambda base: base,
-    "x0": diffusion(prediction="sample"),
+    "v": diffusion(prediction="v_prediction"),
     "epsilon": diffusion(prediction="epsilon", zero_terminal_snr=False),
     "cosine": diffusion(schedule="cosine"),
     "linear": diffusion(schedule="linear"),
+    "min-SNR 5": diffusion(min_snr_gamma=5.0),
     "patch 1": network(patch=1),
     "patch 4": network(patch=4),
+    "patch 4, width 128": network(patch=4, width=128),
     "width 48": network(width=48, head_width=48),
     "width 96": network(width=96, head_width=96),
     "no attention": network(attention=()),

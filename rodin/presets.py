@@ -199,7 +199,8 @@ def mini() -> Preset:
                 attention=(8,),
                 patch=2,
             ),
-            diffusion=DiffusionConfig(),
+            # The held-out error falls faster than by v, whose noise must also pass the patches' narrow channels.
+            diffusion=DiffusionConfig(prediction="sample"),
             loop=LoopConfig(steps=20_000, batch_size=16, learning_rate=8e-4, ema_decay=0.9995, bf16=True),
             mirrored=True,
             held_out_every=16,
