@@ -193,10 +193,11 @@ def mini() -> Preset:
                 size=32,
                 in_channels=16,
                 out_channels=16,
-                width=64,
+                width=96,
                 multipliers=(1, 2),
                 blocks=1,
                 attention=(8,),
+                head_width=96,
                 patch=2,
             ),
             # The held-out error falls faster than by v, whose noise must also pass the patches' narrow channels.
