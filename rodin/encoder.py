@@ -1,8 +1,9 @@
 """The frozen CLIP model that turns a frontal image or a caption into the latent z (Rodin, Sec. 3.3).
 
-An encoder folder is an ordinary Hugging Face CLIP folder: `config.json`, `model.safetensors`, the tokenizer, and
+An encoder folder is a Hugging Face CLIP folder: `config.json`, `model.safetensors`, the tokenizer, and
 `preprocessor_config.json`. Ours, trained on renders by `rodin.train.encoder`, and any published CLIP with 512 outputs
-load by the same code. Nothing is unpickled, and torchvision is not needed: images are resized by torch.
+load by the same code. One with convolutions for its image tower (`rodin.conv_clip`) says so in its `vision_config`, and
+loads here alone. Nothing is unpickled, and torchvision is not needed: images are resized by torch.
 
 Symbols: B batch, H W rows and columns, D = 512 latent numbers.
 """
@@ -46,7 +47,8 @@ class EncoderConfig:
 
     Args:
         image_size: side of the image that the network sees, in pixels.
-        patch_size: side of a patch in pixels; divides image_size.
+        convolutions: channels of the layers of a convolutional image tower; () = a transformer, as CLIP's.
+        patch_size: side of the transformer's patches in pixels; divides image_size.
         width, layers, heads: of the image transformer.
         text_width, text_layers, text_heads: of the text transformer.
         vocabulary: largest number of tokens, bytes and the two special ones included.
@@ -54,6 +56,7 @@ class EncoderConfig:
     """
 
     image_size: int = 64
+    convolutions: tuple[int, ...] = ()
     patch_size: int = 8
     width: int = 128
     layers: int = 4
@@ -65,12 +68,16 @@ class EncoderConfig:
     context: int = 64
 
     def __post_init__(self) -> None:
+        if any(width < 8 or width % 8 for width in self.convolutions):
+            raise ValueError(f"convolutions must be multiples of 8, got {self.convolutions}")
         for name in self.__slots__:
-            if getattr(self, name) < 1:
+            if name != "convolutions" and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name, part in (("image_size", "patch_size"), ("width", "heads"), ("text_width", "text_heads")):
             if getattr(self, name) % getattr(self, part):
                 raise ValueError(f"{part} must divide {name}, got {getattr(self, part)} and {getattr(self, name)}")
+        if self.image_size < 2 * 2 ** len(self.convolutions):
+            raise ValueError(f"image_size {self.image_size} is too small for {len(self.convolutions)} convolutions")
         if self.vocabulary < _BYTE_TOKENS + 2:
             raise ValueError(f"vocabulary must be at least {_BYTE_TOKENS + 2}, got {self.vocabulary}")
         if self.context < 3:
@@ -223,18 +230,20 @@ def small_clip(config: EncoderConfig, captions: Iterable[str]) -> Encoder:
     """An untrained CLIP of the given sizes, its tokenizer made for `captions`. Weights come from torch's seed."""
     from transformers import CLIPConfig, CLIPModel
 
+    from rodin.conv_clip import ConvClip, tower_config
+
     tokenizer = _train_tokenizer(captions, config)
+    transformer = {
+        "patch_size": config.patch_size,
+        "hidden_size": config.width,
+        "intermediate_size": 4 * config.width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+    }
+    tower = tower_config(config.convolutions) if config.convolutions else transformer
     clip_config = CLIPConfig(
         projection_dim=LATENT_DIM,
-        vision_config={
-            "image_size": config.image_size,
-            "patch_size": config.patch_size,
-            "hidden_size": config.width,
-            "intermediate_size": 4 * config.width,
-            "num_hidden_layers": config.layers,
-            "num_attention_heads": config.heads,
-            "projection_dim": LATENT_DIM,
-        },
+        vision_config={"image_size": config.image_size, "projection_dim": LATENT_DIM, **tower},
         text_config={
             "hidden_size": config.text_width,
             "intermediate_size": 4 * config.text_width,
@@ -248,7 +257,7 @@ def small_clip(config: EncoderConfig, captions: Iterable[str]) -> Encoder:
             "pad_token_id": tokenizer.pad_token_id,
         },
     )
-    return Encoder(CLIPModel(clip_config), tokenizer)
+    return Encoder((ConvClip if config.convolutions else CLIPModel)(clip_config), tokenizer)
 
 
 def _train_tokenizer(captions: Iterable[str], config: EncoderConfig) -> CLIPTokenizer:
@@ -351,10 +360,13 @@ def _local_folder(name_or_folder: str | Path) -> Path:
 
 def _load_model(folder: Path) -> CLIPModel:
     """Raises ValueError if any weight is missing, which transformers would fill with random numbers."""
-    from transformers import CLIPModel
+    from transformers import CLIPConfig, CLIPModel
+
+    from rodin.conv_clip import ConvClip
 
     with quiet():
-        model, found = CLIPModel.from_pretrained(
+        kind = ConvClip if hasattr(CLIPConfig.from_pretrained(folder).vision_config, "convolutions") else CLIPModel
+        model, found = kind.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, dtype=torch.float32, output_loading_info=True
         )
     missing = sorted(map(str, (*found["missing_keys"], *found["mismatched_keys"])))

@@ -118,18 +118,20 @@ class Vgg16Features(Features):
 
 
 class EncoderFeatures(Features):
-    """Tokens of the image encoder's patches after several of its layers, as maps.
+    """What the image encoder makes of images after several of its layers: maps, or its patches' tokens as maps.
 
-    The last layer is left out: of its output the encoder was trained on the class token alone. Images of any size are
-    resized to the encoder's.
+    A transformer's last layer is left out: of its output the encoder was trained on the class token alone. Images of
+    any size are resized to the encoder's.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(ENCODER_NAME)
         self.encoder = encoder
-        last = encoder.model.config.vision_config.num_hidden_layers - 1
+        vision = encoder.model.config.vision_config
+        self._convolutional = hasattr(vision, "convolutions")
+        last = (len(vision.convolutions) if self._convolutional else vision.num_hidden_layers) - 1
         shares = range(1, ENCODER_STAGES + 1)
-        self._layers = sorted({round(share * last / ENCODER_STAGES) for share in shares})  # 0: before the first
+        self._layers = sorted({round(share * last / ENCODER_STAGES) for share in shares})
 
     def forward(self, images: Tensor) -> list[Tensor]:
         _check_images(images)
@@ -138,6 +140,9 @@ class EncoderFeatures(Features):
             images = F.interpolate(images, size, mode="bicubic", align_corners=False, antialias=True)
         pixels = (images - self.encoder.mean) / self.encoder.std
         tower = self.encoder.model.vision_model
+        if self._convolutional:
+            maps = tower(pixel_values=pixels).hidden_states
+            return [maps[layer] for layer in self._layers]
         tokens = tower(pixel_values=pixels, output_hidden_states=True).hidden_states  # [B, 1 + side^2, C] each
         side = self.encoder.image_size // self.encoder.model.config.vision_config.patch_size
         return [tokens[layer][:, 1:].mT.unflatten(-1, (side, side)) for layer in self._layers]

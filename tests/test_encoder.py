@@ -6,6 +6,7 @@ References: transformers' own loading and pixel pipeline by AutoTokenizer and CL
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 
+from rodin.conv_clip import ConvClip
 from rodin.encoder import CLIP_MEAN, CLIP_STD, LATENT_DIM, Encoder, EncoderConfig, small_clip
 from rodin.errors import UserError
 
@@ -32,10 +34,13 @@ CONFIG = EncoderConfig(
 CAPTIONS = ["a young woman with brown hair, smiling", "an old man with a grey beard, glasses", "a man with brown hair"]
 
 
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
+CONVOLUTIONAL = replace(CONFIG, convolutions=(8, 16, 24))
+
+
+@pytest.fixture(scope="module", params=["transformer", "convolutions"])
+def encoder(request: pytest.FixtureRequest) -> Encoder:
     torch.manual_seed(0)
-    return small_clip(CONFIG, CAPTIONS)
+    return small_clip(CONFIG if request.param == "transformer" else CONVOLUTIONAL, CAPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,8 @@ def test_round_trip(encoder: Encoder, folder: Path) -> None:
 
 
 def test_the_folder_is_an_ordinary_clip_folder(encoder: Encoder, folder: Path) -> None:
+    if isinstance(encoder.model, ConvClip):
+        pytest.skip("but for its image tower")
     model, tokenizer = CLIPModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     tokens = tokenizer(CAPTIONS, padding=True, return_tensors="pt")
     pixels = (torch.rand(2, 3, 16, 16) - torch.tensor(CLIP_MEAN).reshape(3, 1, 1)) / torch.tensor(CLIP_STD).reshape(
@@ -142,6 +149,8 @@ def test_vocabulary_is_bounded_and_learned(encoder: Encoder) -> None:
         ({"vocabulary": 513}, "vocabulary must be at least 514"),
         ({"context": 2}, "context"),
         ({"layers": 0}, "layers must be at least 1"),
+        ({"convolutions": (8, 12)}, "convolutions must be multiples of 8"),
+        ({"convolutions": (8,) * 6}, "image_size 64 is too small for 6 convolutions"),
     ],
 )
 def test_bad_configs(changes: dict[str, int], words: str) -> None:
@@ -188,7 +197,7 @@ def test_cut_off_and_missing_files(encoder: Encoder, tmp_path: Path, name: str) 
 def test_weights_that_do_not_fit_are_refused_not_made_up(encoder: Encoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path)
     document = json.loads((tmp_path / "config.json").read_text())
-    document["vision_config"]["num_hidden_layers"] = 2
+    document["text_config"]["num_hidden_layers"] = 2
     (tmp_path / "config.json").write_text(json.dumps(document))
     assert "no usable weights" in _refusal(tmp_path)
 

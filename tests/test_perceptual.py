@@ -65,9 +65,18 @@ def encoder() -> Encoder:
     return small_clip(sizes, ["a head"])
 
 
-@pytest.fixture(params=["vgg", "encoder"])
-def features(request: pytest.FixtureRequest, weights: Path, encoder: Encoder) -> Features:
-    return load_features(encoder, weights if request.param == "vgg" else None)
+@pytest.fixture(scope="module")
+def convolutional() -> Encoder:
+    torch.manual_seed(0)
+    sizes = EncoderConfig(image_size=32, convolutions=(8, 16, 24), text_width=32, text_layers=1, text_heads=2)
+    return small_clip(sizes, ["a head"])
+
+
+@pytest.fixture(params=["vgg", "transformer", "convolutions"])
+def features(request: pytest.FixtureRequest, weights: Path, encoder: Encoder, convolutional: Encoder) -> Features:
+    if request.param == "vgg":
+        return load_features(encoder, weights)
+    return load_features(encoder if request.param == "transformer" else convolutional, None)
 
 
 def images(count: int, height: int = 28, width: int = 28) -> Tensor:
