@@ -1,8 +1,8 @@
 """What the base model's choices are worth at equal samples seen: the held-out error of x_0, beside the time it took.
 
-Each choice is the mini preset's base stage with one thing changed, trained on the planes of a finished fit for the
-same number of samples; its run folder is RUN/choices/NAME, so that `rodin train curves RUN/choices/* --column x0`
-draws them.
+Every choice starts from one base stage, "x_0": the mini preset's at width 64, where a choice takes minutes. One thing
+is changed, and it is trained on the planes of a finished fit for the same number of samples. Its run folder is
+RUN/choices/NAME, so that `rodin train curves RUN/choices/* --column x0` draws them. The preset's own is "width 96".
 
     rodin fit data/train --run RUN --preset mini --workers 2 && rodin train encoder data/train --run RUN --preset mini
     python benchmarks/base_choices.py RUN --samples 10000 [--only v epsilon ...]
@@ -27,30 +27,36 @@ from rodin.unet import UNet
 PARTS = ("planes", "decoder", "encoder")
 
 
+def start() -> BaseTraining:
+    """What every choice changes one thing of."""
+    base = mini().base
+    return replace(base, network=replace(base.network, width=64, head_width=64))
+
+
 def network(**changes: object) -> Callable[[BaseTraining], BaseTraining]:
-    """The preset with another network."""
+    """The start with another network."""
     return lambda base: replace(base, network=replace(base.network, **changes))  # type: ignore[arg-type]
 
 
 def diffusion(**changes: object) -> Callable[[BaseTraining], BaseTraining]:
-    """The preset with another diffusion."""
+    """The start with another diffusion."""
     return lambda base: replace(base, diffusion=replace(base.diffusion, **changes))  # type: ignore[arg-type]
 
 
 CHOICES: dict[str, Callable[[BaseTraining], BaseTraining]] = {
-    "mini": lambda base: base,
+    "x_0": lambda base: base,
     "v": diffusion(prediction="v_prediction"),
     "epsilon": diffusion(prediction="epsilon", zero_terminal_snr=False),
     "cosine": diffusion(schedule="cosine"),
     "linear": diffusion(schedule="linear"),
     "min-SNR 5": diffusion(min_snr_gamma=5.0),
+    "two blocks": network(blocks=2),
+    "width 96": network(width=96, head_width=96),
+    "width 128": network(width=128, head_width=128),
     "patch 1": network(patch=1),
     "patch 4": network(patch=4),
     "patch 4, width 128": network(patch=4, width=128),
-    "width 64": network(width=64, head_width=64),
-    "width 128": network(width=128, head_width=128),
     "no attention": network(attention=()),
-    "two blocks": network(blocks=2),
     "dropout": network(dropout=0.1),
     "not mirrored": lambda base: replace(base, mirrored=False),
     "noisy z": lambda base: replace(base, latent_noise=0.5),
@@ -68,13 +74,13 @@ def main() -> None:
     print("| choice | parameters | CPU-seconds a 1000 samples | x_0 error | at noise 0.5 | 0.9 | 0.99 |")
     print("|---|---|---|---|---|---|---|")
     for name in arguments.only:
-        base = CHOICES[name](mini().base)
+        base = CHOICES[name](start())
         steps = arguments.samples // base.loop.batch_size
         loop = replace(base.loop, steps=steps, ema_decay=0.998, warmup_steps=min(base.loop.warmup_steps, steps // 4))
         if arguments.rate is not None:
             loop = replace(loop, learning_rate=arguments.rate)
         base = replace(base, loop=loop)
-        run = arguments.run / "choices" / name.replace(" ", "-")
+        run = arguments.run / "choices" / name.replace(",", "").replace(" ", "-")
         share_parts(arguments.run, run, [arguments.run / part for part in PARTS])
         began = time.process_time()
         train_base(run, base)

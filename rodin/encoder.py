@@ -48,8 +48,8 @@ class EncoderConfig:
     Args:
         image_size: side of the image that the network sees, in pixels.
         convolutions: channels of the layers of a convolutional image tower; () = a transformer, as CLIP's.
-        patch_size: side of the transformer's patches in pixels; divides image_size.
-        width, layers, heads: of the image transformer.
+        patch_size: side of the image transformer's patches in pixels; divides image_size.
+        width, layers, heads: of the image transformer; unused, as patch_size, with convolutions.
         text_width, text_layers, text_heads: of the text transformer.
         vocabulary: largest number of tokens, bytes and the two special ones included.
         context: largest number of tokens in a caption, the two special ones included.
@@ -73,7 +73,10 @@ class EncoderConfig:
         for name in self.__slots__:
             if name != "convolutions" and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name, part in (("image_size", "patch_size"), ("width", "heads"), ("text_width", "text_heads")):
+        divisions = [("text_width", "text_heads")]
+        if not self.convolutions:
+            divisions += [("image_size", "patch_size"), ("width", "heads")]
+        for name, part in divisions:
             if getattr(self, name) % getattr(self, part):
                 raise ValueError(f"{part} must divide {name}, got {getattr(self, part)} and {getattr(self, name)}")
         if self.image_size < 2 * 2 ** len(self.convolutions):

@@ -158,6 +158,10 @@ def test_bad_configs(changes: dict[str, int], words: str) -> None:
         EncoderConfig(**changes)
 
 
+def test_convolutions_need_no_patches() -> None:
+    assert EncoderConfig(image_size=100, convolutions=(8, 16), patch_size=7).image_size == 100
+
+
 def _refusal(place: str | Path) -> str:
     with pytest.raises(UserError) as caught:
         Encoder.from_pretrained(place)

@@ -147,11 +147,9 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
     images, chances, first = views.images.to(state.device), views.chances.to(state.device), views.first.to(state.device)
     subjects = torch.tensor(trained, device=state.device)
     batch = min(loop.batch_size, len(trained))
-    phrases, said_of = common_phrases([views.captions[k] for k in trained])
-    shares = said_of.float().mean(dim=0) if phrases and config.phrase_weight else None
-    table = torch.zeros(len(views.first), len(phrases))
-    table[trained] = said_of.float()
-    table = table.to(state.device)
+    table = phrase_table(views.captions, trained) if config.phrase_weight else None
+    shares = None if table is None else table[trained].mean(dim=0)
+    table = None if table is None else table.to(state.device)
 
     def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
         drawn = subjects[torch.randperm(len(subjects), generator=generator, device=generator.device)[:batch]]
@@ -168,7 +166,7 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
         if said:
             text = (contrast(one[said], z_text[said], scale) + contrast(two[said], z_text[said], scale)) / 2
         view = contrast(one, two, scale)
-        if logits is None:
+        if logits is None or table is None:
             return {"loss": text + view, "text": text, "view": view}
         phrase = 0.0 * logits.sum()
         if said:
@@ -187,6 +185,16 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
         shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
         print(f"encoder: among {whose} subjects, {shown}")
     state.wait_for_everyone()
+
+
+def phrase_table(captions: list[tuple[str, ...]], trained: list[int]) -> Tensor | None:
+    """[N, V], 1 where a phrase is said of a subject; of those not trained on, nothing. None = there are no phrases."""
+    phrases, said = common_phrases([captions[k] for k in trained])
+    if not phrases:
+        return None
+    table = torch.zeros(len(captions), len(phrases))
+    table[trained] = said.float()
+    return table
 
 
 def contrast(one: Tensor, other: Tensor, scale: Tensor) -> Tensor:
