@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from rodin.encoder import LATENT_DIM, quiet
 from rodin.errors import UserError, one_line
@@ -79,9 +80,11 @@ class SentenceTower(nn.Module):
     @torch.no_grad()
     def learn_map(self, texts: list[str], latents: Tensor, batch: int = 64) -> None:
         """Set the map to the ridge regression from the sentences of N texts to latents [N, 512] of unit length."""
-        sentences = torch.cat(
-            [_sentences(*self._read(texts[start : start + batch])) for start in range(0, len(texts), batch)]
-        ).double()
+        unique = sorted(set(texts), key=lambda text: (len(text), text))  # neighbours of one length need little padding
+        places = {text: place for place, text in enumerate(unique)}
+        starts = tqdm(range(0, len(unique), batch), "reading captions", unit="batch")
+        read = torch.cat([_sentences(*self._read(unique[start : start + batch])) for start in starts])
+        sentences = read[[places[text] for text in texts]].double()
         target = latents.double()
         mean, aim = sentences.mean(dim=0), target.mean(dim=0)
         x = sentences - mean
