@@ -58,6 +58,7 @@ def generate(
         print(f"{image}: {portrait.how}")
     pipe = RodinPipeline.from_pretrained(model_folder, sentences=sentences)
     pipe.scheduler = Scheduler(pipe.diffusion, sampler)
+    _name_unknown_words(pipe, text, sentences)
     if search_pose:
         azimuth, elevation = _found_pose(pipe, portrait, seed)
     with _sampling() as advance:
@@ -74,6 +75,14 @@ def generate(
             callback_on_step_end=advance,
         )
     write_avatars(avatars, out, None if portrait is None else portrait.pixels)
+
+
+def _name_unknown_words(pipe: RodinPipeline, text: str | None, sentences: bool) -> None:
+    """Say which words of a prompt no caption has."""
+    if text is None or pipe.words is None or not (unknown := pipe.words.unknown_words(text)):
+        return
+    done = "translated" if sentences else "not read; --sentences translates them"
+    print(f"words that no caption has: {', '.join(unknown)} ({done})")
 
 
 def _found_pose(pipe: RodinPipeline, portrait: Portrait | None, seed: int) -> tuple[float, float]:
@@ -99,6 +108,7 @@ def edit(
     check_folder(out)
     before = Avatar.load(avatar)
     pipe = RodinPipeline.from_pretrained(model_folder, sentences=sentences)
+    _name_unknown_words(pipe, f"{text} {source_text or ''}", sentences)
     after = pipe.edit(before, text, source_prompt=source_text, strength=strength)
     write_avatars([after], out)
     write_picture(out / "before-after.png", contact_sheet([before, after], columns=1))

@@ -137,7 +137,7 @@ def evaluate(
         fits: Held-out subjects that planes are fitted to.
         refine: Steps of render-guided inversion.
         image_size: Edge of the pictures that are compared.
-        sentences: Draw the prompts by the general sentence encoder, too.
+        sentences: Draw the prompts once more, with unknown words translated by the general sentence encoder.
         guidance_scale: Of everything that is drawn.
         steps: Denoising steps.
         seed: Avatar k is drawn with seed + k.

@@ -47,8 +47,8 @@ def generate(
         azimuth: For --refine: degrees from where the portrait was taken; 0 = front, positive towards its left.
         elevation: For --refine: degrees above the horizon.
         search_pose: For --refine: estimate azimuth and elevation instead.
-        sentences: Read the words by a general sentence encoder, which knows more of them than any caption has; the same
-            words draw other avatars then. Needs: pip install 'rodin[words]'.
+        sentences: Translate words that the model does not know by a general sentence encoder. Needs: pip install
+            'rodin[words]'.
     """
     from rodin import applications
 
@@ -76,8 +76,8 @@ def edit(
         model: Model folder that drew the avatar; left out, the model that comes with Rodin.
         source_text: What is there instead, such as "with black hair"; makes the change more exact.
         strength: How far; 0 changes nothing, 1 is all that the words mean, which changes more besides.
-        sentences: Read the words by a general sentence encoder, which knows more of them than any caption has; the same
-            words draw other avatars then. Needs: pip install 'rodin[words]'.
+        sentences: Translate words that the model does not know by a general sentence encoder. Needs: pip install
+            'rodin[words]'.
     """
     from rodin import applications
 

@@ -42,21 +42,6 @@ def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) ->
     stages.prior(run, load_preset(preset), hours)
 
 
-def train_words(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
-    """Train a second latent prior, which reads texts by a general sentence encoder and so takes words that no caption
-    has. Needs: pip install 'rodin[words]'.
-
-    Args:
-        run: Run folder with planes/ and encoder/.
-        preset: smoke, mini, paper, or a YAML file.
-        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
-    """
-    from rodin import stages
-    from rodin.presets import load_preset
-
-    stages.words(run, load_preset(preset), hours)
-
-
 def train_base(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
     """Train the base diffusion model on the planes of a run.
 
@@ -189,7 +174,6 @@ TRAINING: dict[str, Callable[..., None]] = {
     "all": train_all,
     "encoder": train_encoder,
     "prior": train_prior,
-    "words": train_words,
     "base": train_base,
     "upsampler": train_upsampler,
     "refiner": train_refiner,

@@ -5,7 +5,7 @@
     prior/             denoises z under text, or under nothing
     base/              denoises small planes under z
     upsampler/         denoises large planes under small ones
-    words/             optional: reads texts by a general sentence encoder, and a prior of its own (`rodin.sentence`)
+    words/             optional: reads texts in place of the encoder's text tower (`rodin.phrases`)
     refiner/           enlarges rendered pictures
     statistics/        maps the planes' unit-variance residuals, of which the two speak, to planes
     decoder/           planes -> density and colour
@@ -39,9 +39,9 @@ from rodin.diffusion import DiffusionConfig, Sampler, Scheduler, noise_schedule
 from rodin.encoder import Encoder, check_folder
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
+from rodin.phrases import PhraseConfig, PhraseReader
 from rodin.prior import Prior, PriorConfig
 from rodin.refiner import Refiner, RefinerConfig
-from rodin.sentence import SentenceConfig, SentenceTower
 from rodin.store import PlaneStatistics, PlaneStatisticsConfig, module_hash
 from rodin.unet import UNet, UNetConfig
 from rodin.upsampler import PERCEPTUAL_NAME
@@ -59,21 +59,13 @@ SCHEDULERS: dict[Sampler, str] = {  # by diffusers' names
 
 
 @dataclass(frozen=True)
-class Words:
-    """What reads texts in the place of the encoder's text tower, and the prior that was trained under it."""
-
-    tower: SentenceTower
-    prior: Prior
-    prior_diffusion: DiffusionConfig
-
-
-@dataclass(frozen=True)
 class Model:
     """All parts of a model, in eval mode.
 
     Args:
         encoder: reads the encoder. A function, as transformers takes two seconds to import, and only words and pictures
             need it.
+        words: reads prompts; None = the encoder's text tower does.
         statistics: of planes of the upsampler's size.
         scheduler: of the base model.
         upsampler_perceptual: the features that the upsampler's perceptual loss was measured by.
@@ -82,7 +74,7 @@ class Model:
     encoder: Callable[[], Encoder]
     prior: Prior
     prior_diffusion: DiffusionConfig
-    words: Words | None
+    words: PhraseReader | None
     base: UNet
     diffusion: DiffusionConfig
     upsampler: UNet
@@ -114,6 +106,8 @@ class Model:
                     f"{where}: {name} and base are not of one model ({numbers[0]} channels, {channels}); "
                     "copy all parts of one"
                 )
+        if self.words is not None and self.prior.config.text_width != self.words.text_width:
+            raise UserError(f"{where}: words and prior are not of one model; copy all parts of one")
         if not base.size <= upsampler.size == statistics.height == statistics.width:
             sizes = f"{base.size}, {upsampler.size}, {statistics.height} x {statistics.width}"
             raise UserError(
@@ -192,12 +186,9 @@ def _parts(folder: Path, statistics: Path) -> Model:
     )
 
 
-def _words(folder: Path) -> Words | None:
+def _words(folder: Path) -> PhraseReader | None:
     """The optional part."""
-    if not folder.exists():
-        return None
-    tower = load_component(SentenceTower, SentenceConfig, folder)
-    return Words(tower, *load_denoiser(Prior, PriorConfig, folder / "prior"))
+    return load_component(PhraseReader, PhraseConfig, folder) if folder.exists() else None
 
 
 def save_model(model: Model, folder: Path) -> None:
@@ -207,8 +198,7 @@ def save_model(model: Model, folder: Path) -> None:
         model.encoder().save_pretrained(temporary / "encoder")
         save_denoiser(model.prior, model.prior_diffusion, temporary / "prior")
         if model.words is not None:
-            save_component(model.words.tower, temporary / "words")
-            save_denoiser(model.words.prior, model.words.prior_diffusion, temporary / "words" / "prior")
+            save_component(model.words, temporary / "words")
         save_denoiser(model.base, model.diffusion, temporary / "base")
         save_denoiser(model.upsampler, model.upsampler_diffusion, temporary / "upsampler")
         write_json(temporary / "upsampler" / PERCEPTUAL_NAME, {"features": model.upsampler_perceptual})

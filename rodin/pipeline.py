@@ -22,6 +22,7 @@ from rodin.model import Model, load_model, save_model, shipped_folder
 from rodin.perceptual import load_features
 from rodin.portrait import Portrait, read_portrait
 from rodin.prior import TextCondition, TextReader, sample_latents
+from rodin.sentence import SentenceEncoder
 from rodin.upsampler import upsample
 
 LARGEST_SEED = 2**62  # generators take 64 bits; seed + k must not run out of them
@@ -54,18 +55,19 @@ class RodinPipeline:
         """Make a pipeline of a model.
 
         Args:
-            sentences: read prompts by the general sentence encoder, which knows more words than any caption has, rather
-                than by the encoder's own text tower; wants the extra `words`. The same words draw other avatars then.
+            sentences: words that no caption has are translated to known ones by a general sentence encoder; wants the
+                extra `words`. Prompts of known words alone draw the same avatars as without.
 
         Raises:
-            UserError: the model was trained without.
+            UserError: the model reads by its encoder's text tower, which takes no translation.
         """
         self.model = model
         if sentences and model.words is None:
-            raise UserError("sentences: this model has no words/; train it with: rodin train words, or leave it out")
-        self._words = model.words if sentences else None
-        one = self._words or model
-        self.prior, self.prior_diffusion = one.prior, one.prior_diffusion
+            raise UserError(
+                "sentences: this model reads prompts by its encoder's text tower, and translates nothing; leave it out"
+            )
+        self.words = model.words.translating(SentenceEncoder()) if sentences and model.words else model.words
+        self.prior, self.prior_diffusion = model.prior, model.prior_diffusion
         self.base, self.diffusion, self.scheduler = model.base, model.diffusion, model.scheduler
         self.upsampler, self.upsampler_diffusion = model.upsampler, model.upsampler_diffusion
         self.refiner, self.statistics, self.decoder = model.refiner, model.statistics, model.decoder
@@ -94,8 +96,8 @@ class RodinPipeline:
 
     @property
     def text_reader(self) -> TextReader:
-        """What reads prompts: the sentence encoder, or the encoder's text tower."""
-        return self.encoder if self._words is None else self._words.tower.to(self.device)
+        """What reads prompts: the known phrases, or the encoder's text tower."""
+        return self.encoder if self.words is None else self.words.to(self.device)
 
     @cached_property
     def model_hash(self) -> str:
@@ -202,7 +204,7 @@ class RodinPipeline:
         """Latents [B, 512] of unit length from the prior, one a seed; from nothing without a prompt.
 
         Raises:
-            UserError: the prompt is empty or too long.
+            UserError: the prompt is empty, too long, or has no known word.
         """
         generators = _generators(seeds, PRIOR_STREAM)
         text = None if prompt is None else self._condition(prompt, len(seeds))
@@ -215,7 +217,10 @@ class RodinPipeline:
             raise UserError("prompt: it is empty; describe the avatar, or leave the prompt out to draw from nothing")
         if len(prompt) > LONGEST_PROMPT:
             raise UserError(f"prompt: {len(prompt)} characters; give at most {LONGEST_PROMPT}")
-        return TextCondition(*self.text_reader.encode_text_tokens([prompt])).repeat(copies)
+        condition = TextCondition(*self.text_reader.encode_text_tokens([prompt]))
+        if not condition.mask.any():
+            raise UserError(f"prompt: {prompt!r} has no word that the model knows; say it in other words")
+        return condition.repeat(copies)
 
     def _base_noise(self, seeds: list[int]) -> Tensor:
         config = self.base.config

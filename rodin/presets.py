@@ -16,7 +16,7 @@ import yaml
 from rodin.component import config_from_dict
 from rodin.decoder import DecoderConfig
 from rodin.diffusion import DiffusionConfig
-from rodin.encoder import EncoderConfig
+from rodin.encoder import LATENT_DIM, EncoderConfig
 from rodin.errors import UserError
 from rodin.fit.losses import LossConfig
 from rodin.fit.planes import FitConfig
@@ -64,8 +64,8 @@ class Preset:
             ),
             "prior.network.text_width": (
                 self.prior.network.text_width,
-                self.encoder.network.text_width,
-                "the encoder's",
+                LATENT_DIM if self.prior.phrases else self.encoder.network.text_width,
+                "that of phrases" if self.prior.phrases else "the encoder's",
             ),
         }
         for name, (found, value, whose) in wanted.items():
@@ -116,7 +116,8 @@ def smoke() -> Preset:
             loop=LoopConfig(steps=600, batch_size=16, learning_rate=4e-3, warmup_steps=50, ema_decay=0.998, bf16=True),
         ),
         prior=PriorTraining(
-            network=PriorConfig(width=128, layers=2, heads=4, text_width=64),
+            network=PriorConfig(width=128, layers=2, heads=4, text_width=512),
+            phrases=True,
             loop=LoopConfig(steps=300, batch_size=32, learning_rate=1e-3, warmup_steps=30, ema_decay=0.99),
         ),
         upsampler=UpsamplerTraining(
@@ -210,7 +211,9 @@ def mini() -> Preset:
             held_out_every=16,
         ),
         prior=PriorTraining(
-            network=PriorConfig(width=192, layers=3, heads=4, text_width=96),
+            network=PriorConfig(width=192, layers=3, heads=4, text_width=512),
+            # A thousand subjects teach a text tower too little (docs/training.md).
+            phrases=True,
             mirrored=True,
             loop=LoopConfig(steps=3000, batch_size=32, learning_rate=6e-4, ema_decay=0.998),
         ),

@@ -1,7 +1,7 @@
 """What the training commands do: each stage by a preset, alone or one after another.
 
 RUN/preset.yaml   the settings of the last `train all`
-RUN/encoder/  RUN/decoder/  RUN/planes/  RUN/base/  RUN/prior/  RUN/upsampler/  RUN/refiner/   what the stages leave
+RUN/encoder/  RUN/decoder/  RUN/planes/  RUN/base/  RUN/words/  RUN/prior/  RUN/upsampler/  RUN/refiner/   their results
 RUN/model/        the finished model folder
 """
 
@@ -20,7 +20,7 @@ from rodin.model import assemble, save_model
 from rodin.presets import Preset, preset_yaml
 from rodin.train.base import train_base
 from rodin.train.encoder import train_encoder
-from rodin.train.prior import train_prior, train_words
+from rodin.train.prior import train_prior
 from rodin.train.processes import run_on_processes
 from rodin.train.refiner import train_refiner
 from rodin.train.upsampler import train_upsampler
@@ -85,7 +85,7 @@ def adopt_clip(clip: str, run: Path, preset: Preset) -> None:
         print(f"encoder: {target} is there already, {clip} is not read; delete it to take another")
         return
     encoder = Encoder.from_pretrained(clip)
-    if encoder.text_width != preset.prior.network.text_width:
+    if not preset.prior.phrases and encoder.text_width != preset.prior.network.text_width:
         raise UserError(
             f"--clip {clip}: its text is {encoder.text_width} numbers wide, the prior is for "
             f"{preset.prior.network.text_width}; set text_width of encoder.network and prior.network in a preset file"
@@ -110,12 +110,6 @@ def prior(run: Path, preset: Preset, hours: float | None = None) -> None:
     """RUN/prior."""
     check_hours(hours)
     train_prior(run, preset.prior, hours)
-
-
-def words(run: Path, preset: Preset, hours: float | None = None) -> None:
-    """RUN/words: a prior that reads texts by a general sentence encoder."""
-    check_hours(hours)
-    train_words(run, preset.prior, hours)
 
 
 def upsampler(run: Path, preset: Preset, vgg: Path | None, hours: float | None = None) -> None:

@@ -106,7 +106,6 @@ FLAGS = {
     ("train", "all"): "run preset workers seed clip large vgg",
     ("train", "encoder"): "run preset hours",
     ("train", "prior"): "run preset hours",
-    ("train", "words"): "run preset hours",
     ("train", "base"): "run preset hours",
     ("train", "upsampler"): "run preset vgg hours",
     ("train", "refiner"): "run preset vgg hours",
@@ -417,8 +416,8 @@ def test_a_clip_of_another_width(balls: Path, trained: Path, tiny_preset: Path, 
     (clip / "config.json").write_text(json.dumps({**config, "projection_dim": 256}))
     line = fails("train", "all", balls, "--run", tmp_path / "run", "--preset", tiny_preset, "--clip", clip)
     assert "clip/config.json: projection_dim is 256; give a CLIP with 512" in line
-    line = fails("train", "all", balls, "--run", tmp_path / "run", "--preset", "smoke", "--clip", trained / "encoder")
-    assert re.search(r"--clip .*: its text is 32 numbers wide, the prior is for 64; set text_width", line)
+    line = fails("train", "all", balls, "--run", tmp_path / "run", "--preset", "paper", "--clip", trained / "encoder")
+    assert re.search(r"--clip .*: its text is 32 numbers wide, the prior is for 512; set text_width", line)
     assert not (tmp_path / "run").exists()
 
 

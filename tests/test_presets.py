@@ -72,7 +72,7 @@ def test_the_papers_numbers() -> None:
         ({"base": {"size": 32}}, "base.network.size must be 16 as the upsampler's size by its scale, got 32"),
         ({"upsampler": {"size": 32}}, "upsampler.network.size must be 64 as the fitted planes', got 32"),
         ({"refiner": {"channels": 4}}, "refiner.network.channels must be 8 as the decoder's, got 4"),
-        ({"prior": {"text_width": 32}}, "prior.network.text_width must be 64 as the encoder's, got 32"),
+        ({"prior": {"text_width": 32}}, "prior.network.text_width must be 512 as that of phrases, got 32"),
     ],
 )
 def test_stages_that_do_not_fit_are_refused_before_anything_is_trained(change: dict, message: str) -> None:

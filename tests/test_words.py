@@ -1,9 +1,10 @@
-"""Contract: a model may have a part that reads prompts by a general sentence encoder. It is read only when asked for,
-changes nothing else of the model, follows it when it is saved and shipped, and its absence is named."""
+"""Contract: a model may read prompts by phrases in place of its encoder's text tower. Unknown words are translated only
+when that is asked for; the part follows the model when it is saved and shipped, and its absence is named."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,34 +18,45 @@ from rodin.evaluate.run import by_reader, variant
 from rodin.model import load_model, ship_model
 from rodin.pipeline import RodinPipeline
 from rodin.presets import load_preset
-from rodin.sentence import SentenceTower
 
 
 @pytest.fixture(scope="module")
 def worded(trained: Path, tiny_preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with such a part."""
+    """The tiny model with a prior that reads phrases."""
     run = tmp_path_factory.mktemp("worded") / "run"
-    shutil.copytree(trained, run)
-    stages.words(run, load_preset(str(tiny_preset)))
+    shutil.copytree(trained, run, ignore=shutil.ignore_patterns("prior", "prior.training", "model"))
+    preset = load_preset(str(tiny_preset))
+    network = replace(preset.prior.network, text_width=512)
+    stages.prior(run, replace(preset, prior=replace(preset.prior, network=network, phrases=True)))
     stages.model(run)
     return run / "model"
 
 
-def test_it_changes_nothing_unless_asked_for(trained: Path, worded: Path) -> None:
-    before, after = (RodinPipeline.from_pretrained(folder) for folder in (trained / "model", worded))
-    assert before.model_hash == after.model_hash
-    for prompt in (None, "a red ball"):
-        assert torch.equal(before.draw_latents(prompt, [3]), after.draw_latents(prompt, [3]))
+def known_word(pipe: RodinPipeline) -> str:
+    assert pipe.words is not None
+    return next(phrase for phrase in pipe.words.config.phrases if " " not in phrase)
 
 
-def test_it_reads_prompts_and_edits(worded: Path) -> None:
-    own, general = (RodinPipeline.from_pretrained(worded, sentences=flag) for flag in (False, True))
-    assert not torch.equal(own.draw_latents("a red ball", [3]), general.draw_latents("a red ball", [3]))
-    avatar = general("a scarlet ball", num_inference_steps=2, upsampling_steps=1)[0]
-    assert avatar.drawing.prompt == "a scarlet ball"
-    changed = general.edit(avatar, "an azure ball")
+def test_known_words_are_read_alike_with_and_without_translation(worded: Path) -> None:
+    plain, translating = (RodinPipeline.from_pretrained(worded, sentences=flag) for flag in (False, True))
+    known = known_word(plain)
+    assert torch.equal(plain.draw_latents(known, [3]), translating.draw_latents(known, [3]))
+    new = f"{known} flabbergasted"
+    assert torch.equal(plain.draw_latents(new, [3]), plain.draw_latents(known, [3]))
+    avatar = translating(new, num_inference_steps=2, upsampling_steps=1)[0]
+    changed = translating.edit(avatar, known)
     assert not torch.equal(changed.planes, avatar.planes)
-    own.edit(avatar, "blue")  # one model, whichever way it reads
+    plain.edit(avatar, known)  # one model, whichever way it reads
+
+
+def test_a_prompt_of_unknown_words_is_refused(worded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["generate", "--model", str(worded), "--text", "xyzzy", "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert "no word that the model knows" in said.err
+    assert "words that no caption has: xyzzy (not read; --sentences translates them)" in said.out
 
 
 def test_it_ships_with_the_model(worded: Path, tmp_path: Path) -> None:
@@ -52,28 +64,33 @@ def test_it_ships_with_the_model(worded: Path, tmp_path: Path) -> None:
     one, other = (load_model(folder).words for folder in (worded, tmp_path / "weights"))
     assert one is not None
     assert other is not None
-    torch.testing.assert_close(other.tower.to_latent.weight, one.tower.to_latent.weight, atol=1e-3, rtol=1e-3)
-    own, half = (dict(words.prior.named_parameters()) for words in (one, other))
-    assert own.keys() == half.keys()
-    assert all(torch.equal(half[name], own[name].half().float()) for name in own)
+    assert other.config == one.config
+    torch.testing.assert_close(other.effects, one.effects, atol=1e-3, rtol=1e-3)
+
+
+def test_a_prior_of_another_model_is_refused(trained: Path, worded: Path, tmp_path: Path) -> None:
+    shutil.copytree(worded, tmp_path / "model")
+    shutil.rmtree(tmp_path / "model" / "prior")
+    shutil.copytree(trained / "prior", tmp_path / "model" / "prior")
+    with pytest.raises(UserError, match="words and prior are not of one model"):
+        load_model(tmp_path / "model")
 
 
 def test_a_model_without_it(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match="rodin train words"):
-        RodinPipeline.from_pretrained(trained / "model", sentences=True)
+    pipe = RodinPipeline.from_pretrained(trained / "model")
+    assert pipe.text_reader is pipe.encoder
     command = ["generate", "--model", str(trained / "model"), "--text", "a ball", "--sentences"]
     with pytest.raises(SystemExit) as ended:
         main([*command, "--out", str(tmp_path / "out")])
     assert ended.value.code == 2
-    assert "rodin train words" in capsys.readouterr().err
+    assert "translates nothing; leave it out" in capsys.readouterr().err
 
 
-def test_an_evaluation_draws_prompts_by_both_readers(worded: Path) -> None:
+def test_an_evaluation_draws_prompts_twice(worded: Path) -> None:
     pipe = RodinPipeline.from_pretrained(worded)
     alone, both = (EvaluationConfig(sentences=flag, steps=2) for flag in (False, True))
     assert list(by_reader(variant("model", pipe, 1.5, alone), alone)) == [False]
     found = by_reader(variant("model", pipe, 1.5, both), both)
-    assert found[False].pipe.text_reader is pipe.encoder
-    assert isinstance(found[True].pipe.text_reader, SentenceTower)
-    one, other = (next(iter(found[flag].draw_prompts(["a red ball"], 0))) for flag in (False, True))
-    assert not torch.equal(one.latent, other.latent)
+    prompt = f"{known_word(pipe)} and crimson"
+    one, other = (next(iter(found[flag].draw_prompts([prompt], 0))) for flag in (False, True))
+    assert one.latent.shape == other.latent.shape == (512,)

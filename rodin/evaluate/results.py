@@ -36,7 +36,7 @@ class Asked:
     """What the model drew from one set of prompts.
 
     Args:
-        sentences: whether the general sentence encoder read the prompts, not the encoder's own text tower.
+        sentences: whether the general sentence encoder translated unknown words.
         pictures: [N, 2, S, S, 4] of the first few, from the front and from the side.
         readings: of each attribute, over the prompts that name it.
     """

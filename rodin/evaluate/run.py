@@ -175,10 +175,10 @@ def draw_and_measure(one: Variant, reality: Reality, settings: EvaluationConfig)
 
 
 def by_reader(main: Variant, settings: EvaluationConfig) -> dict[bool, Variant]:
-    """The model as it reads prompts by its encoder's text tower and, if that is asked for, by the sentence encoder."""
+    """The model as it reads prompts and, if that is asked for, with unknown words translated."""
     found = {False: main}
     if settings.sentences:
-        label = f"{main.label}, sentence encoder"
+        label = f"{main.label}, unknown words translated"
         found[True] = replace(main, label=label, pipe=RodinPipeline(main.pipe.model, sentences=True))
     return found
 

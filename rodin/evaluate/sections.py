@@ -136,7 +136,7 @@ def text_section(results: Results, asked: Asked) -> Section:
     text = (
         f"Avatars drawn from {len(asked.prompts.prompts)} prompts. A small convolutional network, trained on real "
         "pictures of the training subjects, reads from all around what the avatar shows; only what the prompt names "
-        "counts." + (" The general sentence encoder read the prompts." if asked.sentences else "")
+        "counts." + (" The general sentence encoder translated words that no caption has." if asked.sentences else "")
     )
     name = asked.name
     pictures = [

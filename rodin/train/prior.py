@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -12,20 +11,19 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
-from rodin.component import save_component
+from rodin.component import load_component, save_component
 from rodin.denoiser import check_denoiser, save_denoiser
 from rodin.diffusion import Diffusion, DiffusionConfig
 from rodin.encoder import Encoder
 from rodin.errors import UserError
-from rodin.files import atomic_path
+from rodin.phrases import PhraseConfig, PhraseReader
 from rodin.prior import Prior, PriorConfig, TextCondition, TextReader
-from rodin.sentence import SentenceConfig, SentenceTower
 from rodin.store import read_shards
 from rodin.train.base import ENCODED_AT_ONCE
 from rodin.train.encoder import draw_captions
 from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.phrases import learn_reader
 
 DALLE2 = DiffusionConfig(prediction="sample", schedule="cosine")  # z_0 and the cosine schedule, as in its Table 3
 
@@ -35,9 +33,10 @@ class PriorTraining:
     """The latent prior and how it is trained.
 
     Args:
-        network: its text_width must be that of the encoder's text transformer.
+        network: its text_width must be that of what reads the captions.
         diffusion: the schedule and the prediction.
         loop: how to train.
+        phrases: captions are read by `rodin.phrases`, learned from them first; else by the encoder's text transformer.
         mirrored: each subject's mirror image is another subject, as in `rodin.train.base`.
         text_dropout: probability that a caption is left out, which makes guidance and draws from nothing possible.
     """
@@ -46,6 +45,7 @@ class PriorTraining:
     diffusion: DiffusionConfig = field(default_factory=lambda: DALLE2)
     loop: LoopConfig
     text_dropout: float = 0.2
+    phrases: bool = False
     mirrored: bool = False
 
     def __post_init__(self) -> None:
@@ -61,8 +61,8 @@ def train_prior(run: Path, config: PriorTraining, hours: float | None = None) ->
     Each time a subject is drawn, one of its captions is. Subjects without one are trained on without text.
 
     Args:
-        run: reads `planes/` (frontal images and captions) and `encoder/`; writes `prior/` and, while training,
-            `prior.training/`.
+        run: reads `planes/` (frontal images and captions) and `encoder/`; writes `words/` if `config.phrases`, `prior/`
+            and, while training, `prior.training/`.
         config: what to train, and how.
         hours: see `run_loop`.
 
@@ -74,69 +74,28 @@ def train_prior(run: Path, config: PriorTraining, hours: float | None = None) ->
     if _is_trained(output, config, state):
         return
     encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
-    if (width := encoder.text_width) != config.network.text_width:
+    reader = _reader(run, config, encoder, state)
+    if (width := reader.text_width) != config.network.text_width:
+        read = run / ("words" if config.phrases else "encoder")
         raise UserError(
-            f"{run / 'encoder'}: text tokens are {width} wide, the prior is for text_width {config.network.text_width}"
+            f"{read}: text tokens are {width} wide, the prior is for text_width {config.network.text_width}"
         )
     subjects = load_latents(run, encoder, state.process_index, state.num_processes, config.mirrored)
-    prior = _train(encoder.encode_text_tokens, *subjects, config, hours, run / "prior.training")
+    prior = _train(reader.encode_text_tokens, *subjects, config, hours, run / "prior.training")
     if state.is_main_process:
         save_denoiser(prior, config.diffusion, output)
     state.wait_for_everyone()
 
 
-def train_words(run: Path, config: PriorTraining, hours: float | None = None) -> None:
-    """Train the prior that reads sentences by a general sentence encoder; needs the extra `words`.
-
-    Args:
-        run: reads `planes/` and `encoder/`; writes `words/`, the map from sentences to z, `words/prior/` and, while
-            training, `words.training/`.
-        config: of the encoder's prior; this one differs by the width of its text tokens alone.
-        hours: see `run_loop`.
-
-    Raises:
-        UserError: as `train_prior`, the extra is missing, or no subject has a caption.
-    """
-    run, state = Path(run), process_state()
-    network = dataclasses.replace(config.network, text_width=SentenceConfig().width)
-    config = dataclasses.replace(config, network=network)
-    output = run / "words"
-    if _is_trained(output / "prior", config, state):
-        return
-    tower = SentenceTower(SentenceConfig()).to(state.device)
-    encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
-    latents, captions = load_latents(run, encoder, state.process_index, state.num_processes, config.mirrored)
-    owners = torch.tensor([index for index, texts in enumerate(captions) for _ in texts], device=state.device)
-    if not len(owners):
-        raise UserError(f"{run / 'planes'}: no subject has a caption; there are no words to learn")
-    texts = [text for one in captions for text in one]
-    tower.learn_map(texts, latents[owners])
-    prior = _train(Remembered(tower), latents, captions, config, hours, run / "words.training")
-    if state.is_main_process:
-        with atomic_path(output) as temporary:
-            save_component(tower, temporary)
-            save_denoiser(prior, config.diffusion, temporary / "prior")
+def _reader(run: Path, config: PriorTraining, encoder: Encoder, state: PartialState) -> TextReader:
+    """What the prior reads captions by: the encoder's text tower, or RUN/words, which is learned if it is not there."""
+    if not config.phrases:
+        return encoder
+    if not (run / "words").exists() and state.is_main_process:
+        latents, captions = load_latents(run, encoder, 0, 1, config.mirrored)
+        save_component(learn_reader(captions, latents), run / "words")
     state.wait_for_everyone()
-
-
-class Remembered:
-    """Reads every text once: a frozen reader says the same of it ever after. Kept as float16 in memory."""
-
-    def __init__(self, reader: TextReader) -> None:
-        self._reader = reader
-        self._known: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def __call__(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """As `TextReader.encode_text_tokens`."""
-        if new := sorted({text for text in texts if text not in self._known}):
-            tokens, mask, pooled = self._reader.encode_text_tokens(new)
-            for text, one, kept, whole in zip(new, tokens.half(), mask, pooled, strict=True):
-                self._known[text] = one[kept].clone(), whole
-        states = [self._known[text][0].float() for text in texts]
-        padded = pad_sequence(states, batch_first=True)
-        lengths = torch.tensor([len(one) for one in states], device=padded.device)
-        mask = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
-        return padded, mask, torch.stack([self._known[text][1] for text in texts])
+    return load_component(PhraseReader, PhraseConfig, run / "words").to(state.device)
 
 
 def _is_trained(output: Path, config: PriorTraining, state: PartialState) -> bool:
