@@ -1,8 +1,8 @@
 """What the base model's choices are worth at equal samples seen: the held-out error of x_0, beside the time it took.
 
-Every choice starts from one base stage, "x_0": the mini preset's at width 64, where a choice takes minutes. One thing
-is changed, and it is trained on the planes of a finished fit for the same number of samples. Its run folder is
-RUN/choices/NAME, so that `rodin train curves RUN/choices/* --column x0` draws them. The preset's own is "width 96".
+Every choice starts from one base stage, "x_0": a network of width 64, where a choice takes minutes, a schedule shifted
+to much noise, and the plain error. One thing is changed, and it is trained on the planes of a finished fit for the same
+number of samples. Its run folder is RUN/choices/NAME: `rodin train curves RUN/choices/* --column x0` draws them.
 
     rodin fit data/train --run RUN --preset mini --workers 2 && rodin train encoder data/train --run RUN --preset mini
     python benchmarks/base_choices.py RUN --samples 10000 [--only v epsilon ...]
@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from rodin.ablations import share_parts
+from rodin.diffusion import DiffusionConfig
 from rodin.presets import mini
 from rodin.train.base import BaseTraining, train_base
 from rodin.unet import UNet
@@ -30,7 +31,8 @@ PARTS = ("planes", "decoder", "encoder")
 def start() -> BaseTraining:
     """What every choice changes one thing of."""
     base = mini().base
-    return replace(base, network=replace(base.network, width=64, head_width=64))
+    small = replace(base.network, width=64, head_width=64, input_skip=False)
+    return replace(base, network=small, diffusion=DiffusionConfig(prediction="sample"), latent_noise=0.0)
 
 
 def network(**changes: object) -> Callable[[BaseTraining], BaseTraining]:
@@ -50,6 +52,8 @@ CHOICES: dict[str, Callable[[BaseTraining], BaseTraining]] = {
     "cosine": diffusion(schedule="cosine"),
     "linear": diffusion(schedule="linear"),
     "min-SNR 5": diffusion(min_snr_gamma=5.0),
+    "cosine, SNR + 1": diffusion(schedule="cosine", min_snr_gamma=20.0, min_snr_plus=1.0),
+    "input skip": network(input_skip=True),
     "two blocks": network(blocks=2),
     "width 96": network(width=96, head_width=96),
     "width 128": network(width=128, head_width=128),
@@ -71,8 +75,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=CHOICES, default=list(CHOICES), help="which choices")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print("| choice | parameters | CPU-seconds a 1000 samples | x_0 error | at noise 0.5 | 0.9 | 0.99 |")
-    print("|---|---|---|---|---|---|---|")
+    print("| choice | parameters | CPU-seconds a 1000 samples | x_0 error | at noise 0.01 | 0.1 | 0.5 | 0.9 | 0.99 |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name in arguments.only:
         base = CHOICES[name](start())
         steps = arguments.samples // base.loop.batch_size
@@ -91,10 +95,10 @@ def main() -> None:
 
 
 def last_errors(log: Path) -> list[float]:
-    """The last held-out errors of a log: their mean, and those at noise 0.5, 0.9 and 0.99."""
+    """The last held-out errors of a log: their mean, and those at noise 0.01 to 0.99."""
     with log.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["x0"]]
-    return [float(rows[-1][column]) for column in ("x0", "x0_0.5", "x0_0.9", "x0_0.99")]
+    return [float(rows[-1][column]) for column in ("x0", "x0_0.01", "x0_0.1", "x0_0.5", "x0_0.9", "x0_0.99")]
 
 
 if __name__ == "__main__":

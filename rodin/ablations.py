@@ -53,8 +53,10 @@ def autoencoder(preset: Preset) -> Preset:
         zero_terminal_snr=True,
         learned_variance=False,
         min_snr_gamma=0.0,
+        min_snr_plus=0.0,
     )
-    network = replace(base.network, out_channels=base.network.in_channels)  # without the variance's
+    # Without the variance's channels; the input is noise, and nothing to keep.
+    network = replace(base.network, out_channels=base.network.in_channels, input_skip=False)
     return replace(preset, base=replace(base, network=network, diffusion=diffusion))
 
 

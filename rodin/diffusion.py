@@ -39,6 +39,8 @@ class DiffusionConfig:
         train_steps: T. 1 leaves nothing but noise to see: a plain decoder of z, the paper's auto-encoder baseline.
         zero_terminal_snr: the last step is pure noise (Lin et al. 2024).
         min_snr_gamma: a prediction's weight in x_0 terms is min(SNR, gamma) (Hang et al. 2023); 0 = plain L_simple.
+        min_snr_plus: added to min(SNR, gamma). 1 makes it the error of v, in which every level of noise counts about
+            alike (Salimans & Ho 2022, SNR + 1 weighting), but bounded.
     """
 
     prediction: Prediction = "v_prediction"
@@ -47,6 +49,7 @@ class DiffusionConfig:
     train_steps: int = 1000
     zero_terminal_snr: bool = True
     min_snr_gamma: float = 0.0
+    min_snr_plus: float = 0.0
 
     def __post_init__(self) -> None:
         for name, choices in (("prediction", get_args(Prediction)), ("schedule", get_args(Schedule))):
@@ -56,6 +59,8 @@ class DiffusionConfig:
             raise ValueError(f"train_steps must be at least 1, got {self.train_steps}")
         if self.min_snr_gamma < 0:
             raise ValueError(f"min_snr_gamma must be positive, or 0 for off, got {self.min_snr_gamma}")
+        if self.min_snr_plus < 0 or (self.min_snr_plus and not self.min_snr_gamma):
+            raise ValueError(f"min_snr_plus must be 0, or positive beside a min_snr_gamma, got {self.min_snr_plus}")
         if self.prediction == "epsilon" and self.zero_terminal_snr:
             raise ValueError(
                 "prediction 'epsilon' says nothing about x_0 at zero_terminal_snr: predict 'v_prediction' or 'sample', "
@@ -179,12 +184,12 @@ class Diffusion:
         return {"loss": simple + VLB_WEIGHT * self.config.train_steps * bound, "simple": error.mean(), "vlb": bound}
 
     def snr_weight(self, t: Tensor) -> Tensor:
-        """[B] weights of the squared error: min(SNR, gamma) in x_0 terms, taken to the prediction's own terms."""
+        """[B] weights of the squared error: min(SNR, gamma) + plus in x_0 terms, taken to the prediction's own."""
         if not self.config.min_snr_gamma:
             return torch.ones_like(t, dtype=torch.float32)
         abar = self.abar[t]
         snr = (abar / (1 - abar)).float()
-        weight = snr.clamp(max=self.config.min_snr_gamma)
+        weight = snr.clamp(max=self.config.min_snr_gamma) + self.config.min_snr_plus
         match self.config.prediction:
             case "epsilon":
                 return weight / snr

@@ -22,7 +22,6 @@ from itertools import pairwise
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -117,10 +116,10 @@ class PhraseReader(nn.Module):
         Returns:
             vectors [B, T, 512] of each text's phrases, in units in which z has unit variance, padded with zeros,
             mask [B, T], True where there is a phrase,
-            latents [B, 512] of unit length: the mean latent of avatars of which this may be said.
+            latents [B, 512]: the mean latent, of length below 1, of avatars of which this may be said.
         """
         weights = self.weights(texts).to(self.effects)
-        latents = F.normalize(self.mean + weights @ self.effects, dim=-1)
+        latents = self.mean + weights @ self.effects
         said = [weight[weight > 0, None] * self.effects[weight > 0] * math.sqrt(self.text_width) for weight in weights]
         lengths = torch.tensor([len(one) for one in said], device=latents.device)
         if not lengths.any():

@@ -116,7 +116,7 @@ def smoke() -> Preset:
             loop=LoopConfig(steps=600, batch_size=16, learning_rate=4e-3, warmup_steps=50, ema_decay=0.998, bf16=True),
         ),
         prior=PriorTraining(
-            network=PriorConfig(width=128, layers=2, heads=4, text_width=512),
+            network=PriorConfig(width=128, layers=2, heads=4, text_width=512, residual=True),
             phrases=True,
             loop=LoopConfig(steps=300, batch_size=32, learning_rate=1e-3, warmup_steps=30, ema_decay=0.99),
         ),
@@ -203,15 +203,18 @@ def mini() -> Preset:
                 attention=(8,),
                 head_width=96,
                 patch=2,
+                input_skip=True,
             ),
-            # The held-out error falls faster than by v, whose noise must also pass the patches' narrow channels.
-            diffusion=DiffusionConfig(prediction="sample"),
+            # x_0, since v's noise must pass the patches' narrow channels; faces are decided where there is little
+            # noise, which so needs its share of the steps and of the loss (docs/training.md).
+            diffusion=DiffusionConfig(prediction="sample", schedule="cosine", min_snr_gamma=20.0, min_snr_plus=1.0),
             loop=LoopConfig(steps=20_000, batch_size=16, learning_rate=8e-4, ema_decay=0.9995, bf16=True),
+            latent_noise=0.4,
             mirrored=True,
             held_out_every=16,
         ),
         prior=PriorTraining(
-            network=PriorConfig(width=192, layers=3, heads=4, text_width=512),
+            network=PriorConfig(width=192, layers=3, heads=4, text_width=512, residual=True),
             # A thousand subjects teach a text tower too little (docs/training.md).
             phrases=True,
             mirrored=True,

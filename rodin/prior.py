@@ -9,6 +9,9 @@ causal mask, since nothing is written token by token. Tokens get no positions: t
 the encoder, and every other token has a first layer of its own. A condition left out has no text tokens, and a learned
 token in place of the pooled embedding.
 
+A residual prior does not learn z under a text but what z has beyond the text's mean latent. From few subjects that
+composes what they never showed together: the mean says what the text says, and the residual is like a subject's. Ours.
+
 To `rodin.diffusion`, z is planes of one texel, [B, 1, D, 1, 1]. There its numbers have unit variance: it is z times
 sqrt(D). Everywhere else z has unit length.
 
@@ -39,6 +42,7 @@ class PriorConfig:
         text_width: W of the encoder's text tokens.
         dropout: probability inside the layers.
         latent_dim: D, the length of z and of the pooled text embedding.
+        residual: the pooled embedding is a mean latent, and what is denoised under a text is what z has beyond it.
     """
 
     width: int
@@ -47,6 +51,7 @@ class PriorConfig:
     text_width: int
     dropout: float = 0.0
     latent_dim: int = 512
+    residual: bool = False
 
     def __post_init__(self) -> None:
         for name in ("width", "layers", "heads", "text_width", "latent_dim"):
@@ -65,7 +70,7 @@ class TextCondition:
     Args:
         tokens: [B, T, W] hidden states of the text transformer.
         mask: [B, T] bool, True where there is a token, False where the row is padded.
-        pooled: [B, D] embeddings of unit length, in the space of z.
+        pooled: [B, D] embeddings in the space of z, of unit length unless the prior is residual.
     """
 
     tokens: Tensor
@@ -91,6 +96,12 @@ class TextCondition:
         tokens, mask, pooled = (x.repeat_interleave(count, dim=0) for x in (self.tokens, self.mask, self.pooled))
         return TextCondition(tokens, mask, pooled)
 
+    @property
+    def mean(self) -> Tensor:
+        """[B, 1, D, 1, 1] the pooled embeddings of unit variance, 0 where there is no text: where a residual begins."""
+        said = self.mask.any(dim=1, keepdim=True)
+        return (self.pooled * said * math.sqrt(self.pooled.shape[1]))[:, None, :, None, None]
+
     def to(self, device: torch.device | str) -> TextCondition:
         """The same on a device."""
         return TextCondition(self.tokens.to(device), self.mask.to(device), self.pooled.to(device))
@@ -105,7 +116,7 @@ class TextReader(Protocol):
         ...
 
     def encode_text_tokens(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden states [B, T, W], mask [B, T] and latents [B, D] of unit length: the fields of `TextCondition`."""
+        """Hidden states [B, T, W], mask [B, T] and pooled embeddings [B, D]: the fields of `TextCondition`."""
         ...
 
 
@@ -230,7 +241,8 @@ def sample_latents(
         prior: trained with `diffusion`.
         text: of B texts, or None to draw from nothing.
         generators: B of them, on the CPU for the same z on every device.
-        guidance_scale: 1 = the text as trained; more follows it more closely, at the cost of variety.
+        guidance_scale: 1 = the text as trained; more follows it more closely, at the cost of variety. For a residual
+            prior it is the factor of the mean latent.
         steps: of DPM-Solver++.
         candidates: K that are drawn for each text, of which the one nearest to its embedding is kept (DALL-E 2, Sec.
             2.2, with K = 2). Nothing can choose among draws from nothing: one is made.
@@ -248,9 +260,14 @@ def sample_latents(
     device = prior.query.device
     drawn = candidates if text is not None else 1
     noise = draw_noise((drawn, 1, prior.config.latent_dim, 1, 1), generators, device).flatten(0, 1)  # [B K, 1, D, 1, 1]
-    predict: Predict = prior if text is None else guided_by_text(prior, text.to(device).repeat(drawn), guidance_scale)
+    predict: Predict = prior
+    mean = noise.new_zeros(1, 1, 1, 1, 1)
+    if text is not None:
+        repeated = text.to(device).repeat(drawn)
+        predict = guided_by_text(prior, repeated, 1.0 if prior.config.residual else guidance_scale)
+        mean = guidance_scale * repeated.mean if prior.config.residual else mean
     scheduler = Scheduler(diffusion, "dpm++")
-    latents = F.normalize(sample(predict, scheduler, noise, generators, steps).flatten(1), dim=-1)
+    latents = F.normalize((mean + sample(predict, scheduler, noise, generators, steps)).flatten(1), dim=-1)
     latents = latents.unflatten(0, (-1, drawn))  # [B, K, D]
     if text is None:
         return latents[:, 0]

@@ -51,6 +51,8 @@ class UNetConfig:
         latent_dim: length of z; 0 = a network without z.
         condition_channels: C of the low-resolution planes that are resized and joined to the input; 0 = none.
         condition_skip: add the resized low-resolution planes to the output too. Ours; for a network that predicts x_0.
+        input_skip: add the noisy planes to the output, each channel by a factor that the time sets. Ours; for a network
+            that predicts x_0: what little noise leaves standing need not pass the network.
         aware: 3D-aware convolutions; False = plain ones on each plane, the paper's ablation.
         checkpointing: residual blocks keep their inputs alone, and compute the rest again in the backward pass: about
             a third more time for a fraction of the memory. Values and gradients stay the same.
@@ -69,6 +71,7 @@ class UNetConfig:
     latent_dim: int = 512
     condition_channels: int = 0
     condition_skip: bool = False
+    input_skip: bool = False
     aware: bool = True
     checkpointing: bool = False
 
@@ -82,6 +85,10 @@ class UNetConfig:
         if self.condition_skip and self.condition_channels != self.out_channels:
             found = f"{self.condition_channels} and {self.out_channels}"
             raise ValueError(f"condition_skip wants condition_channels equal to out_channels, got {found}")
+        if self.input_skip and self.in_channels != self.out_channels:
+            raise ValueError(
+                f"input_skip wants in_channels = out_channels, got {self.in_channels}, {self.out_channels}"
+            )
         if not self.multipliers or min(self.multipliers) < 1:
             raise ValueError(f"multipliers must be one whole number from 1 a level, got {self.multipliers}")
         if self.width % 2:
@@ -147,6 +154,7 @@ class UNet(nn.Module):
         assert not skips
         self.head_norm = _norm(channels)
         self.head = _zeroed(_convolution(config, channels, config.out_channels * texels))
+        self.skip = _zeroed(nn.Linear(embedding, config.in_channels)) if config.input_skip else None
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor | None = None, low_res: Tensor | None = None) -> Tensor:
         """Predict noise, v or planes, by what the network was trained for.
@@ -186,6 +194,8 @@ class UNet(nn.Module):
             h = stage(torch.cat([h, skips.pop()], dim=1), embedding)
         h = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.config.patch)
         h = h.unflatten(0, (batch, PLANES)).to(x.dtype)
+        if self.skip is not None:
+            h = h + self.skip(embedding)[:, None, :, None, None].to(x) * x
         return h + condition if self.config.condition_skip and condition is not None else h
 
     def _check(self, x: Tensor, t: Tensor, z: Tensor | None, low_res: Tensor | None) -> None:

@@ -228,6 +228,22 @@ def test_min_snr_weights_agree_between_predictions(prediction: str) -> None:
     torch.testing.assert_close(diffusion.snr_weight(t) * 0.01, snr.clamp(max=5.0) * error, rtol=1e-3, atol=1e-6)
 
 
+def test_snr_and_one_is_the_error_of_v() -> None:
+    """While gamma is out of reach, the error of x_0 so weighted is that of the v that it stands for."""
+    settings = config("sample", "cosine", min_snr_gamma=1e9, min_snr_plus=1.0)
+    diffusion, velocity = Diffusion(settings), Diffusion(config("v_prediction", "cosine"))
+    x0, noise, t = planes(3, 3, 2, 4, 4), planes(3, 3, 2, 4, 4, seed=1), torch.tensor([100, 500, 999])
+    guess = x0 + 0.1 * planes(3, 3, 2, 4, 4, seed=2)
+    signal, sigma = (
+        part.view(-1, 1, 1, 1, 1).float() for part in (diffusion.abar[t].sqrt(), (1 - diffusion.abar[t]).sqrt())
+    )
+    x = diffusion.add_noise(x0, noise, t)
+    implied = (signal * x - guess) / sigma  # v of x_t and a guess of x_0
+    error = (implied - velocity.target(x0, noise, t)).square().mean(dim=(1, 2, 3, 4))
+    found = diffusion.snr_weight(t) * (guess - x0).square().mean(dim=(1, 2, 3, 4))
+    torch.testing.assert_close(found, error, rtol=1e-3, atol=1e-6)
+
+
 # ---- samplers
 
 
@@ -521,6 +537,8 @@ def test_one_step_is_a_plain_decoder_of_z(kind: str) -> None:
         ({"train_steps": 1, "prediction": "sample", "zero_terminal_snr": False}, "train_steps 1"),
         ({"train_steps": 1, "prediction": "sample", "min_snr_gamma": 5.0}, "train_steps 1"),
         ({"min_snr_gamma": -1.0}, "min_snr_gamma"),
+        ({"min_snr_plus": 1.0}, "min_snr_plus"),
+        ({"min_snr_gamma": 5.0, "min_snr_plus": -1.0}, "min_snr_plus"),
     ],
 )
 def test_impossible_configs_are_refused(fields: dict, message: str) -> None:

@@ -145,6 +145,22 @@ def test_from_nothing_there_is_one_draw(prior: Prior) -> None:
     assert torch.equal(sample_latents(prior, DIFFUSION, None, seeds(1, 2), 4.0, 5, candidates=4), one)
 
 
+def test_a_residual_prior_adds_the_mean_latent(prior: Prior) -> None:
+    """What it draws beyond the mean is what a plain prior draws without guidance; without a text nothing is added."""
+    residual = Prior(dataclasses.replace(CONFIG, residual=True)).eval()
+    residual.load_state_dict(prior.state_dict())
+    text = texts(5, 3)
+    nothing = sample_latents(residual, DIFFUSION, None, seeds(1, 2), steps=5)
+    assert torch.equal(nothing, sample_latents(prior, DIFFUSION, None, seeds(1, 2), steps=5))
+    far = TextCondition(text.tokens, text.mask, text.pooled * 100)
+    drawn = sample_latents(residual, DIFFUSION, far, seeds(1, 2), steps=5)
+    torch.testing.assert_close(drawn, text.pooled, atol=0.05, rtol=0)
+    torch.testing.assert_close(far.mean[:, 0, :, 0, 0], far.pooled * 512**0.5)
+    assert not far.only(torch.tensor([False, True])).mean[0].any()
+    weak, strong = (sample_latents(residual, DIFFUSION, text, seeds(1, 2), scale, 5) for scale in (0.5, 4.0))
+    assert ((strong * text.pooled).sum(dim=1) > (weak * text.pooled).sum(dim=1)).all()
+
+
 @pytest.mark.parametrize(
     "sentence",
     ["\U0001f984 \u2603", "\u4e00\u4e2a\u6234\u5e3d\u5b50\u7684\u4eba", "\ud800\x00\x7f\xff", "", "hat " * 3000],

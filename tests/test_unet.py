@@ -166,6 +166,22 @@ def test_the_skip_adds_the_resized_condition_to_the_output() -> None:
     torch.testing.assert_close(skipping(x, t, z, low), plain(x, t, z, low) + resize(low, 8, 8))
 
 
+def test_the_input_skip_adds_each_channel_by_a_factor_that_the_time_sets() -> None:
+    x, t, z, _ = inputs(TINY)
+    plain, skipping = awake(TINY), UNet(dataclasses.replace(TINY, input_skip=True)).eval()
+    assert not skipping(x, t, z).any()  # as it starts
+    missing = skipping.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert missing == ["skip.weight", "skip.bias"]
+    with torch.no_grad():
+        skipping.skip.bias.copy_(torch.arange(4.0))
+    torch.testing.assert_close(skipping(x, t, z), plain(x, t, z) + torch.arange(4.0)[:, None, None] * x)
+    with torch.no_grad():
+        skipping.skip.weight.normal_()
+    factors = (skipping(x, t, z) - plain(x, t, z)) / x
+    torch.testing.assert_close(factors, factors[:, :1, :, :1, :1].expand_as(x), atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(factors[0], factors[1])  # other times
+
+
 @pytest.mark.parametrize("change", [{}, {"multipliers": (1, 2, 3), "blocks": 2}, {"aware": False, "attention": ()}])
 def test_checkpointing_changes_neither_values_nor_gradients(change: dict) -> None:
     config = dataclasses.replace(TINY, dropout=0.3, **change)

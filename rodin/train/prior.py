@@ -131,7 +131,8 @@ def _train(
         texts = draw_captions([captions[index] for index in chosen.tolist()], generator)
         spoken = torch.tensor([bool(text) for text in texts], device=state.device)
         condition = TextCondition(*read(texts)).only(spoken & kept)
-        return noising.losses(lambda x, t, *_: network(x, t, condition), planes[chosen], None, generator)
+        x0 = planes[chosen] - condition.mean if config.network.residual else planes[chosen]
+        return noising.losses(lambda x, t, *_: network(x, t, condition), x0, None, generator)
 
     torch.manual_seed(loop.seed)
     label = scratch.name.removesuffix(".training")

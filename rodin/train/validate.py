@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from rodin.diffusion import Diffusion
 from rodin.train.loop import Measure
 
-LEVELS = (0.1, 0.5, 0.9, 0.99, 0.999)  # 1 - abar_t; planes are so redundant that most is decided beyond 0.9
+LEVELS = (
+    0.01,
+    0.1,
+    0.5,
+    0.9,
+    0.99,
+    0.999,
+)  # 1 - abar_t: eyes and mouths are decided at the first, silhouettes and colours at the last
 JUDGED = 32  # subjects
 SHARE = 0.02  # of the training's time, at most
 STEP_COST = 3.0  # of a training step, in predictions

@@ -217,7 +217,8 @@ def test_what_does_not_fit_is_refused(run: Path, tmp_path: Path) -> None:
         dataclasses.replace(PRIOR, diffusion=learned)
 
 
-def test_a_prior_that_reads_phrases(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_prior_that_reads_phrases(run: Path, capsys: pytest.CaptureFixture[str], residual: bool) -> None:
     """It follows texts that it never read, and is left alone when it is finished."""
     loop = dataclasses.replace(LOOP, steps=200, batch_size=24, learning_rate=4e-3, warmup_steps=10)
     config = dataclasses.replace(PRIOR, loop=loop, phrases=True, network=dataclasses.replace(NETWORK, text_width=512))
