@@ -149,7 +149,7 @@ class RodinPipeline:
             guidance_scale: lambda of the base model's guidance, > 0; 1 follows the latent as trained, more exaggerates.
             num_inference_steps: denoising steps of the base model.
             upsampling_steps: denoising steps of the upsampler.
-            prior_guidance_scale: lambda of the prior's guidance by the prompt, > 0.
+            prior_guidance_scale: lambda of the prior's guidance by the prompt, > 0; see `rodin.prior.sample_latents`.
             candidates: latents that the prior draws for a prompt, of which the best match is taken.
             refine: gradient steps towards the portrait while sampling, and as many in the fit that follows; 0 = what
                 the encoder makes of it.

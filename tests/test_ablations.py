@@ -17,7 +17,13 @@ CHANGED = {
     "no-aware": {"base.network.aware": False},
     "no-latent": {"base.network.latent_dim": 0},
     "no-rescaling": {"fitting.planes.rescale": 0.0},
-    "autoencoder": {"base.diffusion.train_steps": 1, "base.diffusion.prediction": "sample"},
+    "autoencoder": {
+        "base.diffusion.train_steps": 1,
+        "base.diffusion.prediction": "sample",
+        "base.diffusion.min_snr_gamma": 0.0,
+        "base.diffusion.min_snr_plus": 0.0,
+        "base.network.input_skip": False,
+    },
 }
 PAPER_AUTOENCODER = {  # the paper's diffusion learns its variance too, and never sees pure noise
     "base.diffusion.learned_variance": False,
