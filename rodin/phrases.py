@@ -68,6 +68,7 @@ class PhraseReader(nn.Module):
         self.effects = nn.Parameter(torch.zeros(len(config.phrases), config.latent_dim), requires_grad=False)
         self.mean = nn.Parameter(torch.zeros(config.latent_dim), requires_grad=False)
         self._places = {phrase: place for place, phrase in enumerate(config.phrases)}
+        self._known = {word for phrase in config.phrases for word in phrase.split()} | set(config.common)
         self._embedder: Embedder | None = None
         self._meanings: Tensor | None = None  # [V, W] of the known phrases, once they are needed
 
@@ -84,8 +85,7 @@ class PhraseReader(nn.Module):
 
     def unknown_words(self, text: str) -> list[str]:
         """Words of a text that no phrase and nearly no caption has, in their order."""
-        known = {word for phrase in self.config.phrases for word in phrase.split()} | set(self.config.common)
-        return [word for word in dict.fromkeys(re.findall(r"\w+", text.lower())) if word not in known]
+        return [word for word in dict.fromkeys(re.findall(r"\w+", text.lower())) if word not in self._known]
 
     def weights(self, texts: Sequence[str]) -> Tensor:
         """[B, V] how much of each known phrase is in each text: 1 where it stands there, less where it is meant."""
@@ -93,21 +93,20 @@ class PhraseReader(nn.Module):
         for row, text in zip(table, texts, strict=True):
             found = phrases_of([text])
             row[[self._places[phrase] for phrase in found if phrase in self._places]] = 1.0
-            if self._embedder is not None and len(row):
-                self._translate(sorted(found), set(self.unknown_words(text)), row)
+            unknown = set(self.unknown_words(text))
+            if asked := sorted(phrase for phrase in found if unknown & set(phrase.split())):
+                row.copy_(torch.maximum(row, self._meant(asked)))
         return table
 
-    def _translate(self, found: list[str], unknown: set[str], row: Tensor) -> None:
-        """Add what unknown words, alone and beside their neighbours, mean in known phrases."""
-        asked = [phrase for phrase in found if unknown & set(phrase.split())]
-        if not asked or self._embedder is None:
-            return
+    def _meant(self, asked: list[str]) -> Tensor:
+        """[V] how much known phrases stand for unknown ones: words alone, and beside their neighbours."""
+        if self._embedder is None or not self.config.phrases:
+            return torch.zeros(len(self.config.phrases))
         if self._meanings is None:
             self._meanings = self._embedder.embed(list(self.config.phrases))
         cosines = self._embedder.embed(asked) @ self._meanings.t()
         shares = (cosines / SHARPNESS).softmax(dim=1) * (cosines.amax(dim=1, keepdim=True) > LEAST_COSINE)
-        shares = shares * (shares >= LEAST_WEIGHT)
-        row.copy_(torch.maximum(row, shares.amax(dim=0).to(row)))
+        return (shares * (shares >= LEAST_WEIGHT)).amax(dim=0)
 
     @torch.no_grad()
     def encode_text_tokens(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:

@@ -260,14 +260,16 @@ def sample_latents(
     device = prior.query.device
     drawn = candidates if text is not None else 1
     noise = draw_noise((drawn, 1, prior.config.latent_dim, 1, 1), generators, device).flatten(0, 1)  # [B K, 1, D, 1, 1]
-    predict: Predict = prior
-    mean = noise.new_zeros(1, 1, 1, 1, 1)
-    if text is not None:
-        repeated = text.to(device).repeat(drawn)
-        predict = guided_by_text(prior, repeated, 1.0 if prior.config.residual else guidance_scale)
-        mean = guidance_scale * repeated.mean if prior.config.residual else mean
     scheduler = Scheduler(diffusion, "dpm++")
-    latents = F.normalize((mean + sample(predict, scheduler, noise, generators, steps)).flatten(1), dim=-1)
+    if text is None:
+        planes = sample(prior, scheduler, noise, generators, steps)
+    else:
+        said, residual = text.to(device).repeat(drawn), prior.config.residual
+        planes = sample(
+            guided_by_text(prior, said, 1.0 if residual else guidance_scale), scheduler, noise, generators, steps
+        )
+        planes = planes + guidance_scale * said.mean if residual else planes
+    latents = F.normalize(planes.flatten(1), dim=-1)
     latents = latents.unflatten(0, (-1, drawn))  # [B, K, D]
     if text is None:
         return latents[:, 0]

@@ -17,6 +17,7 @@ from rodin.phrases import PhraseConfig, PhraseReader, phrases_of
 
 MOST = 1024  # phrases
 LEAST_SHARE, MOST_SHARE = 0.01, 0.9  # of the subjects: rarer and commoner ones tell too few of them apart
+AT_ONCE = 64  # subjects
 RIDGE = 10.0  # on the squared vectors, beside one squared error a caption
 
 
@@ -47,17 +48,23 @@ def learn_reader(captions: Sequence[Sequence[str]], latents: Tensor) -> PhraseRe
     counts = Counter(word for found in said for word in found if " " not in word)
     common = sorted(word for word, count in counts.items() if count > MOST_SHARE * len(said))
     reader = PhraseReader(PhraseConfig(phrases=tuple(phrases), common=tuple(common)))
-    owners = [index for index, texts in enumerate(captions) for _ in texts]
-    if not owners:
+    count = sum(map(len, captions))
+    if not count:
         return reader
-    places = {text: place for place, text in enumerate(dict.fromkeys(text for texts in captions for text in texts))}
-    rows = [places[text] for texts in captions for text in texts]
-    says = reader.weights(list(places))[rows].double()  # [M, V] of all captions
-    target = latents[owners].double().cpu()
-    mean, aim = says.mean(dim=0), target.mean(dim=0)
-    says -= mean
-    gram = says.t() @ says + RIDGE * torch.eye(len(phrases), dtype=says.dtype)
-    effects = torch.linalg.solve(gram, says.t() @ (target - aim))
+    # The sums of a regression with a constant, some subjects at a time: all captions at once would fill the memory.
+    width, latent_dim = len(phrases), latents.shape[1]
+    says_sum, latent_sum = torch.zeros(width).double(), torch.zeros(latent_dim).double()
+    squares, products = torch.zeros(width, width).double(), torch.zeros(width, latent_dim).double()
+    for start in range(0, len(captions), AT_ONCE):
+        some = captions[start : start + AT_ONCE]
+        owners = [start + index for index, texts in enumerate(some) for _ in texts]
+        says = reader.weights([text for texts in some for text in texts]).double()  # [M, V]
+        target = latents[owners].double().cpu()
+        says_sum, latent_sum = says_sum + says.sum(dim=0), latent_sum + target.sum(dim=0)
+        squares, products = squares + says.t() @ says, products + says.t() @ target
+    mean, aim = says_sum / count, latent_sum / count
+    squares = squares - count * torch.outer(mean, mean) + RIDGE * torch.eye(width).double()
+    effects = torch.linalg.solve(squares, products - count * torch.outer(mean, aim))
     reader.effects.copy_(effects)
     reader.mean.copy_(aim - mean @ effects)
     return reader

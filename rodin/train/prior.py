@@ -51,6 +51,8 @@ class PriorTraining:
     def __post_init__(self) -> None:
         if self.diffusion.learned_variance:
             raise ValueError("diffusion: the prior learns no variance; set learned_variance to false")
+        if self.network.residual and not self.phrases:
+            raise ValueError("residual: a text tower's embedding is no mean latent; set phrases, or residual to false")
         if not 0.0 <= self.text_dropout <= 1.0:
             raise ValueError(f"text_dropout must be a probability in [0, 1], got {self.text_dropout}")
 
@@ -74,25 +76,36 @@ def train_prior(run: Path, config: PriorTraining, hours: float | None = None) ->
     if _is_trained(output, config, state):
         return
     encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
-    reader = _reader(run, config, encoder, state)
+    subjects = load_latents(run, encoder, state.process_index, state.num_processes, config.mirrored)
+    reader = _reader(run, config, encoder, subjects, state)
     if (width := reader.text_width) != config.network.text_width:
         read = run / ("words" if config.phrases else "encoder")
         raise UserError(
             f"{read}: text tokens are {width} wide, the prior is for text_width {config.network.text_width}"
         )
-    subjects = load_latents(run, encoder, state.process_index, state.num_processes, config.mirrored)
     prior = _train(reader.encode_text_tokens, *subjects, config, hours, run / "prior.training")
     if state.is_main_process:
         save_denoiser(prior, config.diffusion, output)
     state.wait_for_everyone()
 
 
-def _reader(run: Path, config: PriorTraining, encoder: Encoder, state: PartialState) -> TextReader:
-    """What the prior reads captions by: the encoder's text tower, or RUN/words, which is learned if it is not there."""
+def _reader(
+    run: Path,
+    config: PriorTraining,
+    encoder: Encoder,
+    share: tuple[Tensor, list[tuple[str, ...]]],
+    state: PartialState,
+) -> TextReader:
+    """What the prior reads captions by: the encoder's text tower, or RUN/words, which is learned if it is not there.
+
+    Args:
+        share: this rank's subjects, as `load_latents` gives them; the words are learned from all.
+    """
     if not config.phrases:
         return encoder
     if not (run / "words").exists() and state.is_main_process:
-        latents, captions = load_latents(run, encoder, 0, 1, config.mirrored)
+        alone = state.num_processes == 1
+        latents, captions = share if alone else load_latents(run, encoder, 0, 1, config.mirrored)
         save_component(learn_reader(captions, latents), run / "words")
     state.wait_for_everyone()
     return load_component(PhraseReader, PhraseConfig, run / "words").to(state.device)
