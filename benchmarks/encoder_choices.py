@@ -101,17 +101,29 @@ def probe(
     inputs, unseen = (with_ones(latents(encoder, images)) for images, _ in (shown, held_out))
     found = []
     for name in ATTRIBUTES:
-        values = sorted({str(one[name]) for one in shown[1]})
-        classes = torch.tensor([values.index(str(one[name])) for one in shown[1]])
         wanted = [str(one[name]) for one in held_out[1]]
-        best = 0.0
-        for weight in RIDGE:
-            square = inputs.t() @ inputs + weight * torch.eye(inputs.shape[1])
-            solved = torch.linalg.solve(square, inputs.t() @ F.one_hot(classes, len(values)).float())
-            read = [values[k] for k in (unseen @ solved).argmax(dim=1).tolist()]
-            best = max(best, sum(one == other for one, other in zip(read, wanted, strict=True)) / len(wanted))
-        found.append(best)
+        known = [str(one[name]) for one in shown[1]]
+        readings = [read(unseen, *learn_linear(inputs, known, weight)) for weight in RIDGE]
+        found.append(max(share_right(one, wanted) for one in readings))
     return found
+
+
+def learn_linear(inputs: Tensor, known: list[str], weight: float) -> tuple[list[str], Tensor]:
+    """The values that an attribute has, and the map [D + 1, values] from latents [N, D + 1] that tells them apart."""
+    values = sorted(set(known))
+    classes = torch.tensor([values.index(one) for one in known])
+    square = inputs.t() @ inputs + weight * torch.eye(inputs.shape[1])
+    return values, torch.linalg.solve(square, inputs.t() @ F.one_hot(classes, len(values)).float())
+
+
+def read(inputs: Tensor, values: list[str], solved: Tensor) -> list[str]:
+    """The values of latents [N, D + 1]."""
+    return [values[k] for k in (inputs @ solved).argmax(dim=1).tolist()]
+
+
+def share_right(found: list[str], wanted: list[str]) -> float:
+    """Share of equal pairs."""
+    return sum(one == other for one, other in zip(found, wanted, strict=True)) / len(wanted)
 
 
 def latents(encoder: Encoder, images: Tensor) -> Tensor:
