@@ -153,7 +153,7 @@ def run_loop(
     prepared, optimizer = accelerator.prepare(model.train(), optimizer)
     plain = accelerator.unwrap_model(prepared)
     average = copy.deepcopy(plain).eval().requires_grad_(False)
-    step, spent = _resume(folder / CHECKPOINT_NAME, plain, average, optimizer, device)
+    step, spent = _resume(folder / CHECKPOINT_NAME, plain, average, optimizer)
     samples = config.batch_size * state.num_processes
     log = Log(folder, step, samples, measure.names if measure else (), accelerator)
     half = config.bf16 and has_bf16(device)
@@ -278,13 +278,13 @@ def _save(
 
 
 def _resume(
-    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[int, float]:
     """Load the checkpoint, if there is one; the steps and the seconds of training that are done."""
     if not path.exists():
         return 0, 0.0
     try:
-        values = torch.load(path, map_location=device, weights_only=True)
+        values = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(values["model"])
         average.load_state_dict(values["average"])
         optimizer.load_state_dict(values["optimizer"])

@@ -132,8 +132,8 @@ PARALLEL = """
     from tests_loop import PARALLEL_CONFIG, new_linear, record
     from rodin.train.loop import process_state, run_loop
 
-    folder = Path(sys.argv[1])
-    loss, seen = record()
+    folder, end = Path(sys.argv[1]), int(sys.argv[2])
+    loss, seen = record(end)
     average = run_loop(new_linear(process_state().process_index), loss, PARALLEL_CONFIG, folder / "run", "test")
     rank = process_state().process_index
     torch.save({"average": average.state_dict(), "seen": seen}, folder / f"rank-{rank}.pt")
@@ -146,11 +146,13 @@ def new_linear(seed: int) -> nn.Module:
     return nn.Linear(4, 2)
 
 
-def record():
-    """A loss, and the list of the batches that it has drawn."""
+def record(end: int):
+    """A loss that can be had `end` times, and the list of the batches that it has drawn."""
     seen: list[Tensor] = []
 
     def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        if len(seen) == end:
+            raise SystemExit(f"step {end + 1} is not to be had")
         x = torch.randn(8, 4, generator=generator)
         seen.append(x)
         return {"loss": (model(x) - x[:, :2]).square().mean()}
@@ -158,13 +160,20 @@ def record():
     return loss, seen
 
 
-def test_two_ranks_train_one_model_on_different_data(tmp_path: Path) -> None:
-    process = launch(tmp_path, PARALLEL, str(tmp_path), ranks=2)
+def train_on_two(folder: Path, end: int) -> tuple[int, str]:
+    """PARALLEL on two ranks that lose their batches after `end` of them: its exit code and what it said."""
+    folder.mkdir(exist_ok=True)
+    process = launch(folder, PARALLEL, str(folder), str(end), ranks=2)
     try:
         output, _ = process.communicate(timeout=120)
     finally:
         process.terminate()
-    assert process.returncode == 0, output
+    return process.returncode, output
+
+
+def test_two_ranks_train_one_model_on_different_data(tmp_path: Path) -> None:
+    code, output = train_on_two(tmp_path, PARALLEL_CONFIG.steps)
+    assert code == 0, output
     first, second = (torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in range(2))
     for name, value in first["average"].items():
         assert torch.equal(value, second["average"][name])
@@ -183,6 +192,20 @@ def test_two_ranks_train_one_model_on_different_data(tmp_path: Path) -> None:
         torch.testing.assert_close(first["average"][name], value, atol=1e-6, rtol=1e-5)
     for found, wanted in zip(rows(tmp_path / "run"), rows(tmp_path / "alone"), strict=True):
         assert float(found["loss"]) == pytest.approx(float(wanted["loss"]), rel=1e-4)
+
+
+def test_two_ranks_go_on_where_they_were_cut(tmp_path: Path) -> None:
+    steps, saved = PARALLEL_CONFIG.steps, PARALLEL_CONFIG.checkpoint_every
+    code, output = train_on_two(tmp_path / "whole", steps)
+    assert code == 0, output
+    code, output = train_on_two(tmp_path / "cut", saved)
+    assert code != 0 and (tmp_path / "cut" / "run" / CHECKPOINT_NAME).exists(), output
+    code, output = train_on_two(tmp_path / "cut", steps)
+    assert code == 0 and f"test: step {saved} of {steps}" in output, output
+    for rank in ("rank-0.pt", "rank-1.pt"):
+        whole, cut = (torch.load(tmp_path / run / rank, weights_only=True) for run in ("whole", "cut"))
+        assert all(torch.equal(value, cut["average"][name]) for name, value in whole["average"].items())
+        assert torch.equal(whole["seen"][-1], cut["seen"][-1]) and len(cut["seen"]) == steps - saved
 
 
 def test_learning_rate_rises_then_falls(tmp_path: Path) -> None:
