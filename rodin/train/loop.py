@@ -277,9 +277,7 @@ def _save(
         torch.save(values, temporary)
 
 
-def _resume(
-    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[int, float]:
+def _resume(path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
     """Load the checkpoint, if there is one; the steps and the seconds of training that are done."""
     if not path.exists():
         return 0, 0.0
