@@ -44,8 +44,8 @@ class Size:
 
 SIZES = (
     Size("the goals'", 128, 32, 4),
-    Size("mini, base, first level", 64, 16, 16),
-    Size("mini, base, second level", 128, 8, 16),
+    Size("mini, base, first level", 96, 16, 16),
+    Size("mini, base, second level", 192, 8, 16),
     Size("mini, upsampler, first level", 64, 32, 8),
     Size("mini, upsampler, second level", 128, 16, 8),
     Size("smoke, base", 48, 8, 16),
