@@ -108,7 +108,7 @@ class TextCondition:
 
 
 class TextReader(Protocol):
-    """What turns texts into the prior's condition: the encoder's text tower, or a sentence encoder."""
+    """What turns texts into the prior's condition: the encoder's text tower, or a reader of phrases."""
 
     @property
     def text_width(self) -> int:
