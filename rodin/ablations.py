@@ -34,7 +34,8 @@ def no_aware(preset: Preset) -> Preset:
 
 def no_latent(preset: Preset) -> Preset:
     """A base model without z, so that the prior and every condition do nothing."""
-    return replace(preset, base=replace(preset.base, network=replace(preset.base.network, latent_dim=0)))
+    network = replace(preset.base.network, latent_dim=0, sketch_rank=0)
+    return replace(preset, base=replace(preset.base, network=network))
 
 
 def no_rescaling(preset: Preset) -> Preset:

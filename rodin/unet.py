@@ -9,8 +9,9 @@ augmentation in the upsampler.
 Three things are ours. Edges are replicated (see `rodin.aware_conv`), and the planes share all weights, so nothing would
 tell a layer where on which plane it is, as zero padding does in ADM; a few sinusoids of each texel's world coordinates
 are therefore added after the first layer. The planes may be cut in patches: 2x2 texels become channels, which halves
-the time at 32^2 for little quality. And the resized low-resolution planes may be added to the output, so that an
-upsampler learns the detail alone.
+the time at 32^2 for little quality. And planes that are nearly right already may be added to the output, so that the
+network learns the rest alone: an upsampler the detail of its low-resolution planes, a base model what its noisy planes
+lack and what a linear sketch of the latent's planes (`rodin.sketch`) does not tell.
 
 Shapes: B batch, C channels, H W rows columns; inside, planes ride in the batch dimension, N = 3B, plane index fastest.
 """
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rodin.aware_conv import AwareConv
+from rodin.sketch import Sketch
 from rodin.triplane import COLUMN_AXES, PLANES, ROW_AXES, resize
 
 POSITION_FREQUENCIES = (0.5, 1.0, 2.0)  # half-waves, waves and double waves over the box
@@ -53,6 +55,8 @@ class UNetConfig:
         condition_skip: add the resized low-resolution planes to the output too. Ours; for a network that predicts x_0.
         input_skip: add the noisy planes to the output, each channel by a factor that the time sets. Ours; for a network
             that predicts x_0: what little noise leaves standing need not pass the network.
+        sketch_rank: of a linear map from z to planes, `rodin.sketch`, which are joined to the input and added to the
+            output, each channel by a factor that the time sets; 0 = none. Ours; for a network that predicts x_0.
         aware: 3D-aware convolutions; False = plain ones on each plane, the paper's ablation.
         checkpointing: residual blocks keep their inputs alone, and compute the rest again in the backward pass: about
             a third more time for a fraction of the memory. Values and gradients stay the same.
@@ -72,6 +76,7 @@ class UNetConfig:
     condition_channels: int = 0
     condition_skip: bool = False
     input_skip: bool = False
+    sketch_rank: int = 0
     aware: bool = True
     checkpointing: bool = False
 
@@ -79,16 +84,21 @@ class UNetConfig:
         for name in ("in_channels", "out_channels", "width", "blocks", "head_width", "patch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("latent_dim", "condition_channels"):
+        for name in ("latent_dim", "condition_channels", "sketch_rank"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0 (0 = off), got {getattr(self, name)}")
         if self.condition_skip and self.condition_channels != self.out_channels:
             found = f"{self.condition_channels} and {self.out_channels}"
             raise ValueError(f"condition_skip wants condition_channels equal to out_channels, got {found}")
-        if self.input_skip and self.in_channels != self.out_channels:
-            raise ValueError(
-                f"input_skip wants in_channels = out_channels, got {self.in_channels}, {self.out_channels}"
-            )
+        for name in ("input_skip", "sketch_rank"):
+            if getattr(self, name) and self.in_channels != self.out_channels:
+                raise ValueError(
+                    f"{name} wants in_channels = out_channels, got {self.in_channels}, {self.out_channels}"
+                )
+        if self.sketch_rank > self.latent_dim:
+            raise ValueError(f"sketch_rank must be at most latent_dim {self.latent_dim}, got {self.sketch_rank}")
+        if self.sketch_rank and self.condition_channels:
+            raise ValueError("sketch_rank wants condition_channels 0: the sketch is such a condition itself")
         if not self.multipliers or min(self.multipliers) < 1:
             raise ValueError(f"multipliers must be one whole number from 1 a level, got {self.multipliers}")
         if self.width % 2:
@@ -127,7 +137,8 @@ class UNet(nn.Module):
         self.time = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.latent = nn.Linear(config.latent_dim, embedding) if config.latent_dim else None
         self.position = nn.Conv2d(POSITION_CHANNELS, width, 1, bias=False)
-        self.first = _convolution(config, (config.in_channels + config.condition_channels) * texels, width)
+        conditions = config.in_channels if config.sketch_rank else config.condition_channels
+        self.first = _convolution(config, (config.in_channels + conditions) * texels, width)
 
         channels, skips = width, [width]
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
@@ -155,6 +166,10 @@ class UNet(nn.Module):
         self.head_norm = _norm(channels)
         self.head = _zeroed(_convolution(config, channels, config.out_channels * texels))
         self.skip = _zeroed(nn.Linear(embedding, config.in_channels)) if config.input_skip else None
+        self.sketch, self.sketch_factor = None, None
+        if config.sketch_rank:
+            self.sketch = Sketch(config.latent_dim, config.sketch_rank, config.in_channels, config.size)
+            self.sketch_factor = _zeroed(nn.Linear(embedding, config.in_channels))  # beyond 1
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor | None = None, low_res: Tensor | None = None) -> Tensor:
         """Predict noise, v or planes, by what the network was trained for.
@@ -179,6 +194,8 @@ class UNet(nn.Module):
             embedding = embedding + self.latent(z * math.sqrt(self.config.latent_dim))
         embedding = F.silu(embedding)  # [B, 4 width]
 
+        if self.sketch is not None and z is not None:
+            low_res = self.sketch(z)
         condition = None if low_res is None else resize(low_res, height, width).to(x)
         planes = x if condition is None else torch.cat([x, condition], dim=2)
         h = self.first(F.pixel_unshuffle(planes.flatten(0, 1), self.config.patch))  # [3B, width, H/patch, W/patch]
@@ -196,6 +213,8 @@ class UNet(nn.Module):
         h = h.unflatten(0, (batch, PLANES)).to(x.dtype)
         if self.skip is not None:
             h = h + self.skip(embedding)[:, None, :, None, None].to(x) * x
+        if self.sketch_factor is not None and condition is not None:
+            h = h + (1 + self.sketch_factor(embedding)[:, None, :, None, None].to(x)) * condition
         return h + condition if self.config.condition_skip and condition is not None else h
 
     def _check(self, x: Tensor, t: Tensor, z: Tensor | None, low_res: Tensor | None) -> None:

@@ -15,7 +15,7 @@ from rodin.presets import PRESETS, load_preset, preset_yaml
 
 CHANGED = {
     "no-aware": {"base.network.aware": False},
-    "no-latent": {"base.network.latent_dim": 0},
+    "no-latent": {"base.network.latent_dim": 0, "base.network.sketch_rank": 0},
     "no-rescaling": {"fitting.planes.rescale": 0.0},
     "autoencoder": {
         "base.diffusion.train_steps": 1,

@@ -182,6 +182,44 @@ def test_the_input_skip_adds_each_channel_by_a_factor_that_the_time_sets() -> No
     assert not torch.allclose(factors[0], factors[1])  # other times
 
 
+def test_the_sketch_is_input_and_is_added_by_a_factor_that_the_time_sets() -> None:
+    config = dataclasses.replace(TINY, sketch_rank=3)
+    x, t, z, _ = inputs(config)
+    network = UNet(config).eval()
+    sketch = network.sketch
+    assert sketch is not None
+    torch.nn.init.normal_(sketch.weight)
+    torch.nn.init.normal_(sketch.basis)
+    expected = torch.einsum("bd,kd,kpchw->bpchw", z, sketch.weight, sketch.basis)
+    torch.testing.assert_close(network(x, t, z), expected, atol=1e-4, rtol=1e-4)  # as it starts
+    assert not network(x, t, torch.zeros_like(z)).any()  # no latent, no sketch
+
+    # A network that is given the same planes as its condition computes the same.
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.05)
+    joined = UNet(dataclasses.replace(TINY, condition_channels=TINY.in_channels)).eval()
+    joined.load_state_dict({name: value for name, value in network.state_dict().items() if "sketch" not in name})
+    rest = network(x, t, z) - joined(x, t, z, expected)
+    factors = rest / expected
+    torch.testing.assert_close(factors, factors[:, :1, :, :1, :1].expand_as(rest), atol=1e-2, rtol=1e-2)
+    assert not torch.allclose(factors[0], factors[1], atol=1e-3)  # other times
+
+
+def test_the_sketch_is_resized_and_not_trained() -> None:
+    config = dataclasses.replace(TINY, sketch_rank=3)
+    network = UNet(config).train()
+    torch.nn.init.normal_(network.sketch.weight)
+    torch.nn.init.normal_(network.sketch.basis)
+    _, t, z, _ = inputs(config)
+    larger = torch.randn(len(z), 3, 4, 16, 24)
+    torch.testing.assert_close(network(larger, t, z), resize(network.sketch(z), 16, 24))
+    network(larger, t, z).square().mean().backward()
+    assert network.sketch_factor.weight.grad.any()
+    assert network.sketch.weight.grad is None
+    assert network.sketch.basis.grad is None
+
+
 @pytest.mark.parametrize("change", [{}, {"multipliers": (1, 2, 3), "blocks": 2}, {"aware": False, "attention": ()}])
 def test_checkpointing_changes_neither_values_nor_gradients(change: dict) -> None:
     config = dataclasses.replace(TINY, dropout=0.3, **change)
@@ -286,11 +324,19 @@ def test_the_papers_size_builds() -> None:
         ("latent_dim", -1),
         ("patch", 0),
         ("condition_skip", True),
+        ("sketch_rank", -1),
+        ("sketch_rank", 513),
     ],
 )
 def test_impossible_configs_are_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
         dataclasses.replace(TINY, **{field: value})
+
+
+@pytest.mark.parametrize("change", [{"out_channels": 8}, {"condition_channels": 4}])
+def test_a_sketch_wants_planes_like_its_own_and_no_other_condition(change: dict) -> None:
+    with pytest.raises(ValueError, match="sketch_rank wants"):
+        dataclasses.replace(TINY, sketch_rank=3, **change)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from rodin.store import FittedSubject, PlaneStatistics, load_statistics, module_
 from rodin.train.encoder import split_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.pictures import SHOWN, plane_rows
+from rodin.train.sketch import learn_sketch
 from rodin.train.validate import JUDGED, validation
 from rodin.triplane import resize
 from rodin.unet import UNet, UNetConfig
@@ -133,8 +134,11 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None) -> N
         return plane_rows([shown, drawn], statistics, decoder)
 
     torch.manual_seed(loop.seed)
+    model = UNet(unet).to(state.device)
+    if model.sketch is not None:
+        learn_sketch(model.sketch, planes, latents, config.latent_noise)
     scratch = run / "base.training"
-    average = run_loop(UNet(unet), loss, loop, scratch, "base", asdict(config), hours=hours, measure=measure, draw=draw)
+    average = run_loop(model, loss, loop, scratch, "base", asdict(config), hours=hours, measure=measure, draw=draw)
     if state.is_main_process:
         save_denoiser(average, config.diffusion, output)  # type: ignore[arg-type]
     state.wait_for_everyone()

@@ -128,6 +128,21 @@ def test_ablations_learn_as_much_as_they_can(run: Path, ablation: str) -> None:
         assert middle.abs().min() > 0.3
 
 
+def test_a_sketch_knows_the_planes_of_a_latent_before_the_network_learns_anything(run: Path) -> None:
+    """One step at no learning rate to speak of: what noise alone gives is the sketch, of the kind that z tells."""
+    network = dataclasses.replace(UNET, sketch_rank=2)
+    diffusion = DiffusionConfig(prediction="sample", zero_terminal_snr=True)
+    loop = dataclasses.replace(LOOP, steps=1, learning_rate=1e-9)
+    train_base(run, dataclasses.replace(BASE, network=network, diffusion=diffusion, loop=loop))
+    trained, _ = load_denoiser(UNet, UNetConfig, run / "base")
+    statistics = load_statistics(run / "planes")
+    planes, latents = load_subjects(run, 8, range(COUNT))
+    sketched = trained(torch.zeros(planes.shape), torch.full((COUNT,), 999.0), latents)
+    assert (sketched - planes).square().mean() < 0.2 * planes.float().square().mean()
+    middle = (statistics.denormalize(sketched) - 5.0).mean(dim=(1, 2))[:, 3:5, 3:5].mean(dim=(1, 2))
+    assert torch.equal(middle > 0, torch.arange(COUNT) % 2 == 1)
+
+
 def test_a_finished_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train_base(run, BASE)
     before = (run / "base" / "model.safetensors").stat().st_mtime_ns
