@@ -174,6 +174,8 @@ def mini() -> Preset:
             # Colours alone tell most subjects apart: a grey view must find its partner by shape.
             augment=AugmentConfig(mirror=0.5, grey_probability=0.4),
             phrase_weight=20.0,
+            thumbnail_weight=10.0,
+            latent_noise=0.2,
             held_out_every=16,
         ),
         fitting=FittingConfig(

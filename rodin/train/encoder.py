@@ -5,9 +5,10 @@ The latent z is what a frontal picture or a caption says of a subject, so views 
 subject are in a batch, and three losses of one form pull together: each view and a paraphrase of the caption, and the
 two views. The last makes z tell subjects apart beyond what captions say; a subject without a caption has only it.
 
-A fourth is ours: each latent alone must say, by one linear layer, which phrases the captions of its subject have
-(`rodin.train.phrases`). From a thousand subjects contrast alone learns colours and little else (docs/training.md).
-Mirror images count as other subjects.
+Two more are ours, since from a thousand subjects contrast alone learns colours and little else (docs/training.md). Each
+latent alone must say, by one linear layer, which phrases the captions of its subject have (`rodin.train.phrases`), and
+by another what the subject looks like from the front, in a thumbnail: what a linear layer cannot read off the latent,
+the diffusion model, which knows a subject by it alone, draws amiss. Mirror images count as other subjects.
 
 Symbols: B subjects in a batch, S side of the images in pixels, N subjects, M views of all of them.
 """
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 FRONT_HALF_DEG = 60.0
 HELD_OUT_EVERY = 8  # subjects, of which one is kept from training
 LARGEST_SCALE = 100.0  # of the logits, as in CLIP
+THUMBNAIL = 16  # pixels of its side
 
 
 @dataclass(frozen=True)
@@ -69,26 +71,40 @@ class ContrastiveModel(nn.Module):
     Args:
         clip: the CLIP.
         shares: [V] of the subjects that each phrase is said of; the logits start there. None = no phrases.
+        thumbnail: [4, 16, 16] the mean thumbnail, where they start. None = no thumbnails.
     """
 
-    def __init__(self, clip: CLIPModel, shares: Tensor | None) -> None:
+    def __init__(self, clip: CLIPModel, shares: Tensor | None, thumbnail: Tensor | None) -> None:
         super().__init__()
         self.clip = clip
+        self.thumbnails = None
+        if thumbnail is not None:
+            self.thumbnails = nn.Linear(LATENT_DIM, thumbnail.numel())
+            nn.init.zeros_(self.thumbnails.weight)
+            with torch.no_grad():
+                self.thumbnails.bias.copy_(thumbnail.flatten())
         self.phrases = None
         if shares is not None:
             self.phrases = nn.Linear(LATENT_DIM, len(shares))
             with torch.no_grad():
                 self.phrases.bias.copy_(shares.logit(eps=1e-3))
 
-    def forward(self, pixels: Tensor, tokens: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def forward(
+        self, pixels: Tensor, tokens: dict[str, Tensor], noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
         """Of images [B', 3, S, S] and captions [B, T]: unit latents [B', D] and [B, D], the scale of their products [],
-        and logits of the phrases [B' + B, V] or None."""
+        and, read off the latents plus noise [B' + B, D], logits of the phrases [B' + B, V] or None and thumbnails
+        [B', 4, 16, 16] or None."""
         images = self.clip.get_image_features(pixel_values=pixels).pooler_output
         texts = self.clip.get_text_features(**tokens).pooler_output
         scale = self.clip.logit_scale.exp().clamp(max=LARGEST_SCALE)
         images, texts = F.normalize(images.float(), dim=-1), F.normalize(texts.float(), dim=-1)
-        logits = None if self.phrases is None else self.phrases(torch.cat([images, texts]) * LATENT_DIM**0.5).float()
-        return images, texts, scale, logits
+        read = F.normalize(torch.cat([images, texts]) + noise, dim=-1) * LATENT_DIM**0.5
+        logits = None if self.phrases is None else self.phrases(read).float()
+        thumbnails = None
+        if self.thumbnails is not None:
+            thumbnails = self.thumbnails(read[: len(images)]).float().unflatten(1, (4, THUMBNAIL, THUMBNAIL))
+        return images, texts, scale, logits, thumbnails
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +115,10 @@ class EncoderTraining:
         network: sizes of the CLIP.
         loop: how to train; batch_size counts subjects, each with two views.
         augment: how to change images and captions.
-        phrase_weight: of the phrases' cross-entropy, a mean over the phrases; 0 = CLIP's loss alone.
+        phrase_weight: of the phrases' cross-entropy, a mean over the phrases; 0 = off.
+        thumbnail_weight: of the thumbnails' squared error, as a share of their variance between subjects; 0 = off.
+        latent_noise: length of the noise on the latents that phrases and thumbnails are read off: what the diffusion
+            model trains with (`rodin.train.base`) should leave them legible.
         held_out_every: one subject of so many is never trained on, to measure retrieval; see `split_subjects`.
     """
 
@@ -107,11 +126,14 @@ class EncoderTraining:
     loop: LoopConfig
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     phrase_weight: float = 0.0
+    thumbnail_weight: float = 0.0
+    latent_noise: float = 0.0
     held_out_every: int = HELD_OUT_EVERY
 
     def __post_init__(self) -> None:
-        if self.phrase_weight < 0:
-            raise ValueError(f"phrase_weight must not be negative, got {self.phrase_weight}")
+        for name in ("phrase_weight", "thumbnail_weight", "latent_noise"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.held_out_every < 0 or self.held_out_every == 1:
             raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
 
@@ -150,31 +172,40 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
     table = phrase_table(views.captions, trained) if config.phrase_weight else None
     shares = None if table is None else table[trained].mean(dim=0)
     table = None if table is None else table.to(state.device)
+    mean, spread = thumbnail_statistics(views, trained) if config.thumbnail_weight else (None, 1.0)
 
     def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
         drawn = subjects[torch.randperm(len(subjects), generator=generator, device=generator.device)[:batch]]
         pairs = first[drawn, None] + draw_two(chances[drawn], generator)
-        chosen = pairs.t().flatten()  # [2B]: all first views, then all second ones
-        shown = mirror_some(images[chosen].float() / 255.0, 2, changes.mirror, generator)
-        pixels = augment_images(shown, changes, generator)
+        chosen = torch.cat([pairs, first[drawn, None]], dim=1).t().flatten()  # [3B]: one view, another, the frontal one
+        shown = mirror_some(images[chosen].float() / 255.0, 3, changes.mirror, generator)
+        seen, frontal = shown.split([2 * batch, batch])
+        pixels = augment_images(seen, changes, generator)
         texts = draw_captions([views.captions[k] for k in drawn.tolist()], generator)
         tokens = network.tokenize(drop_phrases(texts, changes.phrase_drop, generator))
-        z_image, z_text, scale, logits = model((pixels - network.mean) / network.std, tokens)
+        noise = torch.randn(3 * batch, LATENT_DIM, generator=generator, device=generator.device)
+        noise *= config.latent_noise / LATENT_DIM**0.5
+        z_image, z_text, scale, logits, thumbnails = model((pixels - network.mean) / network.std, tokens, noise)
         one, two = z_image.chunk(2)
         said = [k for k, text in enumerate(texts) if text]
         text = 0.0 * z_text.sum()  # a gradient of every parameter, which parallel training waits for
         if said:
             text = (contrast(one[said], z_text[said], scale) + contrast(two[said], z_text[said], scale)) / 2
-        view = contrast(one, two, scale)
-        if logits is None or table is None:
-            return {"loss": text + view, "text": text, "view": view}
-        phrase = 0.0 * logits.sum()
-        if said:
-            asked = logits.unflatten(0, (3, -1))[:, said]  # of both views and of the text
-            phrase = F.binary_cross_entropy_with_logits(asked, table[drawn[said]].expand_as(asked))
-        return {"loss": text + view + config.phrase_weight * phrase, "text": text, "view": view, "phrase": phrase}
+        parts = {"text": text, "view": contrast(one, two, scale)}
+        total = parts["text"] + parts["view"]
+        if logits is not None and table is not None:
+            parts["phrase"] = 0.0 * logits.sum()
+            if said:
+                asked = logits.unflatten(0, (3, -1))[:, said]  # of both views and of the text
+                parts["phrase"] = F.binary_cross_entropy_with_logits(asked, table[drawn[said]].expand_as(asked))
+            total = total + config.phrase_weight * parts["phrase"]
+        if thumbnails is not None:
+            wanted = thumbnails_of(frontal).repeat(2, 1, 1, 1)
+            parts["thumbnail"] = (thumbnails - wanted).square().mean() / spread
+            total = total + config.thumbnail_weight * parts["thumbnail"]
+        return {"loss": total, **parts}
 
-    model = ContrastiveModel(network.model.requires_grad_(True), shares)
+    model = ContrastiveModel(network.model.requires_grad_(True), shares, mean)
     average = run_loop(model, loss, loop, scratch, "encoder", asdict(config), hours=hours)
     result = Encoder(average.clip, network.tokenizer)  # type: ignore[arg-type]
     if state.is_main_process:
@@ -185,6 +216,19 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
         shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
         print(f"encoder: among {whose} subjects, {shown}")
     state.wait_for_everyone()
+
+
+def thumbnails_of(images: Tensor) -> Tensor:
+    """[B, S, S, 4] straight RGBA -> [B, 4, 16, 16], colour over black and alpha."""
+    alpha = images[..., 3:]
+    return F.adaptive_avg_pool2d(torch.cat([images[..., :3] * alpha, alpha], dim=-1).permute(0, 3, 1, 2), THUMBNAIL)
+
+
+def thumbnail_statistics(views: Views, subjects: list[int]) -> tuple[Tensor, float]:
+    """The mean thumbnail [4, 16, 16] of the frontal views of some subjects, and how much one varies about it."""
+    thumbnails = thumbnails_of(views.images[views.first[subjects]].float() / 255.0)
+    mean = thumbnails.mean(dim=0)
+    return mean, float((thumbnails - mean).square().mean().clamp(min=1e-6))
 
 
 def phrase_table(captions: list[tuple[str, ...]], trained: list[int]) -> Tensor | None:

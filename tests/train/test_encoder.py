@@ -28,6 +28,8 @@ from rodin.train.encoder import (
     front_views,
     load_views,
     split_subjects,
+    thumbnail_statistics,
+    thumbnails_of,
     train_encoder,
 )
 from rodin.train.loop import LoopConfig
@@ -107,6 +109,38 @@ def test_latents_tell_subjects_apart(data: Path, run: Path) -> None:
     assert float(((z @ text.t()).argmax(1) == own).float().mean()) > 0.6
     assert float(((other @ z.t()).argmax(1) == own).float().mean()) > 0.8
     assert float((z @ z.t()).fill_diagonal_(0).sum() / 240) < 0.6
+
+
+def test_thumbnails_can_be_read_off_noisy_latents(data: Path, tmp_path: Path) -> None:
+    """By a linear layer of the test's own, which learns from latents with one noise and reads those with another."""
+    loop = dataclasses.replace(LOOP, steps=150)
+    train_encoder(data, tmp_path, EncoderTraining(network=TINY, loop=loop, thumbnail_weight=10.0, latent_noise=0.3))
+    log = (tmp_path / "encoder.training" / "log.csv").read_text().splitlines()
+    assert float(dict(zip(log[0].split(","), log[-1].split(","), strict=True))["thumbnail"]) < 0.3
+    frontal = torch.stack([load_views(data, 16).of(k)[0] for k in range(16)]).float() / 255
+    z = Encoder.from_pretrained(tmp_path / "encoder").encode_images(frontal)
+    wanted = thumbnails_of(frontal).flatten(1)
+    torch.manual_seed(0)
+    one, other = (z.repeat(8, 1) + 0.3 * torch.randn(8 * len(z), 512) / 512**0.5 for _ in range(2))
+    centre = wanted.mean(dim=0)
+    solved = torch.linalg.lstsq(
+        one.t() @ one + 0.05 * torch.eye(512), one.t() @ (wanted - centre).repeat(8, 1)
+    ).solution
+    left = (other @ solved + centre - wanted.repeat(8, 1)).square().mean() / (wanted - centre).square().mean()
+    assert left < 0.3
+
+
+def test_thumbnails_are_colour_over_black_and_alpha(data: Path) -> None:
+    images = torch.rand(2, 64, 64, 4, generator=torch.Generator().manual_seed(0))
+    block = images[1, 12:16, 4:8]  # the one that becomes row 3, column 1
+    expected = torch.cat([(block[..., :3] * block[..., 3:]).mean(dim=(0, 1)), block[..., 3:].mean(dim=(0, 1))])
+    torch.testing.assert_close(thumbnails_of(images)[1, :, 3, 1], expected)
+    views = load_views(data, 16)
+    mean, spread = thumbnail_statistics(views, [0, 5, 9])
+    pixels = torch.stack([views.of(k)[0] for k in (0, 5, 9)]).double() / 255
+    pixels[..., :3] *= pixels[..., 3:]
+    torch.testing.assert_close(mean.double(), pixels.mean(dim=0).permute(2, 0, 1), atol=1e-5, rtol=1e-5)
+    assert spread == pytest.approx(pixels.var(dim=0, correction=0).mean().item(), rel=1e-4)
 
 
 def test_retrieval_of_held_out_subjects_is_recorded(run: Path) -> None:
