@@ -172,7 +172,7 @@ def mini() -> Preset:
                 bf16=True,
             ),
             # Colours alone tell most subjects apart: a grey view must find its partner by shape.
-            augment=AugmentConfig(mirror=0.5, grey_probability=0.4),
+            augment=AugmentConfig(mirror=0.5, grey_probability=0.15),
             phrase_weight=20.0,
             thumbnail_weight=10.0,
             latent_noise=0.2,
