@@ -66,7 +66,9 @@ CHOICES: dict[str, Callable[[BaseTraining], BaseTraining]] = {
     "not mirrored": lambda base: replace(base, mirrored=False),
     "noisy z": lambda base: replace(base, latent_noise=mini().base.latent_noise),
     "noisy z, sketch": lambda base: replace(
-        base, latent_noise=mini().base.latent_noise, network=replace(base.network, sketch_rank=48)
+        base,
+        latent_noise=mini().base.latent_noise,
+        network=replace(base.network, sketch_rank=mini().base.network.sketch_rank),
     ),
 }
 

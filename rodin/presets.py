@@ -171,7 +171,8 @@ def mini() -> Preset:
                 ema_decay=0.995,
                 bf16=True,
             ),
-            # Colours alone tell most subjects apart: a grey view must find its partner by shape.
+            # Colours alone tell most subjects apart: thumbnails and phrases teach shapes, and grey views, which must
+            # find their partners by shape.
             augment=AugmentConfig(mirror=0.5, grey_probability=0.15),
             phrase_weight=20.0,
             thumbnail_weight=10.0,

@@ -261,14 +261,12 @@ def sample_latents(
     drawn = candidates if text is not None else 1
     noise = draw_noise((drawn, 1, prior.config.latent_dim, 1, 1), generators, device).flatten(0, 1)  # [B K, 1, D, 1, 1]
     scheduler = Scheduler(diffusion, "dpm++")
-    if text is None:
-        planes = sample(prior, scheduler, noise, generators, steps)
-    else:
-        said, residual = text.to(device).repeat(drawn), prior.config.residual
-        planes = sample(
-            guided_by_text(prior, said, 1.0 if residual else guidance_scale), scheduler, noise, generators, steps
-        )
-        planes = planes + guidance_scale * said.mean if residual else planes
+    said = None if text is None else text.to(device).repeat(drawn)
+    residual = said is not None and prior.config.residual
+    predict: Predict = prior if said is None else guided_by_text(prior, said, 1.0 if residual else guidance_scale)
+    planes = sample(predict, scheduler, noise, generators, steps)
+    if said is not None and residual:
+        planes = planes + guidance_scale * said.mean
     latents = F.normalize(planes.flatten(1), dim=-1)
     latents = latents.unflatten(0, (-1, drawn))  # [B, K, D]
     if text is None:

@@ -53,10 +53,10 @@ class UNetConfig:
         latent_dim: length of z; 0 = a network without z.
         condition_channels: C of the low-resolution planes that are resized and joined to the input; 0 = none.
         condition_skip: add the resized low-resolution planes to the output too. Ours; for a network that predicts x_0.
-        input_skip: add the noisy planes to the output, each channel by a factor that the time sets. Ours; for a network
-            that predicts x_0: what little noise leaves standing need not pass the network.
+        input_skip: add the noisy planes to the output, each channel by a factor that time and z set. Ours; for a
+            network that predicts x_0: what little noise leaves standing need not pass the network.
         sketch_rank: of a linear map from z to planes, `rodin.sketch`, which are joined to the input and added to the
-            output, each channel by a factor that the time sets; 0 = none. Ours; for a network that predicts x_0.
+            output, each channel by a factor that time and z set; 0 = none. Ours; for a network that predicts x_0.
         aware: 3D-aware convolutions; False = plain ones on each plane, the paper's ablation.
         checkpointing: residual blocks keep their inputs alone, and compute the rest again in the backward pass: about
             a third more time for a fraction of the memory. Values and gradients stay the same.
@@ -212,10 +212,12 @@ class UNet(nn.Module):
         h = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.config.patch)
         h = h.unflatten(0, (batch, PLANES)).to(x.dtype)
         if self.skip is not None:
-            h = h + self.skip(embedding)[:, None, :, None, None].to(x) * x
-        if self.sketch_factor is not None and condition is not None:
-            h = h + (1 + self.sketch_factor(embedding)[:, None, :, None, None].to(x)) * condition
-        return h + condition if self.config.condition_skip and condition is not None else h
+            h = h + _factors(self.skip, embedding, x) * x
+        if condition is None:
+            return h
+        if self.sketch_factor is not None:
+            return h + (1 + _factors(self.sketch_factor, embedding, x)) * condition
+        return h + condition if self.config.condition_skip else h
 
     def _check(self, x: Tensor, t: Tensor, z: Tensor | None, low_res: Tensor | None) -> None:
         config = self.config
@@ -324,6 +326,12 @@ def _convolution(config: UNetConfig, in_channels: int, out_channels: int) -> nn.
     if config.aware:
         return AwareConv(in_channels, out_channels)
     return nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="replicate")
+
+
+def _factors(layer: nn.Module, embedding: Tensor, x: Tensor) -> Tensor:
+    """[B, 1, C, 1, 1] one factor a channel of planes x, set by the embedding [B, 4 width] of time and z."""
+    factors: Tensor = layer(embedding)[:, None, :, None, None]
+    return factors.to(x)
 
 
 def _norm(channels: int) -> nn.GroupNorm:

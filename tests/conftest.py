@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from rodin.camera import Camera, orbit
 BallMaker = Callable[..., Path]
 WheelOf = Callable[[Path, Path], Path]  # source tree and folder to wheel
 FullDisk = Callable[[int], AbstractContextManager[None]]
+Launcher = Callable[..., subprocess.Popen[str]]
 
 
 def trace_ball(camera: Camera, radius: float, centre: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -205,4 +207,44 @@ def trained(balls: Path, tiny_preset: Path, tmp_path_factory: pytest.TempPathFac
     )
     assert done.returncode == 0, done.stderr
     assert f"model: {run / 'model'}" in done.stdout
+    return run
+
+
+@pytest.fixture(scope="session")
+def launch() -> Launcher:
+    """Start a script in `ranks` processes that find each other: launch(folder, body, *arguments, module=, ranks=).
+
+    The file `module` can be imported there by the name tests_shared.
+    """
+
+    def start(
+        folder: Path, body: str, *arguments: str, module: str | None = None, ranks: int = 1
+    ) -> subprocess.Popen[str]:
+        folder.mkdir(exist_ok=True)
+        script = folder / "script.py"
+        script.write_text(textwrap.dedent(body))
+        if module is not None:
+            (folder / "tests_shared.py").write_text(Path(module).read_text())
+        command = [sys.executable, str(script), *arguments]
+        if ranks > 1:
+            command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
+        paths = os.pathsep.join([str(Path(__file__).parents[1]), str(folder), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def run_ranks(launch: Launcher) -> Callable[..., tuple[int, str]]:
+    """Like `launch`, to the end: the exit code and what was said."""
+
+    def run(folder: Path, body: str, *arguments: str, module: str | None = None, ranks: int = 2) -> tuple[int, str]:
+        process = launch(folder, body, *arguments, module=module, ranks=ranks)
+        try:
+            output, _ = process.communicate(timeout=120)
+        finally:
+            process.terminate()
+        return process.returncode, output
+
     return run

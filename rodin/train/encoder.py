@@ -188,9 +188,7 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
         z_image, z_text, scale, logits, thumbnails = model((pixels - network.mean) / network.std, tokens, noise)
         one, two = z_image.chunk(2)
         said = [k for k, text in enumerate(texts) if text]
-        text = 0.0 * z_text.sum()  # a gradient of every parameter, which parallel training waits for
-        if said:
-            text = (contrast(one[said], z_text[said], scale) + contrast(two[said], z_text[said], scale)) / 2
+        text = (contrast(one, z_text, scale, said) + contrast(two, z_text, scale, said)) / 2
         parts = {"text": text, "view": contrast(one, two, scale)}
         total = parts["text"] + parts["view"]
         if logits is not None and table is not None:
@@ -209,13 +207,18 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
     average = run_loop(model, loss, loop, scratch, "encoder", asdict(config), hours=hours)
     result = Encoder(average.clip, network.tokenizer)  # type: ignore[arg-type]
     if state.is_main_process:
-        figures = measure_retrieval(result, views, held_out or trained)
-        write_json(scratch / "retrieval.json", {"held_out_subjects": len(held_out), **figures})
+        _report_retrieval(result, views, trained, held_out, scratch)
         result.save_pretrained(target)
-        whose = f"{len(held_out)} held-out" if held_out else f"{len(trained)} training (too few to hold any out)"
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        print(f"encoder: among {whose} subjects, {shown}")
     state.wait_for_everyone()
+
+
+def _report_retrieval(encoder: Encoder, views: Views, trained: list[int], held_out: list[int], scratch: Path) -> None:
+    """Retrieval among held-out subjects, or among all of too few to hold any out: to a file and to the terminal."""
+    figures = measure_retrieval(encoder, views, held_out or trained)
+    write_json(scratch / "retrieval.json", {"held_out_subjects": len(held_out), **figures})
+    whose = f"{len(held_out)} held-out" if held_out else f"{len(trained)} training (too few to hold any out)"
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+    print(f"encoder: among {whose} subjects, {shown}")
 
 
 def thumbnails_of(images: Tensor) -> Tensor:
@@ -241,8 +244,17 @@ def phrase_table(captions: list[tuple[str, ...]], trained: list[int]) -> Tensor 
     return table
 
 
-def contrast(one: Tensor, other: Tensor, scale: Tensor) -> Tensor:
-    """CLIP's symmetric cross-entropy of B pairs of unit vectors [B, D]: each must find its own partner."""
+def contrast(one: Tensor, other: Tensor, scale: Tensor, chosen: list[int] | None = None) -> Tensor:
+    """CLIP's symmetric cross-entropy of B pairs of unit vectors [B, D]: each must find its own partner.
+
+    Args:
+        chosen: the pairs that count, all if left out. Without any it is 0, with a gradient of every parameter, which
+            parallel training waits for.
+    """
+    if chosen is not None:
+        if not chosen:
+            return 0.0 * other.sum()
+        one, other = one[chosen], other[chosen]
     logits = scale * one @ other.t()
     target = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.t(), target)) / 2

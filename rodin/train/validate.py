@@ -18,14 +18,8 @@ from torch import Tensor, nn
 from rodin.diffusion import Diffusion
 from rodin.train.loop import Measure
 
-LEVELS = (
-    0.01,
-    0.1,
-    0.5,
-    0.9,
-    0.99,
-    0.999,
-)  # 1 - abar_t: eyes and mouths are decided at the first, silhouettes and colours at the last
+# 1 - abar_t: eyes and mouths are decided at the first, silhouettes and colours at the last.
+LEVELS = (0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 JUDGED = 32  # subjects
 SHARE = 0.02  # of the training's time, at most
 STEP_COST = 3.0  # of a training step, in predictions

@@ -5,11 +5,8 @@ change nothing of the log. Pictures take a bounded share of the time."""
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
-import textwrap
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from rodin.train.clock import Clock
 from rodin.train.log import LOG_NAME
 from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, run_loop
 
+RunRanks = Callable[..., tuple[int, str]]
 CONFIG = LoopConfig(steps=8, batch_size=2, learning_rate=0.05, warmup_steps=4, checkpoint_every=10, ema_decay=0.9)
 STEP_SECONDS = 0.01
 HOUR = 3600.0
@@ -111,19 +109,9 @@ RANKS = """
 """
 
 
-def test_ranks_end_at_one_step(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(RANKS))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    paths = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, *launcher, str(script), str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+def test_ranks_end_at_one_step(tmp_path: Path, run_ranks: RunRanks) -> None:
+    code, output = run_ranks(tmp_path, RANKS, str(tmp_path))
+    assert code == 0, output
     first, second = (torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in range(2))
     assert first["steps"] == second["steps"] > CONFIG.steps
     assert all(torch.equal(value, second["average"][name]) for name, value in first["average"].items())

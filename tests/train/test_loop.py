@@ -10,12 +10,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
-import os
 import signal
 import subprocess
-import sys
-import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +24,8 @@ from rodin.errors import UserError
 from rodin.train.log import LOG_NAME
 from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, run_loop
 
+Launcher = Callable[..., subprocess.Popen[str]]
+RunRanks = Callable[..., tuple[int, str]]
 CONFIG = LoopConfig(steps=20, batch_size=8, learning_rate=0.05, warmup_steps=4, checkpoint_every=5, ema_decay=0.9)
 
 
@@ -82,24 +82,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, stop: int) ->
     assert torch.equal(weights(again), weights(wanted))
 
 
-def launch(folder: Path, body: str, *arguments: str, ranks: int = 1) -> subprocess.Popen[str]:
-    """Run a script in `ranks` processes, this module importable as `tests_loop`."""
-    script = folder / "script.py"
-    script.write_text(textwrap.dedent(body))
-    (folder / "tests_loop.py").write_text(Path(__file__).read_text())
-    command = [sys.executable, str(script), *arguments]
-    if ranks > 1:
-        command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
-    root = str(Path(__file__).parents[2])
-    paths = os.pathsep.join([root, str(folder), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
 KILLED = """
     import sys, time
     from pathlib import Path
-    from tests_loop import CONFIG, fit_halves, new_model
+    from tests_shared import CONFIG, fit_halves, new_model
     from rodin.train.loop import run_loop
 
     def slow(model, generator):
@@ -110,9 +96,9 @@ KILLED = """
 """
 
 
-def test_a_killed_process_loses_nothing_but_time(tmp_path: Path) -> None:
+def test_a_killed_process_loses_nothing_but_time(tmp_path: Path, launch: Launcher) -> None:
     wanted = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "whole", "test")
-    process = launch(tmp_path, KILLED, str(tmp_path / "cut"))
+    process = launch(tmp_path, KILLED, str(tmp_path / "cut"), module=__file__)
     deadline = time.monotonic() + 60
     while not (tmp_path / "cut" / CHECKPOINT_NAME).exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -129,7 +115,7 @@ PARALLEL = """
     import sys
     from pathlib import Path
     import torch
-    from tests_loop import PARALLEL_CONFIG, new_linear, record
+    from tests_shared import PARALLEL_CONFIG, new_linear, record
     from rodin.train.loop import process_state, run_loop
 
     folder, end = Path(sys.argv[1]), int(sys.argv[2])
@@ -160,19 +146,8 @@ def record(end: int):
     return loss, seen
 
 
-def train_on_two(folder: Path, end: int) -> tuple[int, str]:
-    """PARALLEL on two ranks that lose their batches after `end` of them: its exit code and what it said."""
-    folder.mkdir(exist_ok=True)
-    process = launch(folder, PARALLEL, str(folder), str(end), ranks=2)
-    try:
-        output, _ = process.communicate(timeout=120)
-    finally:
-        process.terminate()
-    return process.returncode, output
-
-
-def test_two_ranks_train_one_model_on_different_data(tmp_path: Path) -> None:
-    code, output = train_on_two(tmp_path, PARALLEL_CONFIG.steps)
+def test_two_ranks_train_one_model_on_different_data(tmp_path: Path, run_ranks: RunRanks) -> None:
+    code, output = run_ranks(tmp_path, PARALLEL, str(tmp_path), str(PARALLEL_CONFIG.steps), module=__file__)
     assert code == 0, output
     first, second = (torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in range(2))
     for name, value in first["average"].items():
@@ -194,21 +169,22 @@ def test_two_ranks_train_one_model_on_different_data(tmp_path: Path) -> None:
         assert float(found["loss"]) == pytest.approx(float(wanted["loss"]), rel=1e-4)
 
 
-def test_two_ranks_go_on_where_they_were_cut(tmp_path: Path) -> None:
+def test_two_ranks_go_on_where_they_were_cut(tmp_path: Path, run_ranks: RunRanks) -> None:
     steps, saved = PARALLEL_CONFIG.steps, PARALLEL_CONFIG.checkpoint_every
-    code, output = train_on_two(tmp_path / "whole", steps)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    code, output = run_ranks(whole, PARALLEL, str(whole), str(steps), module=__file__)
     assert code == 0, output
-    code, output = train_on_two(tmp_path / "cut", saved)
+    code, output = run_ranks(cut, PARALLEL, str(cut), str(saved), module=__file__)
     assert code != 0, output
-    assert (tmp_path / "cut" / "run" / CHECKPOINT_NAME).exists(), output
-    code, output = train_on_two(tmp_path / "cut", steps)
+    assert (cut / "run" / CHECKPOINT_NAME).exists(), output
+    code, output = run_ranks(cut, PARALLEL, str(cut), str(steps), module=__file__)
     assert code == 0, output
     assert f"test: step {saved} of {steps}" in output
     for rank in ("rank-0.pt", "rank-1.pt"):
-        whole, cut = (torch.load(tmp_path / run / rank, weights_only=True) for run in ("whole", "cut"))
-        assert all(torch.equal(value, cut["average"][name]) for name, value in whole["average"].items())
-        assert torch.equal(whole["seen"][-1], cut["seen"][-1])
-        assert len(cut["seen"]) == steps - saved
+        wanted, found = (torch.load(run / rank, weights_only=True) for run in (whole, cut))
+        assert all(torch.equal(value, found["average"][name]) for name, value in wanted["average"].items())
+        assert torch.equal(wanted["seen"][-1], found["seen"][-1])
+        assert len(found["seen"]) == steps - saved
 
 
 def test_learning_rate_rises_then_falls(tmp_path: Path) -> None:

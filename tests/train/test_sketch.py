@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
-import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ from torch import Tensor
 from rodin.sketch import Sketch
 from rodin.train.sketch import LEAST_NOISE, learn_sketch
 
+RunRanks = Callable[..., tuple[int, str]]
 D, CHANNELS, SIZE = 12, 2, 4
 
 
@@ -103,7 +101,7 @@ def test_fewer_subjects_than_ranks_are_no_trouble() -> None:
 TWO_RANKS = """
     import sys
     import torch
-    from tests_sketch import CHANNELS, D, SIZE, subjects
+    from tests_shared import CHANNELS, D, SIZE, subjects
     from rodin.sketch import Sketch
     from rodin.train.loop import process_state
     from rodin.train.sketch import learn_sketch
@@ -116,18 +114,9 @@ TWO_RANKS = """
 """
 
 
-def test_ranks_learn_one_sketch_from_all_subjects(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(textwrap.dedent(TWO_RANKS))
-    (tmp_path / "tests_sketch.py").write_text(Path(__file__).read_text())
-    paths = os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run(
-        [*command, str(tmp_path / "script.py"), str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        check=True,
-        timeout=120,
-        capture_output=True,
-    )
+def test_ranks_learn_one_sketch_from_all_subjects(tmp_path: Path, run_ranks: RunRanks) -> None:
+    code, output = run_ranks(tmp_path, TWO_RANKS, str(tmp_path), module=__file__)
+    assert code == 0, output
     alone = learned(4, 0.4)
     for rank in range(2):
         sketch = Sketch(D, 4, CHANNELS, SIZE)
