@@ -1,4 +1,4 @@
-"""What guidance is worth: the prior's, by the prompt, and the base model's, by the latent.
+"""What guidance is worth, the prior's by the prompt and the base model's by the latent, and what temperature is.
 
 Avatars are drawn for prompts, and an attribute reader says what they show (docs/evaluation.md); avatars are drawn from
 nothing, where the prior has no prompt to be guided by, and compared with the training subjects: FID over that of real
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from claims import table
@@ -29,9 +31,30 @@ from rodin.evaluate.reading import judge, mean_accuracy, worst_accuracy
 from rodin.evaluate.real import RealSet, load_real
 from rodin.pipeline import RodinPipeline
 
-SCALES = (1.0, 1.5, 2.0)  # of the base model
-PRIOR_SCALES = (1.0, 1.25, 1.75)
 SETTINGS = EvaluationConfig(image_size=128)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How avatars are drawn: guidance of the base model and of the prior, and temperature."""
+
+    COLUMNS: ClassVar = ("guidance", "of the prior", "temperature")
+    base: float = 1.5
+    prior: float = 1.25
+    temperature: float = 1.0
+
+    @property
+    def cells(self) -> list[str]:
+        """For the tables."""
+        return [f"{number:g}" for number in (self.base, self.prior, self.temperature)]
+
+
+WAYS = (
+    Way(),
+    *(Way(base=scale) for scale in (1.0, 1.25, 2.0)),
+    *(Way(prior=scale) for scale in (1.0, 1.75)),
+    *(Way(temperature=length) for length in (0.8, 0.6, 0.4)),
+)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -52,24 +75,20 @@ def main(argv: list[str] | None = None) -> None:
     named = sorted({name for truth in prompts.truth for name in truth})
     reader = learn(real.folders, named, SETTINGS.reader_steps, arguments.cache).reader
     print(f"## Guidance\n\n{len(prompts.prompts)} prompts, read off {2 * SETTINGS.views} views each.\n")
-    lines = [
-        [f"{scale:g}", f"{prior_scale:g}", *read_prompted(pipe, scale, prior_scale, prompts, reader, real)]
-        for scale in SCALES
-        for prior_scale in PRIOR_SCALES
-    ]
-    print(table(["base model's", "prior's", "attributes, mean", "worst"], lines) + "\n")
+    lines = [[*way.cells, *read_prompted(pipe, way, prompts, reader, real)] for way in WAYS]
+    print(table([*Way.COLUMNS, "attributes, mean", "worst"], lines) + "\n")
 
     front = load_real(arguments.data, SETTINGS.views, SETTINGS.image_size, "training subjects")
     target = features(pipe.encoder, front.images)
-    lines = [[f"{scale:g}", *compare(pipe, scale, arguments.count, front, target)] for scale in SCALES]
-    print(f"{arguments.count} avatars from nothing.\n")
-    print(table(["base model's", "FID ratio", "its spread", "diversity"], lines))
+    unprompted = list(dict.fromkeys(replace(way, prior=WAYS[0].prior) for way in WAYS))
+    lines = [[*way.cells, *compare(pipe, way, arguments.count, front, target)] for way in unprompted]
+    print(f"{arguments.count} avatars from nothing, where the prior has nothing to be guided by.\n")
+    print(table([*Way.COLUMNS, "FID ratio", "its spread", "diversity"], lines))
 
 
 def read_prompted(
     pipe: RodinPipeline,
-    scale: float,
-    prior_scale: float,
+    way: Way,
     prompts: PromptSet,
     reader: AttributeReader,
     real: RealSet,
@@ -77,21 +96,27 @@ def read_prompted(
     """Mean and worst share of the prompts' attributes that the reader reads off their avatars."""
     read: dict[str, list[str]] = {name: [] for name in reader.values}
     for k, text in enumerate(prompts.texts):
-        progress(f"guidance {scale:g}, {prior_scale:g}: prompt {k} of {len(prompts.texts)}")
-        avatar = pipe(text, seed=SETTINGS.seed + k, guidance_scale=scale, prior_guidance_scale=prior_scale)[0]
+        progress(f"{', '.join(way.cells)}: prompt {k} of {len(prompts.texts)}")
+        avatar = pipe(
+            text,
+            seed=SETTINGS.seed + k,
+            guidance_scale=way.base,
+            prior_guidance_scale=way.prior,
+            temperature=way.temperature,
+        )[0]
         for name, values in reader.read(avatar.render(real.cameras[k % len(real)])[None]).items():
             read[name] += values
     readings = judge(read, prompts.truth, real.attributes)
     return [f"{100 * share:.1f} %" for share in (mean_accuracy(readings), worst_accuracy(readings))]
 
 
-def compare(pipe: RodinPipeline, scale: float, count: int, front: RealSet, target: torch.Tensor) -> list[str]:
+def compare(pipe: RodinPipeline, way: Way, count: int, front: RealSet, target: torch.Tensor) -> list[str]:
     """FID ratio, its spread over random halves of the subjects, and diversity of avatars from nothing."""
 
     def draw() -> Iterable[Avatar]:
         for k in range(count):
-            progress(f"guidance {scale:g}: avatar {k} of {count}")
-            yield pipe(seed=SETTINGS.seed + k, guidance_scale=scale)[0]
+            progress(f"{', '.join(way.cells)}: avatar {k} of {count}")
+            yield pipe(seed=SETTINGS.seed + k, guidance_scale=way.base, temperature=way.temperature)[0]
 
     seen = features(pipe.encoder, render_all(draw(), front.cameras))
     found = distance(seen, target, None, SETTINGS.seed)

@@ -43,6 +43,7 @@ def generate(
     seed: int,
     count: int,
     guidance_scale: float,
+    temperature: float,
     steps: int,
     sampler: Sampler,
     refine: int,
@@ -68,6 +69,7 @@ def generate(
             count=count,
             seed=seed,
             guidance_scale=guidance_scale,
+            temperature=temperature,
             num_inference_steps=steps,
             refine=refine,
             azimuth_deg=azimuth,
@@ -128,6 +130,7 @@ def vary(model_folder: Path | None, avatar: Path, count: int, seed: int, out: Pa
             guidance_scale=drawing.guidance_scale,
             num_inference_steps=drawing.num_inference_steps,
             upsampling_steps=drawing.upsampling_steps,
+            temperature=drawing.temperature,
             callback_on_step_end=advance,
         )
     write_avatars(avatars, out)

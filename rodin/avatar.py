@@ -44,6 +44,7 @@ class Drawing:
         guidance_scale: of the base model.
         num_inference_steps: of the base model.
         upsampling_steps: of the upsampler.
+        temperature: length of the first noise, 1 as trained; the noise that the avatar keeps has it.
         refine: steps of render-guided inversion towards a portrait, whose findings the planes alone hold.
     """
 
@@ -52,6 +53,7 @@ class Drawing:
     guidance_scale: float = 1.0
     num_inference_steps: int = 10
     upsampling_steps: int = 3
+    temperature: float = 1.0
     refine: int = 0
 
 

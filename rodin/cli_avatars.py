@@ -20,6 +20,7 @@ def generate(
     seed: int = 0,
     count: int = 1,
     guidance_scale: float = 1.5,
+    temperature: float = 1.0,
     steps: int = 10,
     sampler: Sampler = "dpm++",
     refine: int = 0,
@@ -41,6 +42,7 @@ def generate(
         seed: Avatar k is drawn with seed + k.
         count: Number of avatars.
         guidance_scale: Above 0; how strongly text or portrait is followed, 1 = as trained.
+        temperature: Above 0; length of the first noise, 1 = as trained; less is calmer and less various.
         steps: Denoising steps.
         sampler: dpm++ and ddim are deterministic; ancestral is the paper's, with about 100 steps.
         refine: Steps of render-guided inversion towards the portrait, such as 50; 0 leaves it to the encoder.
@@ -53,8 +55,8 @@ def generate(
     from rodin import applications
 
     applications.generate(
-        model, out, text, image, seed, count, guidance_scale, steps, sampler, refine, azimuth, elevation, search_pose,
-        sentences,
+        model, out, text, image, seed, count, guidance_scale, temperature, steps, sampler, refine, azimuth, elevation,
+        search_pose, sentences,
     )  # fmt: skip
 
 

@@ -133,6 +133,7 @@ class RodinPipeline:
         upsampling_steps: int = 3,
         prior_guidance_scale: float = 1.25,
         candidates: int = 4,
+        temperature: float = 1.0,
         refine: int = 0,
         azimuth_deg: float = 0.0,
         elevation_deg: float = PORTRAIT_ELEVATION_DEG,
@@ -151,6 +152,8 @@ class RodinPipeline:
             upsampling_steps: denoising steps of the upsampler.
             prior_guidance_scale: lambda of the prior's guidance by the prompt, > 0; see `rodin.prior.sample_latents`.
             candidates: latents that the prior draws for a prompt, of which the best match is taken.
+            temperature: length of the noise that the base model begins with, > 0; 1 as trained, less draws nearer to
+                what is likeliest for the latent: calmer, and less various.
             refine: gradient steps towards the portrait while sampling, and as many in the fit that follows; 0 = what
                 the encoder makes of it.
             azimuth_deg, elevation_deg: from where the portrait was taken, for `refine`.
@@ -163,7 +166,8 @@ class RodinPipeline:
         """
         if sum(given is not None for given in (prompt, image, vary)) > 1:
             raise UserError("prompt, image, vary: more than one is given; choose one, and edit what it draws")
-        _check_numbers(count, seed, refine, guidance_scale, prior_guidance_scale, candidates)
+        scales = {"guidance_scale": guidance_scale, "prior_guidance_scale": prior_guidance_scale}
+        _check_numbers(count, seed, refine, candidates, {**scales, "temperature": temperature})
         if not (math.isfinite(azimuth_deg) and math.isfinite(elevation_deg)):
             raise UserError(f"azimuth_deg, elevation_deg: {azimuth_deg}, {elevation_deg}; choose angles in degrees")
         if refine and image is None:
@@ -185,11 +189,12 @@ class RodinPipeline:
                 guidance_scale=guidance_scale,
                 num_inference_steps=num_inference_steps,
                 upsampling_steps=upsampling_steps,
+                temperature=temperature,
                 refine=refine,
             )
             for one in seeds
         ]
-        noise = self._base_noise(seeds)
+        noise = (temperature * self._base_noise(seeds)).half().float()  # as an avatar's file keeps it
         if refine and portrait is not None:
             photo = frame_photo(portrait.pixels, self.statistics.config.height, azimuth_deg, elevation_deg)
             return [
@@ -434,9 +439,7 @@ def _generators(seeds: list[int], stream: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed + stream) for seed in seeds]
 
 
-def _check_numbers(
-    count: int, seed: int, refine: int, guidance_scale: float, prior_guidance_scale: float, candidates: int
-) -> None:
+def _check_numbers(count: int, seed: int, refine: int, candidates: int, scales: dict[str, float]) -> None:
     for name, number, unit in (("count", count, "avatars"), ("candidates", candidates, "latents")):
         if number < 1:
             raise UserError(f"{name}: {number} {unit}; choose 1 or more")
@@ -444,6 +447,6 @@ def _check_numbers(
         raise UserError(f"seed: {seed}; choose 0 or more, below {LARGEST_SEED}")
     if refine < 0:
         raise UserError(f"refine: {refine} steps; choose 0 or more")
-    for name, scale in (("guidance_scale", guidance_scale), ("prior_guidance_scale", prior_guidance_scale)):
+    for name, scale in scales.items():
         if not (math.isfinite(scale) and scale > 0):
-            raise UserError(f"{name}: {scale}; choose a number above 0 (1 = no guidance)")
+            raise UserError(f"{name}: {scale}; choose a number above 0 (1 = as trained)")

@@ -23,7 +23,7 @@ from PIL import Image
 
 from rodin import applications, stages
 from rodin.ablations import ABLATIONS
-from rodin.avatar import SUFFIX
+from rodin.avatar import SUFFIX, Avatar
 from rodin.cli import COMMANDS, GROUPS, Ablation, main
 from rodin.presets import load_preset, smoke
 
@@ -56,7 +56,7 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Fails:
 @pytest.fixture(scope="module")
 def avatar(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An avatar's file: the fitted ball0, which has a clear surface."""
-    from rodin.avatar import Avatar, Drawing
+    from rodin.avatar import Drawing
     from rodin.component import load_component
     from rodin.decoder import Decoder, DecoderConfig
     from rodin.refiner import Refiner, RefinerConfig
@@ -111,8 +111,8 @@ FLAGS = {
     ("train", "refiner"): "run preset vgg hours",
     ("train", "ablations"): "run preset only workers seed large vgg",
     ("train", "curves"): "stage column out",
-    ("generate",): "out model text image seed count guidance-scale steps sampler refine azimuth elevation search-pose "
-    "sentences",
+    ("generate",): "out model text image seed count guidance-scale temperature steps sampler refine azimuth elevation "
+    "search-pose sentences",
     ("edit",): "text out model source-text strength sentences",
     ("vary",): "out model count seed",
     ("interpolate",): "out model steps",
@@ -253,7 +253,6 @@ def test_generate_writes_four_files_an_avatar(trained: Path, tmp_path: Path, sma
     assert solid.volume > 0
 
     main(f"generate --model {model} --out {tmp_path / 'one'} --seed 4 --steps 5 --image {portrait}".split())
-    from rodin.avatar import Avatar
 
     second, alone = Avatar.load(out / f"avatar-001{SUFFIX}"), Avatar.load(tmp_path / "one" / f"avatar-000{SUFFIX}")
     assert second.drawing.seed == alone.drawing.seed == 4
@@ -434,7 +433,12 @@ def test_presets_that_are_none(balls: Path, tmp_path: Path, fails: Fails) -> Non
 def test_words_become_an_avatar_that_can_be_changed(trained: Path, tmp_path: Path, small_pictures: None) -> None:
     """The way of a user: a sentence, an edit, kin, the way between two, a refined picture."""
     model = trained / "model"
-    main([*f"generate --model {model} --out {tmp_path / 'one'} --steps 4 --text".split(), "a ball of radius 0.5"])
+    main(
+        [
+            *f"generate --model {model} --out {tmp_path / 'one'} --steps 4 --temperature 0.5 --text".split(),
+            "a ball of radius 0.5",
+        ]
+    )
     one = tmp_path / "one" / f"avatar-000{SUFFIX}"
     main([*f"edit {one} --model {model} --out {tmp_path / 'edit'} --text".split(), "seed 2"])
     changed = {path.name for path in (tmp_path / "edit").iterdir()}
@@ -442,6 +446,7 @@ def test_words_become_an_avatar_that_can_be_changed(trained: Path, tmp_path: Pat
     main(f"vary {one} --model {model} --out {tmp_path / 'kin'} --count 2 --seed 5".split())
     assert len(list((tmp_path / "kin").glob(f"*{SUFFIX}"))) == 2
     two = tmp_path / "kin" / f"avatar-001{SUFFIX}"
+    assert Avatar.load(two).drawing.temperature == 0.5
     main(f"interpolate {one} {two} --model {model} --out {tmp_path / 'way'} --steps 3".split())
     assert len(list((tmp_path / "way").glob(f"*{SUFFIX}"))) == 3
     with (

@@ -130,6 +130,17 @@ def test_guidance_and_portrait_change_the_avatar(pipe: RodinPipeline, portrait: 
     assert not torch.equal(followed, exaggerated)
 
 
+def test_temperature_shortens_the_first_noise_and_stays_with_the_avatar(pipe: RodinPipeline, tmp_path: Path) -> None:
+    whole, calm = (draw(pipe, seed=4, temperature=length)[0] for length in (1.0, 0.5))
+    torch.testing.assert_close(calm.noise, 0.5 * whole.noise, atol=0.0, rtol=1e-3)
+    assert torch.equal(whole.noise, draw(pipe, seed=4)[0].noise)
+    assert not close(calm, whole)
+    calm.save(tmp_path / "calm.rodin.safetensors")
+    again = Avatar.load(tmp_path / "calm.rodin.safetensors")
+    assert again.drawing.temperature == 0.5
+    assert close(pipe.edit(again, "a ball", strength=0.0), calm)
+
+
 def test_the_callback_sees_every_step(pipe: RodinPipeline) -> None:
     seen: list[tuple[int, tuple[int, ...]]] = []
     draw(pipe, count=2, callback_on_step_end=lambda step, x: seen.append((step, tuple(x.shape))))
@@ -169,6 +180,7 @@ def test_a_gpu_draws_the_same_avatar(trained: Path, pipe: RodinPipeline, portrai
         ({"guidance_scale": 0.0}, "guidance_scale: 0.0; choose a number above 0"),
         ({"guidance_scale": float("nan")}, "guidance_scale: nan"),
         ({"guidance_scale": float("inf")}, "guidance_scale: inf"),
+        ({"temperature": 0.0}, "temperature: 0.0; choose a number above 0"),
         ({"seed": -1}, "seed: -1; choose 0 or more"),
         ({"seed": 2**64}, "seed: 18446744073709551616; choose 0 or more, below"),
         ({"candidates": 0}, "candidates: 0 latents; choose 1 or more"),

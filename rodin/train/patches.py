@@ -1,10 +1,10 @@
 """Random patches of renders, for losses that look at images while they train planes (Rodin, Sec. 3.2).
 
-A patch is the window of a virtual camera around the avatar, so that its pixels are those of the whole image. The
-fitted planes tell where matter is: bins of rays far from it are left out. Memory is bounded: rays are rendered in
-chunks, whose inside is computed again in the backward pass.
+A patch is the window of a virtual camera around the avatar, so that its pixels are those of the whole image. Bins of
+rays that are far from all matter, fitted and predicted, are left out. Memory is bounded: rays are rendered in chunks,
+whose inside is computed again in the backward pass.
 
-Symbols: C channels, H W rows and columns of planes, S side of a patch, R = S^2 rays.
+Symbols: B batch, C channels, H W rows and columns of planes, S side of a patch, R = S^2 rays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rodin.camera import Camera, orbit
 from rodin.decoder import Decoder
-from rodin.rays import Rays, camera_rays
+from rodin.rays import Occupancy, Rays, camera_rays
 from rodin.render import make_field, measure_occupancy, occupied_bins, render_rays
 
 MOST_DRAWS = 20  # of a patch, before an empty one is taken as it is
@@ -68,7 +68,7 @@ class PatchConfig:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """One patch: its rays, which bins of them to look up, and what the fitted planes show there.
+    """One patch: its rays, which bins of them meet the fitted planes' matter, and what these show there.
 
     Args:
         bins: [R, bins] bool.
@@ -87,7 +87,7 @@ def draw_patch(planes: Tensor, decoder: Decoder, config: PatchConfig, generator:
     Args:
         planes: [3, C, H, W], the fitted ones.
     """
-    occupancy = measure_occupancy(make_field(planes, decoder), max(8, config.image_size // CELL_PIXELS)).grown(1)
+    occupancy = _matter(planes, decoder, config)
     for _ in range(MOST_DRAWS):
         rays = camera_rays(draw_window(config, generator)).to(planes.device)
         bins = occupied_bins(rays, config.samples, occupancy)
@@ -95,6 +95,36 @@ def draw_patch(planes: Tensor, decoder: Decoder, config: PatchConfig, generator:
         if alpha.mean() >= config.least_matter:
             break
     return Patch(rays, bins, image)
+
+
+def rendered_patches(
+    predicted: Tensor, true: Tensor, decoder: Decoder, config: PatchConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """What one random patch a sample shows of predicted planes, differentiable, and of the true ones.
+
+    In float32 whatever autocast says, which would round the rays. What the prediction puts where nothing is shows, too.
+
+    Args:
+        predicted, true: [B, 3, C, H, W] planes that the decoder reads.
+
+    Returns:
+        two [B, 3, S, S] over white.
+    """
+    images, targets = [], []
+    with torch.autocast(true.device.type, enabled=False):
+        for planes, fitted in zip(predicted, true, strict=True):
+            patch = draw_patch(fitted, decoder, config, generator)
+            occupancy = _matter(planes.detach(), decoder, config)
+            bins = patch.bins | occupied_bins(patch.rays, config.samples, occupancy)
+            images.append(render_patch(planes, decoder, patch.rays, bins)[0])
+            targets.append(patch.target)
+    return torch.stack(images), torch.stack(targets)
+
+
+@torch.no_grad()
+def _matter(planes: Tensor, decoder: Decoder, config: PatchConfig) -> Occupancy:
+    """Where planes [3, C, H, W] hold matter, or nearly."""
+    return measure_occupancy(make_field(planes, decoder), max(8, config.image_size // CELL_PIXELS)).grown(1)
 
 
 def draw_window(config: PatchConfig, generator: torch.Generator) -> Camera:

@@ -26,7 +26,7 @@ from rodin.perceptual import Features, load_features, perceptual_distance
 from rodin.store import load_statistics, module_hash, read_index
 from rodin.train.base import check_channels, rank_share, read_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
-from rodin.train.patches import PatchConfig, draw_patch, render_patch
+from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.pictures import SHOWN, plane_rows
 from rodin.triplane import resize
 from rodin.unet import UNet, UNetConfig
@@ -171,17 +171,11 @@ def rendered_losses(
 ) -> tuple[Tensor, Tensor]:
     """Squared error of pixels and perceptual distance of one random patch a sample, means over the samples.
 
-    In float32 whatever autocast says, which would round the rays. What the prediction puts far from the true matter is
-    not rendered: to keep that space empty is up to the loss on the planes.
-
     Args:
         predicted, true: [B, 3, C, H, W] planes that the decoder reads.
     """
+    images, targets = rendered_patches(predicted, true, decoder, config, generator)
     with torch.autocast(true.device.type, enabled=False):
-        patches = [draw_patch(planes, decoder, config, generator) for planes in true]
-        pairs = zip(predicted, patches, strict=True)
-        images = torch.stack([render_patch(planes, decoder, patch.rays, patch.bins)[0] for planes, patch in pairs])
-        targets = torch.stack([patch.target for patch in patches])
         return (images - targets).square().mean(), perceptual_distance(features, images, targets).mean()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from rodin.decoder import Decoder, DecoderConfig
 from rodin.rays import camera_rays
 from rodin.render import occupied_bins, over, render_image
-from rodin.train.patches import PatchConfig, draw_patch, draw_window, render_patch
+from rodin.train.patches import PatchConfig, draw_patch, draw_window, render_patch, rendered_patches
 
 CONFIG = PatchConfig(size=8, image_size=32, samples=48)
 FOCUS = (0.3, 0.2, 0.5)
@@ -64,6 +64,23 @@ def test_culling_does_not_change_the_target(decoder: Decoder) -> None:
     assert patch.bins.float().mean() < 0.7
     everywhere, _ = render_patch(planes, decoder, patch.rays, occupied_bins(patch.rays, 48, None))
     torch.testing.assert_close(patch.target, everywhere, atol=0.02, rtol=0.0)
+
+
+def test_what_is_predicted_where_nothing_is_shows(decoder: Decoder) -> None:
+    """A speck far from the ball lies in bins that the ball alone would leave out."""
+    true, predicted = ball(0.3), ball(0.3)
+    corner = slice(2, 6)
+    predicted[:, 0, corner, :] += 1.5
+    predicted.requires_grad_()
+    config = dataclasses.replace(CONFIG, size=32, least_matter=0.0)
+    images, targets = rendered_patches(predicted[None], true[None], decoder, config, torch.Generator().manual_seed(7))
+    window = draw_window(config, torch.Generator().manual_seed(7))
+    rays = camera_rays(window)
+    everywhere, _ = render_patch(predicted, decoder, rays, occupied_bins(rays, config.samples, None))
+    torch.testing.assert_close(images[0], everywhere, atol=0.02, rtol=0.0)
+    assert (images - targets).abs().max() > 0.3
+    (images - targets).square().mean().backward()
+    assert predicted.grad[:, 0, corner].abs().max() > 0
 
 
 def test_empty_patches_are_drawn_again(decoder: Decoder) -> None:
