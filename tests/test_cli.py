@@ -122,7 +122,7 @@ FLAGS = {
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
-    "sentences seed",
+    "sentences temperature seed",
     ("preset",): "ablation",
 }
 

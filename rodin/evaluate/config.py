@@ -22,6 +22,7 @@ class EvaluationConfig:
         refine_steps: steps of render-guided inversion, after the encoder's.
         sentences: draw the prompts once more, with unknown words translated by the general sentence encoder.
         guidance_scale: of everything that is drawn; the row "no guidance" has 1.
+        temperature: of everything that is drawn, see `rodin.pipeline.RodinPipeline.__call__`.
         steps: of the base model's sampler.
         reader_steps: of the attribute reader's training.
         seed: avatar k is drawn with seed + k.
@@ -36,6 +37,7 @@ class EvaluationConfig:
     refine_steps: int = 40
     sentences: bool = False
     guidance_scale: float = 1.5
+    temperature: float = 1.0
     steps: int = 10
     reader_steps: int = 1500
     seed: int = 0
@@ -50,5 +52,6 @@ class EvaluationConfig:
         for name in ("fits", "refine_steps", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0 (0 = none), got {getattr(self, name)}")
-        if not (math.isfinite(self.guidance_scale) and self.guidance_scale > 0):
-            raise ValueError(f"guidance_scale must be above 0 (1 = no guidance), got {self.guidance_scale}")
+        for name in ("guidance_scale", "temperature"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise ValueError(f"{name} must be above 0 (1 = as trained), got {getattr(self, name)}")

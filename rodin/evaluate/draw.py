@@ -27,12 +27,14 @@ class Variant:
         label: names the row.
         pipe: the model.
         guidance_scale: 1 = no guidance.
+        temperature: length of the first noise, 1 as trained.
         steps: of the base model's sampler.
     """
 
     label: str
     pipe: RodinPipeline
     guidance_scale: float
+    temperature: float
     steps: int
 
     def draw(self, count: int, seed: int) -> Iterator[Avatar]:
@@ -43,6 +45,7 @@ class Variant:
                     count=min(BATCH, count - first),
                     seed=seed + first,
                     guidance_scale=self.guidance_scale,
+                    temperature=self.temperature,
                     num_inference_steps=self.steps,
                 )
                 bar.update(len(part))
@@ -52,7 +55,11 @@ class Variant:
         """An avatar of each text; avatar k has seed + k."""
         for k, text in enumerate(tqdm(texts, desc=f"{self.label}: prompts", unit="avatar", leave=False)):
             yield self.pipe(
-                prompt=text, seed=seed + k, guidance_scale=self.guidance_scale, num_inference_steps=self.steps
+                prompt=text,
+                seed=seed + k,
+                guidance_scale=self.guidance_scale,
+                temperature=self.temperature,
+                num_inference_steps=self.steps,
             )[0]
 
     def invert(self, photos: Tensor, seed: int, refine: int) -> Iterator[Avatar]:
@@ -62,6 +69,7 @@ class Variant:
                 image=photo,
                 seed=seed,
                 guidance_scale=self.guidance_scale,
+                temperature=self.temperature,
                 num_inference_steps=self.steps,
                 refine=refine,
             )[0]

@@ -152,7 +152,9 @@ def evaluate(
 def variant(label: str, pipe: RodinPipeline, guidance_scale: float, settings: EvaluationConfig) -> Variant:
     """How a model is drawn from. One of a single step (the auto-encoder) is a function of z: nothing is guided."""
     single = pipe.diffusion.train_steps == 1
-    return Variant(label, pipe, 1.0 if single else guidance_scale, 1 if single else settings.steps)
+    if single:
+        return Variant(label, pipe, 1.0, 1.0, 1)
+    return Variant(label, pipe, guidance_scale, settings.temperature, settings.steps)
 
 
 def check_sets(training: RealSet, held_out: RealSet) -> None:

@@ -68,7 +68,15 @@ def test_spread_reaches_from_the_first_to_the_last() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"samples": 1}, {"views": 0}, {"fits": -1}, {"guidance_scale": 0.0}, {"guidance_scale": float("nan")}]
+    "fields",
+    [
+        {"samples": 1},
+        {"views": 0},
+        {"fits": -1},
+        {"guidance_scale": 0.0},
+        {"temperature": 0.0},
+        {"guidance_scale": float("nan")},
+    ],
 )
 def test_impossible_settings_are_refused(fields: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):

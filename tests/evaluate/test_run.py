@@ -33,6 +33,7 @@ SETTINGS = EvaluationConfig(
     fits=1,
     refine_steps=1,
     guidance_scale=2.0,
+    temperature=0.5,
     steps=4,
     reader_steps=2,
 )
@@ -71,6 +72,7 @@ def test_a_report_holds_every_figure_and_picture(
     models = figures["models"]
     assert list(models) == ["this model", "no guidance", "again"]
     assert [models[name]["guidance_scale"] for name in models] == [2.0, 1.0, 2.0]
+    assert {models[name]["temperature"] for name in models} == {0.5}
     without_name = [{**models[name]} for name in ("this model", "again")]
     assert without_name[0] == without_name[1]  # the same model measures the same
     assert models["no guidance"]["distances"] != models["this model"]["distances"]
@@ -153,6 +155,6 @@ def test_a_single_step_is_drawn_in_one(trained: Path, balls: Path) -> None:
     pipe.diffusion = DiffusionConfig(prediction="sample", train_steps=1)
     pipe.scheduler = Scheduler(pipe.diffusion, "dpm++")
     one = variant("autoencoder", pipe, 1.5, SETTINGS)
-    assert (one.steps, one.guidance_scale) == (1, 1.0)
+    assert (one.steps, one.guidance_scale, one.temperature) == (1, 1.0, 1.0)
     avatars = list(one.draw(2, seed=0))
     assert all(torch.isfinite(avatar.planes).all() for avatar in avatars)
