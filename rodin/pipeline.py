@@ -22,17 +22,16 @@ from rodin.model import Model, load_model, save_model, shipped_folder
 from rodin.perceptual import load_features
 from rodin.portrait import Portrait, read_portrait
 from rodin.prior import TextCondition, TextReader, sample_latents
+from rodin.seeds import LARGEST_SEED, Stream, seeded
 from rodin.sentence import SentenceEncoder
+from rodin.slerp import slerp
 from rodin.upsampler import upsample
 
-LARGEST_SEED = 2**62  # generators take 64 bits; seed + k must not run out of them
 LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
 PRIOR_STEPS = 20
 FEWEST_GUIDED_STEPS = 5  # of sampling under the guidance of a portrait
 EDIT_DRAWS = 16  # of the prior, whose means are compared
-# Each part has its own random numbers for a seed; generators look at 32 bits, over which these offsets are spread.
-NOISE_STREAM, STEPS_STREAM, PRIOR_STREAM, UPSAMPLER_STREAM = 0, 0x40000000, 0x80000000, 0xC0000000
 
 
 class RodinPipeline:
@@ -194,7 +193,7 @@ class RodinPipeline:
             )
             for one in seeds
         ]
-        noise = (temperature * self._base_noise(seeds)).half().float()  # as an avatar's file keeps it
+        noise = self._base_noise(seeds, temperature)
         if refine and portrait is not None:
             photo = frame_photo(portrait.pixels, self.statistics.config.height, azimuth_deg, elevation_deg)
             return [
@@ -211,7 +210,7 @@ class RodinPipeline:
         Raises:
             UserError: the prompt is empty, too long, or has no known word.
         """
-        generators = _generators(seeds, PRIOR_STREAM)
+        generators = seeded(seeds, Stream.PRIOR)
         text = None if prompt is None else self._condition(prompt, len(seeds))
         scale = 1.0 if text is None else guidance_scale
         drawn = sample_latents(self.prior, self.prior_diffusion, text, generators, scale, PRIOR_STEPS, candidates)
@@ -227,11 +226,11 @@ class RodinPipeline:
             raise UserError(f"prompt: {prompt!r} has no word that the model knows; say it in other words")
         return condition.repeat(copies)
 
-    def _base_noise(self, seeds: list[int]) -> Tensor:
+    def _base_noise(self, seeds: list[int], temperature: float) -> Tensor:
         config = self.base.config
-        return draw_noise(
-            (3, config.in_channels, config.size, config.size), _generators(seeds, NOISE_STREAM), self.device
-        )
+        shape = (3, config.in_channels, config.size, config.size)
+        noise = temperature * draw_noise(shape, seeded(seeds, Stream.NOISE), self.device)
+        return noise.half().float()  # as an avatar's file keeps it
 
     def _draw(
         self,
@@ -260,7 +259,7 @@ class RodinPipeline:
         one = drawings[0]
         z = self._condition_of(latents)
         scale = one.guidance_scale if z is not None else 1.0
-        generators = _generators([drawing.seed for drawing in drawings], STEPS_STREAM)
+        generators = seeded([drawing.seed for drawing in drawings], Stream.STEPS)
         try:
             return sample(
                 guided(self.base, z, scale),
@@ -280,7 +279,7 @@ class RodinPipeline:
 
     def _enlarge(self, low: Tensor, drawings: list[Drawing]) -> Tensor:
         """The base model's residuals [B, 3, C, h, w] to planes [B, 3, C, H, W], on the CPU."""
-        generators = _generators([drawing.seed for drawing in drawings], UPSAMPLER_STREAM)
+        generators = seeded([drawing.seed for drawing in drawings], Stream.UPSAMPLER)
         try:
             residual = upsample(
                 self.upsampler,
@@ -342,7 +341,7 @@ class RodinPipeline:
             self.decoder,
             z,
             photo,
-            _generators([drawing.seed], STEPS_STREAM)[0],
+            seeded([drawing.seed], Stream.STEPS)[0],
             steps=drawing.refine,
             features=features,
             progress=report,
@@ -417,26 +416,6 @@ class RodinPipeline:
                 f"avatar: it was drawn by another model ({avatar.model_hash[:12]}, this is {self.model_hash[:12]}); "
                 "give that model, or an avatar of this one"
             )
-
-
-def slerp(first: Tensor, last: Tensor, part: float) -> Tensor:
-    """The point a part in [0, 1] of the way along the great circle between two tensors, seen as vectors of any length.
-
-    Lengths go linearly. Vectors that point the same or opposite ways are mixed linearly.
-    """
-    one, other = first.flatten(), last.flatten()
-    lengths = one.norm(), other.norm()
-    cosine = (one @ other / (lengths[0] * lengths[1]).clamp_min(1e-12)).clamp(-1, 1)
-    angle = torch.acos(cosine)
-    if torch.sin(angle) < 1e-4:
-        return torch.lerp(first, last, part)
-    directions = [vector / length for vector, length in zip((first, last), lengths, strict=True)]
-    between = torch.sin((1 - part) * angle) * directions[0] + torch.sin(part * angle) * directions[1]
-    return between / torch.sin(angle) * torch.lerp(lengths[0], lengths[1], part)
-
-
-def _generators(seeds: list[int], stream: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed + stream) for seed in seeds]
 
 
 def _check_numbers(count: int, seed: int, refine: int, candidates: int, scales: dict[str, float]) -> None:

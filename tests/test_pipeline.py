@@ -22,9 +22,10 @@ from rodin.diffusion import Scheduler
 from rodin.encoder import EncoderConfig, small_clip
 from rodin.errors import UserError
 from rodin.invert import frame_photo
-from rodin.pipeline import EDIT_DRAWS, LONGEST_PROMPT, RodinPipeline, slerp
+from rodin.pipeline import EDIT_DRAWS, LONGEST_PROMPT, RodinPipeline
 from rodin.prior import Prior
 from rodin.render import over
+from rodin.slerp import slerp
 
 STEPS = 4
 
