@@ -22,6 +22,7 @@ class EvaluationConfig:
         refine_steps: steps of render-guided inversion, after the encoder's.
         sentences: draw the prompts once more, with unknown words translated by the general sentence encoder.
         guidance_scale: of everything that is drawn; the row "no guidance" has 1.
+        prior_guidance_scale: of everything that is drawn from prompts.
         temperature: of everything that is drawn, see `rodin.pipeline.RodinPipeline.__call__`.
         steps: of the base model's sampler.
         reader_steps: of the attribute reader's training.
@@ -37,6 +38,7 @@ class EvaluationConfig:
     refine_steps: int = 40
     sentences: bool = False
     guidance_scale: float = 1.5
+    prior_guidance_scale: float = 1.25
     temperature: float = 1.0
     steps: int = 10
     reader_steps: int = 1500
@@ -52,6 +54,6 @@ class EvaluationConfig:
         for name in ("fits", "refine_steps", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0 (0 = none), got {getattr(self, name)}")
-        for name in ("guidance_scale", "temperature"):
+        for name in ("guidance_scale", "prior_guidance_scale", "temperature"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ValueError(f"{name} must be above 0 (1 = as trained), got {getattr(self, name)}")

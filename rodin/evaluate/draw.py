@@ -27,6 +27,7 @@ class Variant:
         label: names the row.
         pipe: the model.
         guidance_scale: 1 = no guidance.
+        prior_guidance_scale: of prompts.
         temperature: length of the first noise, 1 as trained.
         steps: of the base model's sampler.
     """
@@ -34,6 +35,7 @@ class Variant:
     label: str
     pipe: RodinPipeline
     guidance_scale: float
+    prior_guidance_scale: float
     temperature: float
     steps: int
 
@@ -58,6 +60,7 @@ class Variant:
                 prompt=text,
                 seed=seed + k,
                 guidance_scale=self.guidance_scale,
+                prior_guidance_scale=self.prior_guidance_scale,
                 temperature=self.temperature,
                 num_inference_steps=self.steps,
             )[0]

@@ -151,10 +151,9 @@ def evaluate(
 
 def variant(label: str, pipe: RodinPipeline, guidance_scale: float, settings: EvaluationConfig) -> Variant:
     """How a model is drawn from. One of a single step (the auto-encoder) is a function of z: nothing is guided."""
+    one = Variant(label, pipe, guidance_scale, settings.prior_guidance_scale, settings.temperature, settings.steps)
     single = pipe.diffusion.train_steps == 1
-    if single:
-        return Variant(label, pipe, 1.0, 1.0, 1)
-    return Variant(label, pipe, guidance_scale, settings.temperature, settings.steps)
+    return replace(one, guidance_scale=1.0, temperature=1.0, steps=1) if single else one
 
 
 def check_sets(training: RealSet, held_out: RealSet) -> None:
