@@ -50,7 +50,7 @@ def save_frame(image: Image.Image, path: Path) -> None:
     pixels = np.array(image.convert("RGBA"))
     pixels[pixels[..., 3] == 0] = 0
     with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, "WEBP", quality=QUALITY, alpha_quality=100, method=6, exact=False)
+        Image.fromarray(pixels).save(temporary, "WEBP", quality=QUALITY, alpha_quality=100, method=4, exact=False)
 
 
 def write_transforms(folder: Path, recipe: AvatarRecipe, poses: Array, size: int) -> None:
