@@ -14,6 +14,9 @@ Edges are replicated in every term. (With zeros the constant maps would not be c
 would differ there.) Planes ride in the batch dimension, N = 3B with the plane index fastest: the three planes share the
 weights, and no convolution sees two of them across a seam.
 
+Channels are last in memory, whatever the order of the shape: so the matrix units take the planes as they lie, and a
+1-D convolution of lines [N, L, C] is one matrix product.
+
 Planes with H != W: the vector from plane p+1 has W entries for the H rows of plane p. Both cover the same axis of the
 box, so it is resampled linearly from W to H texel centres (and H to W for the other one).
 """
@@ -28,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from rodin.kernels import lines
+from rodin.kernels import lines, maps
 from rodin.triplane import PLANES
 
 TAPS = 3  # kernel size along each axis
@@ -62,12 +65,10 @@ class AwareConv(nn.Module):
         """
         if x.ndim != 4 or x.shape[0] % PLANES or x.shape[1] != self.plane_kernel.shape[1]:
             raise ValueError(f"planes must be [N=3B, C={self.plane_kernel.shape[1]}, H, W], got {list(x.shape)}")
-        padded, row_means, column_means = PadAndPool.apply(x)
+        padded, row_means, column_means = PadAndPool.apply(x.contiguous(memory_format=torch.channels_last))
         rows, columns = _align(row_means, column_means)
         y = F.conv2d(padded, self.plane_kernel, self.bias)
-        along_rows = F.conv1d(_repeat_ends(rows), self.row_kernel)  # [N, C', H]
-        along_columns = F.conv1d(_repeat_ends(columns), self.column_kernel)  # [N, C', W]
-        return AddLines.apply(y, along_rows, along_columns)
+        return AddLines.apply(y, _convolve(rows, self.row_kernel), _convolve(columns, self.column_kernel))
 
 
 class PadAndPool(torch.autograd.Function):
@@ -79,19 +80,20 @@ class PadAndPool(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[N, C, H, W] -> [N, C, H+2, W+2], mean over rows [N, C, W], mean over columns [N, C, H]"""
-        if lines.takes(x):
+        """[N, C, H, W] -> [N, C, H+2, W+2], mean over rows [N, W, C], mean over columns [N, H, C]"""
+        if maps.takes(x):
             column_means, row_means = lines.sum_lines(x, mean=True)
             return lines.pad_edges(x), row_means, column_means
         # Autocast would take the padding to float32. The meta device knows no autocast, so none to switch off.
         with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
             padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        return padded, x.mean(dim=2), x.mean(dim=3)
+        return padded, x.mean(dim=2).mT, x.mean(dim=3).mT
 
     @staticmethod
     def backward(ctx: FunctionCtx, *grads: Tensor) -> Tensor:
         padded, row_means, column_means = grads
-        if lines.takes(padded):
+        padded = padded.contiguous(memory_format=torch.channels_last)
+        if maps.takes(padded):
             return lines.unpad_edges(padded, column_means, row_means)
         columns = padded[..., 1:-1].clone()
         columns[..., 0] += padded[..., 0]
@@ -104,7 +106,7 @@ class PadAndPool(torch.autograd.Function):
 
 
 class AddLines(torch.autograd.Function):
-    """x [N, C, H, W] plus [N, C, H] along its rows and [N, C, W] along its columns.
+    """x [N, C, H, W] plus [N, H, C] along its rows and [N, W, C] along its columns.
 
     In place: no convolution needs its output for the backward pass. Torch makes two passes each way, and several where
     it must expand the lines.
@@ -112,16 +114,16 @@ class AddLines(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, along_rows: Tensor, along_columns: Tensor) -> Tensor:
-        """[N, C, H, W], [N, C, H], [N, C, W] -> the first, changed"""
+        """[N, C, H, W], [N, H, C], [N, W, C] -> the first, changed"""
         ctx.mark_dirty(x)
         return _add_lines(x, along_rows, along_columns)
 
     @staticmethod
     def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        (grad,) = grads
-        if lines.takes(grad):
+        grad = grads[0].contiguous(memory_format=torch.channels_last)
+        if maps.takes(grad):
             return grad, *lines.sum_lines(grad)
-        return grad, grad.sum(dim=3), grad.sum(dim=2)
+        return grad, grad.sum(dim=3).mT, grad.sum(dim=2).mT
 
 
 def pooled_lines(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,37 +133,36 @@ def pooled_lines(x: Tensor) -> tuple[Tensor, Tensor]:
         x: [N=3B, C, H, W], plane index fastest in N.
 
     Returns:
-        [N, C, H], the mean over the rows of plane p+1, along the rows of plane p; and
-        [N, C, W], the mean over the columns of plane p+2, along the columns of plane p.
+        [N, H, C], the mean over the rows of plane p+1, along the rows of plane p; and
+        [N, W, C], the mean over the columns of plane p+2, along the columns of plane p.
     """
-    return _align(x.mean(dim=2), x.mean(dim=3))
+    return _align(x.mean(dim=2).mT, x.mean(dim=3).mT)
 
 
 def _align(row_means: Tensor, column_means: Tensor) -> tuple[Tensor, Tensor]:
-    """Each plane's own means [N, C, W], [N, C, H] -> the means that it takes from the others, [N, C, H], [N, C, W]."""
-    (count, channels, width), height = row_means.shape, column_means.shape[-1]
-    rows = row_means.unflatten(0, (-1, PLANES)).roll(-1, dims=1).reshape(count, channels, width)
-    columns = column_means.unflatten(0, (-1, PLANES)).roll(-2, dims=1).reshape(count, channels, height)
+    """Each plane's own means [N, W, C], [N, H, C] -> the means that it takes from the others, [N, H, C], [N, W, C]."""
+    rows = row_means.unflatten(0, (-1, PLANES)).roll(-1, dims=1).flatten(0, 1)
+    columns = column_means.unflatten(0, (-1, PLANES)).roll(-2, dims=1).flatten(0, 1)
+    height, width = columns.shape[1], rows.shape[1]
     if height != width:
-        rows = F.interpolate(rows, size=height, mode="linear", align_corners=False)
-        columns = F.interpolate(columns, size=width, mode="linear", align_corners=False)
+        rows = F.interpolate(rows.mT, size=height, mode="linear", align_corners=False).mT
+        columns = F.interpolate(columns.mT, size=width, mode="linear", align_corners=False).mT
     return rows, columns
 
 
+def _convolve(line: Tensor, kernel: Tensor) -> Tensor:
+    """[N, L, C], [C', C, 3] -> [N, L, C'], the ends of the line repeated: `conv1d`, as one product of matrices."""
+    padded = torch.cat([line[:, :1], line, line[:, -1:]], dim=1)
+    windows = torch.cat([padded[:, tap : tap + line.shape[1]] for tap in range(TAPS)], dim=2)  # [N, L, 3C]
+    return F.linear(windows, kernel.mT.flatten(1))
+
+
 def _add_lines(x: Tensor, along_rows: Tensor, along_columns: Tensor) -> Tensor:
-    """x [N, C, H, W] plus [N, C, H] and [N, C, W], in place."""
-    if lines.takes(x):
+    """x [N, C, H, W] plus [N, H, C] and [N, W, C], in place."""
+    if maps.takes(x):
         lines.add_lines(x, along_rows, along_columns)
         return x
-    for line in (along_rows[..., :, None], along_columns[..., None, :]):
-        # Torch adds a broadcast bfloat16 tensor one number at a time on the CPU; expanding it first is 5 times faster.
-        x.add_(line if x.dtype == torch.float32 else line.expand_as(x).contiguous())
-    return x
-
-
-def _repeat_ends(line: Tensor) -> Tensor:
-    """[N, C, L] -> [N, C, L+2]"""
-    return torch.cat([line[..., :1], line, line[..., -1:]], dim=-1)
+    return x.add_(along_rows.mT[..., :, None]).add_(along_columns.mT[..., None, :])
 
 
 def concatenated_reference(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -175,9 +176,9 @@ def concatenated_reference(x: Tensor, kernel: Tensor, bias: Tensor | None = None
     Returns:
         [N, C', H, W]
     """
-    rows, columns = pooled_lines(x)
-    maps = torch.cat([x, rows[..., :, None].expand_as(x), columns[..., None, :].expand_as(x)], dim=1)
-    return F.conv2d(F.pad(maps, (1, 1, 1, 1), mode="replicate"), kernel, bias)
+    rows, columns = (line.mT for line in pooled_lines(x))
+    joined = torch.cat([x, rows[..., :, None].expand_as(x), columns[..., None, :].expand_as(x)], dim=1)
+    return F.conv2d(F.pad(joined, (1, 1, 1, 1), mode="replicate"), kernel, bias)
 
 
 def fold_kernel(kernel: Tensor) -> tuple[Tensor, Tensor, Tensor]:

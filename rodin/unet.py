@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rodin.aware_conv import AwareConv
+from rodin.group_norm import GroupNorm
 from rodin.sketch import Sketch
 from rodin.triplane import COLUMN_AXES, PLANES, ROW_AXES, resize
 
@@ -163,7 +164,7 @@ class UNet(nn.Module):
                     stage.append(ResidualBlock(config, channels, channels, resample="up"))
                 self.up.append(stage)
         assert not skips
-        self.head_norm = _norm(channels)
+        self.head_norm = _norm(channels, silu=True)
         self.head = _zeroed(_convolution(config, channels, config.out_channels * texels))
         self.skip = _zeroed(nn.Linear(embedding, config.in_channels)) if config.input_skip else None
         self.sketch, self.sketch_factor = None, None
@@ -198,7 +199,8 @@ class UNet(nn.Module):
             low_res = self.sketch(z)
         condition = None if low_res is None else resize(low_res, height, width).to(x)
         planes = x if condition is None else torch.cat([x, condition], dim=2)
-        h = self.first(F.pixel_unshuffle(planes.flatten(0, 1), self.config.patch))  # [3B, width, H/patch, W/patch]
+        patches = F.pixel_unshuffle(planes.flatten(0, 1), self.config.patch)
+        h = self.first(patches.contiguous(memory_format=torch.channels_last))  # [3B, width, H/patch, W/patch]
         position = self.position(_position(h.shape[2], h.shape[3], x.device))  # [3, width, H/patch, W/patch]
         h = (h.unflatten(0, (batch, PLANES)) + position).flatten(0, 1)
 
@@ -209,7 +211,7 @@ class UNet(nn.Module):
         h = self.middle(h, embedding)
         for stage in self.up:
             h = stage(torch.cat([h, skips.pop()], dim=1), embedding)
-        h = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.config.patch)
+        h = F.pixel_shuffle(self.head(self.head_norm(h)), self.config.patch)
         h = h.unflatten(0, (batch, PLANES)).to(x.dtype)
         if self.skip is not None:
             h = h + _factors(self.skip, embedding, x) * x
@@ -253,10 +255,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.resample = resample
         self.checkpointing = config.checkpointing
-        self.norm_in = _norm(in_channels)
+        self.norm_in = _norm(in_channels, silu=True)
         self.conv_in = _convolution(config, in_channels, out_channels)
         self.modulation = nn.Linear(4 * config.width, 2 * out_channels)
-        self.norm_out = _norm(out_channels)
+        self.norm_out = _norm(out_channels, silu=True)
         self.dropout = nn.Dropout(config.dropout)
         self.conv_out = _zeroed(_convolution(config, out_channels, out_channels))
         same = in_channels == out_channels
@@ -269,17 +271,15 @@ class ResidualBlock(nn.Module):
         return self._compute(x, embedding)
 
     def _compute(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = F.silu(self.norm_in(x))
+        h = self.norm_in(x)
         if self.resample == "down":
             h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
         elif self.resample == "up":
             h, x = F.interpolate(h, scale_factor=2.0), F.interpolate(x, scale_factor=2.0)
         h = self.conv_in(h)
         # AdaGN(h, y) = y_s GroupNorm(h) + y_b (ADM, Sec. 3.1); y from time and latent, the same for the three planes
-        modulation = self.modulation(embedding).repeat_interleave(PLANES, dim=0)[..., None, None]
-        scale, shift = modulation.chunk(2, dim=1)
-        h = torch.addcmul(shift, self.norm_out(h), 1 + scale)
-        return self.shortcut(x) + self.conv_out(self.dropout(F.silu(h)))
+        scale, shift = self.modulation(embedding).repeat_interleave(PLANES, dim=0).chunk(2, dim=1)
+        return self.shortcut(x) + self.conv_out(self.dropout(self.norm_out(h, scale, shift)))
 
 
 class RollOutAttention(nn.Module):
@@ -334,10 +334,10 @@ def _factors(layer: nn.Module, embedding: Tensor, x: Tensor) -> Tensor:
     return factors.to(x)
 
 
-def _norm(channels: int) -> nn.GroupNorm:
+def _norm(channels: int, silu: bool = False) -> GroupNorm:
     """ADM's 32 groups, or fewer, to have at least 4 channels in each: narrower ones lose the channels' scale."""
     groups = next(g for g in range(min(32, max(1, channels // 4)), 0, -1) if channels % g == 0)
-    return nn.GroupNorm(groups, channels)
+    return GroupNorm(channels, groups, silu)
 
 
 def _zeroed(module: nn.Module) -> nn.Module:

@@ -94,11 +94,11 @@ def test_a_texel_reaches_its_lines_and_no_more() -> None:
 def test_pooled_lines_of_non_square_planes_are_resampled() -> None:
     x = torch.linspace(-1, 1, 9, dtype=torch.float64).expand(3, 1, 4, 9)  # each plane rises along its columns' axis
     rows, columns = pooled_lines(x)
-    assert rows.shape == (3, 1, 4)
-    assert columns.shape == (3, 1, 9)
+    assert rows.shape == (3, 4, 1)
+    assert columns.shape == (3, 9, 1)
     # linear data stays linear: the 4 centres of [-1, 1] in the 9 texels' own units
     centres = ((torch.arange(4, dtype=torch.float64) + 0.5) / 4 * 9 - 0.5) / 4 - 1
-    torch.testing.assert_close(rows[0, 0], centres)
+    torch.testing.assert_close(rows[0, :, 0], centres)
     torch.testing.assert_close(columns, torch.zeros_like(columns), atol=1e-12, rtol=0)
 
 

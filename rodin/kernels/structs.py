@@ -109,7 +109,19 @@ class CFit(Structure):
 class CMaps(Structure):
     """RodinMaps."""
 
-    _fields_ = (("count", c_int64), ("height", c_int32), ("width", c_int32), ("bfloat16", c_int32))
+    _fields_ = (
+        ("count", c_int64),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("channels", c_int32),
+        ("bfloat16", c_int32),
+    )
+
+
+class CNorm(Structure):
+    """RodinNorm."""
+
+    _fields_ = (("groups", c_int32), ("silu", c_int32), ("eps", c_float))
 
 
 ARGUMENTS = {
@@ -143,6 +155,8 @@ ARGUMENTS = {
     "rodin_sum_lines": (c_int, POINTER(CMaps), c_int, c_void_p, c_void_p, c_void_p, c_float, c_float),
     "rodin_pad_edges": (c_int, POINTER(CMaps), c_int, c_void_p, c_void_p),
     "rodin_unpad_edges": (c_int, POINTER(CMaps), c_int, c_void_p, c_void_p, c_void_p, c_void_p),
+    "rodin_norm": (c_int, POINTER(CMaps), POINTER(CNorm), c_int, *6 * (c_void_p,)),
+    "rodin_norm_gradient": (c_int, POINTER(CMaps), POINTER(CNorm), c_int, *9 * (c_void_p,)),
     "rodin_distance": (c_void_p, c_int, c_void_p),
 }
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rodin.aware_conv import AwareConv
-from rodin.kernels import lines, loader
+from rodin.kernels import lines, loader, maps
 
 pytestmark = pytest.mark.skipif(not loader.levels(), reason=str(loader.why_not()))
 every_level = pytest.mark.parametrize("level", loader.levels())
@@ -27,7 +27,9 @@ def choose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    """Maps [N, C, H, W] are channels last in memory, lines [N, L, C] as they come."""
+    drawn = torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    return drawn.contiguous(memory_format=torch.channels_last) if drawn.ndim == 4 else drawn
 
 
 def compare(found: Tensor, wanted: Tensor, terms: int) -> None:
@@ -43,9 +45,9 @@ def compare(found: Tensor, wanted: Tensor, terms: int) -> None:
 @anything
 def test_lines_are_added(level: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     count, channels, height, width = shape
-    x, rows = draw(*shape, dtype=dtype), draw(count, channels, height, seed=1, dtype=dtype)
-    columns = draw(count, channels, width, seed=2, dtype=dtype)
-    wanted = x.double() + rows.double()[..., None] + columns.double()[..., None, :]
+    x, rows = draw(*shape, dtype=dtype), draw(count, height, channels, seed=1, dtype=dtype)
+    columns = draw(count, width, channels, seed=2, dtype=dtype)
+    wanted = x.double() + rows.double().mT[..., None] + columns.double().mT[..., None, :]
     lines.add_lines(x, rows, columns)
     compare(x, wanted, 8)
 
@@ -56,11 +58,11 @@ def test_lines_are_added(level: str, shape: tuple[int, ...], dtype: torch.dtype)
 def test_lines_are_summed(level: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     x = draw(*shape, dtype=dtype)
     rows, columns = lines.sum_lines(x)
-    compare(rows, x.double().sum(dim=3), 8 * shape[3])
-    compare(columns, x.double().sum(dim=2), 8 * shape[2])
+    compare(rows.mT, x.double().sum(dim=3), 8 * shape[3])
+    compare(columns.mT, x.double().sum(dim=2), 8 * shape[2])
     rows, columns = lines.sum_lines(x, mean=True)
-    compare(rows, x.double().mean(dim=3), 8)
-    compare(columns, x.double().mean(dim=2), 8)
+    compare(rows.mT, x.double().mean(dim=3), 8)
+    compare(columns.mT, x.double().mean(dim=2), 8)
 
 
 @every_level
@@ -73,8 +75,8 @@ def test_edges_are_repeated_and_their_gradients_meet(level: str, shape: tuple[in
     padded = F.pad(exact, (1, 1, 1, 1), mode="replicate")
     assert torch.equal(lines.pad_edges(x).double(), padded)
     upstream = draw(count, channels, height + 2, width + 2, seed=1, dtype=dtype)
-    rows, columns = (draw(count, channels, side, seed=side, dtype=dtype) for side in (height, width))
-    asked = (padded, exact.mean(dim=3), exact.mean(dim=2))
+    rows, columns = (draw(count, side, channels, seed=side, dtype=dtype) for side in (height, width))
+    asked = (padded, exact.mean(dim=3).mT, exact.mean(dim=2).mT)
     (wanted,) = torch.autograd.grad(asked, exact, [given.double() for given in (upstream, rows, columns)])
     compare(lines.unpad_edges(upstream, rows, columns), wanted, 32)
 
@@ -84,10 +86,10 @@ def test_rounding_is_that_of_pytorch(level: str) -> None:
     """All bfloat16 numbers plus 0, and ties, infinities and what is no number."""
     bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
     x = bits.view(1, 1, 256, 256).clone()
-    lines.add_lines(x, x.new_zeros(1, 1, 256), x.new_zeros(1, 1, 256))
+    lines.add_lines(x, x.new_zeros(1, 256, 1), x.new_zeros(1, 256, 1))
     torch.testing.assert_close(x.flatten(), bits + 0.0, rtol=0, atol=0, equal_nan=True)
     one, half_steps = torch.ones(1, 1, 1, 64, dtype=torch.bfloat16), torch.arange(64) / 512  # steps of 1 / 128
-    lines.add_lines(one, one.new_zeros(1, 1, 1), half_steps.bfloat16()[None, None])
+    lines.add_lines(one, one.new_zeros(1, 1, 1), half_steps.bfloat16()[None, :, None])
     assert torch.equal(one.flatten(), (1 + half_steps).bfloat16())
 
 
@@ -108,7 +110,7 @@ def test_the_convolution_is_the_same_without_them(dtype: torch.dtype, monkeypatc
     layer, x, results = AwareConv(6, 9), draw(6, 6, 7, 12), []
     for level in ("off", ""):
         monkeypatch.setenv("RODIN_KERNELS", level)
-        assert lines.takes(x) == (level == "")
+        assert maps.takes(x) == (level == "")
         inputs = [x.clone().requires_grad_(), *layer.parameters()]
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             y = layer(inputs[0].to(dtype))
@@ -119,5 +121,5 @@ def test_the_convolution_is_the_same_without_them(dtype: torch.dtype, monkeypatc
 
 @pytest.mark.parametrize("what", ["double", "strided", "empty"])
 def test_what_they_do_not_take(what: str) -> None:
-    x = {"double": draw(3, 2, 4, 4).double(), "strided": draw(3, 2, 4, 4).mT, "empty": draw(0, 2, 4, 4)}[what]
-    assert not lines.takes(x)
+    x = {"double": draw(3, 2, 4, 4).double(), "strided": draw(3, 2, 4, 4).contiguous(), "empty": draw(0, 2, 4, 4)}[what]
+    assert not maps.takes(x)

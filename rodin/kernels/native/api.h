@@ -3,7 +3,7 @@
 #pragma once
 #include <stdint.h>
 
-#define RODIN_ABI 2
+#define RODIN_ABI 3
 
 extern "C" {
 
@@ -58,11 +58,17 @@ typedef struct {
   float *plane_gradient, *decoder_gradient;  // where to leave the gradients, instead of moving anything; or null
 } RodinFit;
 
-// Feature maps: `count` planes of [height, width], of 32 bits a number or bfloat16.
+// Feature maps: `count` of [height, width, channels], of 32 bits a number or bfloat16.
 typedef struct {
   int64_t count;
-  int32_t height, width, bfloat16;
+  int32_t height, width, channels, bfloat16;
 } RodinMaps;
+
+// Group norm of maps.
+typedef struct {
+  int32_t groups, silu;  // groups divide the channels; silu: 1 = SiLU follows
+  float eps;
+} RodinNorm;
 
 }  // extern "C"
 
@@ -82,4 +88,9 @@ struct RodinLevel {
   void (*pad_edges)(const RodinMaps*, const void* x, void* padded, int64_t begin, int64_t end);
   void (*unpad_edges)(const RodinMaps*, const void* padded, const void* rows, const void* columns, void* x,
                       int64_t begin, int64_t end);
+  void (*norm)(const RodinMaps*, const RodinNorm*, const void* x, const float* gain, const float* offset, void* y,
+               float* mean, float* rstd, int64_t begin, int64_t end);
+  void (*norm_gradient)(const RodinMaps*, const RodinNorm*, const void* x, const void* grad_y, const float* gain,
+                        const float* offset, const float* mean, const float* rstd, void* grad_x, float* grad_gain,
+                        float* grad_offset, int64_t begin, int64_t end);
 };

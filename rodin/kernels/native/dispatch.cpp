@@ -23,8 +23,7 @@ RodinLevel at(int level, const RodinDecoder* decoder) {
 
 // work(begin, end) over pieces of [0, count): interleaved blocks, since neighbouring rays cost alike.
 template <class Work>
-void spread(int64_t count, int threads, Work work) {
-  const int64_t block = 256;
+void spread(int64_t count, int threads, Work work, int64_t block = 256) {
   if (threads <= 1 || count <= block) {
     work((int64_t)0, count);
     return;
@@ -36,6 +35,11 @@ void spread(int64_t count, int threads, Work work) {
         work(begin, begin + block < count ? begin + block : count);
     });
   for (auto& thread : pool) thread.join();
+}
+
+// Maps that are worth a thread's start: some ten microseconds of work.
+int64_t block_of(const RodinMaps* maps) {
+  return 1 + (1 << 17) / ((int64_t)maps->height * maps->width * maps->channels);
 }
 
 }  // namespace
@@ -95,7 +99,8 @@ RODIN_EXPORT void rodin_add_lines(int level, const RodinMaps* maps, int threads,
                                   const void* columns) {
   RodinLevel run = at(level, nullptr);
   spread(maps->count, threads,
-         [=](int64_t begin, int64_t end) { run.add_lines(maps, y, rows, columns, begin, end); });
+         [=](int64_t begin, int64_t end) { run.add_lines(maps, y, rows, columns, begin, end); },
+         block_of(maps));
 }
 
 RODIN_EXPORT void rodin_sum_lines(int level, const RodinMaps* maps, int threads, const void* x, void* rows,
@@ -103,19 +108,39 @@ RODIN_EXPORT void rodin_sum_lines(int level, const RodinMaps* maps, int threads,
   RodinLevel run = at(level, nullptr);
   spread(maps->count, threads, [=](int64_t begin, int64_t end) {
     run.sum_lines(maps, x, rows, columns, scale_rows, scale_columns, begin, end);
-  });
+  }, block_of(maps));
 }
 
 RODIN_EXPORT void rodin_pad_edges(int level, const RodinMaps* maps, int threads, const void* x, void* padded) {
   RodinLevel run = at(level, nullptr);
-  spread(maps->count, threads, [=](int64_t begin, int64_t end) { run.pad_edges(maps, x, padded, begin, end); });
+  spread(maps->count, threads, [=](int64_t begin, int64_t end) { run.pad_edges(maps, x, padded, begin, end); },
+         block_of(maps));
 }
 
 RODIN_EXPORT void rodin_unpad_edges(int level, const RodinMaps* maps, int threads, const void* padded, const void* rows,
                                     const void* columns, void* x) {
   RodinLevel run = at(level, nullptr);
   spread(maps->count, threads,
-         [=](int64_t begin, int64_t end) { run.unpad_edges(maps, padded, rows, columns, x, begin, end); });
+         [=](int64_t begin, int64_t end) { run.unpad_edges(maps, padded, rows, columns, x, begin, end); },
+         block_of(maps));
+}
+
+RODIN_EXPORT void rodin_norm(int level, const RodinMaps* maps, const RodinNorm* how, int threads, const void* x,
+                             const float* gain, const float* offset, void* y, float* mean, float* rstd) {
+  RodinLevel run = at(level, nullptr);
+  spread(maps->count, threads,
+         [=](int64_t begin, int64_t end) { run.norm(maps, how, x, gain, offset, y, mean, rstd, begin, end); },
+         block_of(maps));
+}
+
+RODIN_EXPORT void rodin_norm_gradient(int level, const RodinMaps* maps, const RodinNorm* how, int threads,
+                                      const void* x, const void* grad_y, const float* gain, const float* offset,
+                                      const float* mean, const float* rstd, void* grad_x, float* grad_gain,
+                                      float* grad_offset) {
+  RodinLevel run = at(level, nullptr);
+  spread(maps->count, threads, [=](int64_t begin, int64_t end) {
+    run.norm_gradient(maps, how, x, grad_y, gain, offset, mean, rstd, grad_x, grad_gain, grad_offset, begin, end);
+  }, block_of(maps));
 }
 
 // Chessboard distance, at most 255, of every cell of a grid [cells]^3 to the nearest marked one, by a forward and a

@@ -2,6 +2,7 @@
 // here: its inline functions have no namespace of ours, and the linker would give one level's code to all.
 #include "fit.h"
 #include "lines.h"
+#include "norm.h"
 
 namespace {
 
@@ -9,7 +10,7 @@ namespace {
 template <int CP, int HP>
 constexpr RodinLevel functions() {
   return {decode<CP, HP>, render<CP, HP>, backward<CP, HP>, mark_bins,  fit<CP, HP>,
-          add_lines,      sum_lines,      pad_edges,        unpad_edges};
+          add_lines,      sum_lines,      pad_edges,        unpad_edges, norm, norm_gradient};
 }
 
 }  // namespace
