@@ -33,6 +33,7 @@ from rodin.sketch import Sketch
 from rodin.triplane import COLUMN_AXES, PLANES, ROW_AXES, resize
 
 POSITION_FREQUENCIES = (0.5, 1.0, 2.0)  # half-waves, waves and double waves over the box
+FEW_TOKENS = 1024  # whose attention weights are held in full on the CPU
 POSITION_CHANNELS = 2 * 3 * len(POSITION_FREQUENCIES)
 
 
@@ -297,9 +298,21 @@ class RollOutAttention(nn.Module):
         count, channels, height, width = x.shape
         tokens = self.norm(x).flatten(2).mT.reshape(count // PLANES, -1, channels)  # [B, 3HW, C]
         heads = self.queries_keys_values(tokens).unflatten(-1, (3, -1, self.head_width)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(heads[0], heads[1], heads[2])  # [B, heads, 3HW, head_width]
+        mixed = attend(heads[0], heads[1], heads[2])  # [B, heads, 3HW, head_width]
         out = self.out(mixed.transpose(1, 2).flatten(2))
         return x + out.reshape(count, height * width, channels).mT.reshape(x.shape)
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Scaled dot-product attention, [..., N, D] each -> [..., N, D].
+
+    Torch's fused form never holds the N x N weights, but its backward pass takes up to four times as long as plain
+    products on the CPU; few tokens can do with those.
+    """
+    if queries.device.type != "cpu" or queries.shape[-2] > FEW_TOKENS or not queries.requires_grad:
+        return F.scaled_dot_product_attention(queries, keys, values)
+    weights = (queries * queries.shape[-1] ** -0.5) @ keys.mT
+    return weights.softmax(dim=-1).to(values.dtype) @ values
 
 
 class Stages(nn.ModuleList):

@@ -17,7 +17,7 @@ from torch import Tensor
 from rodin.aware_conv import AwareConv
 from rodin.component import load_component, save_component
 from rodin.triplane import resize
-from rodin.unet import ResidualBlock, RollOutAttention, UNet, UNetConfig, _position
+from rodin.unet import FEW_TOKENS, ResidualBlock, RollOutAttention, UNet, UNetConfig, _position, attend
 
 TINY = UNetConfig(
     size=8, in_channels=4, out_channels=4, width=16, multipliers=(1, 2), blocks=1, attention=(4,), head_width=8, patch=1
@@ -105,6 +105,18 @@ def test_latents_of_unit_length_enter_with_unit_variance() -> None:
     network.latent.register_forward_hook(lambda module, given, out: lengths.append(given[0].norm(dim=-1)))
     network(*inputs(TINY))
     torch.testing.assert_close(lengths[0], torch.full((2,), 512.0**0.5))
+
+
+@pytest.mark.parametrize("tokens", [1, 192, FEW_TOKENS + 1])
+def test_attention_is_torchs_own(tokens: int) -> None:
+    generator, results = torch.Generator().manual_seed(0), []
+    given = [torch.randn(2, 3, tokens, 8, generator=generator, dtype=torch.float64) for _ in range(4)]
+    for form in (attend, torch.nn.functional.scaled_dot_product_attention):
+        inputs = [value.clone().requires_grad_() for value in given[:3]]
+        y = form(*inputs)
+        results.append([y, attend(*given[:3]), *torch.autograd.grad(y, inputs, given[3])])
+    for found, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted)
 
 
 def test_attention_joins_all_tokens_of_the_roll_out() -> None:
