@@ -116,6 +116,7 @@ def evaluate(
     image_size: int = 64,
     sentences: bool = False,
     guidance_scale: float = 1.5,
+    prior_guidance_scale: float = 1.25,
     temperature: float = 1.0,
     steps: int = 10,
     seed: int = 0,
@@ -140,6 +141,7 @@ def evaluate(
         image_size: Edge of the pictures that are compared.
         sentences: Draw the prompts once more, with unknown words translated by the general sentence encoder.
         guidance_scale: Of everything that is drawn.
+        prior_guidance_scale: Of everything that is drawn from prompts.
         temperature: Of everything that is drawn.
         steps: Denoising steps.
         seed: Avatar k is drawn with seed + k.
@@ -161,6 +163,7 @@ def evaluate(
         "refine_steps": refine,
         "sentences": sentences,
         "guidance_scale": guidance_scale,
+        "prior_guidance_scale": prior_guidance_scale,
         "temperature": temperature,
         "steps": steps,
         "seed": seed,

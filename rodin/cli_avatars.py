@@ -20,6 +20,7 @@ def generate(
     seed: int = 0,
     count: int = 1,
     guidance_scale: float = 1.5,
+    prior_guidance_scale: float = 1.25,
     temperature: float = 1.0,
     steps: int = 10,
     sampler: Sampler = "dpm++",
@@ -42,6 +43,7 @@ def generate(
         seed: Avatar k is drawn with seed + k.
         count: Number of avatars.
         guidance_scale: Above 0; how strongly text or portrait is followed, 1 = as trained.
+        prior_guidance_scale: Above 0; how strongly the latent that is drawn for a text follows it, 1 = as trained.
         temperature: Above 0; length of the first noise, 1 = as trained; less is calmer and less various.
         steps: Denoising steps.
         sampler: dpm++ and ddim are deterministic; ancestral is the paper's, with about 100 steps.
@@ -55,8 +57,8 @@ def generate(
     from rodin import applications
 
     applications.generate(
-        model, out, text, image, seed, count, guidance_scale, temperature, steps, sampler, refine, azimuth, elevation,
-        search_pose, sentences,
+        model, out, text, image, seed, count, guidance_scale, prior_guidance_scale, temperature, steps, sampler, refine,
+        azimuth, elevation, search_pose, sentences,
     )  # fmt: skip
 
 

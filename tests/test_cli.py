@@ -111,8 +111,8 @@ FLAGS = {
     ("train", "refiner"): "run preset vgg hours",
     ("train", "ablations"): "run preset only workers seed large vgg",
     ("train", "curves"): "stage column out",
-    ("generate",): "out model text image seed count guidance-scale temperature steps sampler refine azimuth elevation "
-    "search-pose sentences",
+    ("generate",): "out model text image seed count guidance-scale prior-guidance-scale temperature steps sampler "
+    "refine azimuth elevation search-pose sentences",
     ("edit",): "text out model source-text strength sentences",
     ("vary",): "out model count seed",
     ("interpolate",): "out model steps",
@@ -122,7 +122,7 @@ FLAGS = {
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
-    "sentences temperature seed",
+    "sentences guidance-scale prior-guidance-scale temperature seed",
     ("preset",): "ablation",
 }
 

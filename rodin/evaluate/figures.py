@@ -33,6 +33,7 @@ def figures(results: Results) -> dict[str, Any]:
         "models": {
             one.variant.label: {
                 "guidance_scale": one.variant.guidance_scale,
+                "prior_guidance_scale": one.variant.prior_guidance_scale,
                 "temperature": one.variant.temperature,
                 "steps": one.variant.steps,
                 "distances": {

@@ -254,8 +254,8 @@ def floaters_section(results: Results) -> Section:
 def drawn_with(one: Drawn) -> str:
     """A model, and how it was drawn from."""
     steps = "1 step" if one.variant.steps == 1 else f"{one.variant.steps} steps"
-    guidance = f"guidance {one.variant.guidance_scale:g}, temperature {one.variant.temperature:g}"
-    return f"{one.variant.label}: {steps}, {guidance}"
+    scales = f"guidance {one.variant.guidance_scale:g}, the prior's {one.variant.prior_guidance_scale:g}"
+    return f"{one.variant.label}: {steps}, {scales}, temperature {one.variant.temperature:g}"
 
 
 def distance_row(label: str, one: Distance) -> tuple[str, ...]:
