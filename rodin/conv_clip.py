@@ -14,9 +14,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from rodin.group_norm import GroupNorm
 
 ROWS = 4  # that the last maps are pooled to: what is where in height matters, from left to right it turns with the view
 GROUP = 8  # channels of a normalisation group
@@ -34,12 +37,10 @@ class ConvTower(nn.Module):
         first, last = widths[0], widths[-1]
         self.layers = nn.ModuleList([nn.Conv2d(3, first, 4, stride=2, padding=1, bias=False)])
         for before, after in pairwise(widths):
-            norm, convolution = (
-                nn.GroupNorm(before // GROUP, before),
-                nn.Conv2d(before, after, 3, padding=1, bias=False),
-            )
+            norm = GroupNorm(before, before // GROUP)
+            convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
             self.layers.append(nn.Sequential(norm, nn.ReLU(), convolution, nn.MaxPool2d(2)))
-        norm = nn.GroupNorm(last // GROUP, last)
+        norm = GroupNorm(last, last // GROUP)
         self.pool = nn.Sequential(norm, nn.ReLU(), nn.AdaptiveMaxPool2d((ROWS, 1)), nn.Flatten())
 
     def forward(
@@ -50,7 +51,7 @@ class ConvTower(nn.Module):
         The two other arguments are CLIP's, and mean nothing here.
         """
         maps = []
-        hidden = pixel_values
+        hidden = pixel_values.contiguous(memory_format=torch.channels_last)  # what convolution and pooling are fast on
         for layer in self.layers:
             hidden = layer(hidden)
             maps.append(hidden)
