@@ -34,7 +34,7 @@ from rodin.upsampler import upsample
 
 SAMPLERS: tuple[Sampler, ...] = ("dpm++", "ddim", "ancestral")
 STEPS = (5, 10, 20, 50, 100)
-SCALE = 1.5  # of guidance, the pipeline's default
+SCALE = 1.5  # of guidance
 INTERVALS = ((0.3, 3.0), (0.0, 3.0))  # sigma = sqrt((1 - abar) / abar), in standard deviations of the residual
 CHOSEN = 10  # steps of dpm++, the pipeline's default
 UPSAMPLING_STEPS, VIEWS, BINS, AT_ONCE = 3, 4, 96, 8

@@ -115,9 +115,9 @@ def evaluate(
     refine: int = 40,
     image_size: int = 64,
     sentences: bool = False,
-    guidance_scale: float = 1.5,
-    prior_guidance_scale: float = 1.25,
-    temperature: float = 1.0,
+    guidance_scale: float = 1.3,
+    prior_guidance_scale: float = 2.0,
+    temperature: float = 0.6,
     steps: int = 10,
     seed: int = 0,
 ) -> None:

@@ -127,12 +127,12 @@ class RodinPipeline:
         vary: Avatar | None = None,
         count: int = 1,
         seed: int = 0,
-        guidance_scale: float = 1.5,
+        guidance_scale: float = 1.3,
         num_inference_steps: int = 10,
         upsampling_steps: int = 3,
-        prior_guidance_scale: float = 1.25,
+        prior_guidance_scale: float = 2.0,
         candidates: int = 4,
-        temperature: float = 1.0,
+        temperature: float = 0.6,
         refine: int = 0,
         azimuth_deg: float = 0.0,
         elevation_deg: float = PORTRAIT_ELEVATION_DEG,
@@ -203,7 +203,7 @@ class RodinPipeline:
         return self._draw(latents, noise, drawings, callback_on_step_end)
 
     def draw_latents(
-        self, prompt: str | None, seeds: list[int], guidance_scale: float = 1.25, candidates: int = 4
+        self, prompt: str | None, seeds: list[int], guidance_scale: float = 2.0, candidates: int = 4
     ) -> Tensor:
         """Latents [B, 512] of unit length from the prior, one a seed; from nothing without a prompt.
 

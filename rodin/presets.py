@@ -207,7 +207,7 @@ def mini() -> Preset:
                 head_width=96,
                 patch=2,
                 input_skip=True,
-                sketch_rank=48,
+                sketch_rank=44,
             ),
             # x_0, since v's noise must pass the patches' narrow channels; faces are decided where there is little
             # noise, which so needs its share of the steps and of the loss (docs/training.md).

@@ -37,9 +37,9 @@ class EvaluationConfig:
     fits: int = 3
     refine_steps: int = 40
     sentences: bool = False
-    guidance_scale: float = 1.5
-    prior_guidance_scale: float = 1.25
-    temperature: float = 1.0
+    guidance_scale: float = 1.3
+    prior_guidance_scale: float = 2.0
+    temperature: float = 0.6
     steps: int = 10
     reader_steps: int = 1500
     seed: int = 0
