@@ -25,7 +25,7 @@ VIEW_SIZE = 256
 VIEWS = {"front": 0.0, "side": 90.0, "back": 180.0}  # degrees
 TURNING_SIZE, TURNING_FRAMES, TURNING_COLUMNS = 256, 30, 6
 EDIT_STRENGTH = 1.0
-REFINE = 50  # steps towards the portrait
+REFINE = 40  # steps towards the portrait
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
