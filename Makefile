@@ -9,7 +9,7 @@ SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernel
 
 .PHONY: demo smoke pictures test lint bench bench-quality clean
 
-# Draws with the model in weights/, under a minute; until one is there, with the smoke model, which it trains first.
+# Draws with the model in weights/, in about a minute; until one is there, with the smoke model, which it trains first.
 demo: .venv/.core $(DEMO_MODEL)
 	$(BIN)/rodin demo --out out/demo --image $(DEMO_PORTRAIT) $(addprefix --model ,$(DEMO_MODEL))
 
