@@ -29,6 +29,7 @@ def untrained(preset: Preset, decoder: Decoder, statistics: PlaneStatistics, cap
             refiner=Refiner(preset.refiner.network).eval(),
             statistics=statistics,
             decoder=decoder,
+            words=None,
             scheduler=Scheduler(preset.base.diffusion, "dpm++"),
         )
     )
