@@ -1,13 +1,9 @@
-"""From words to a mesh file with a model of the mini preset's sizes, and where the time goes.
+"""From words to a mesh file with the model that ships, and where the time goes.
 
     python benchmarks/text_to_glb.py [--rounds N] [--keep FILE.glb]
 
 Ours: the pipeline's defaults and the fused density grid. Against it the way of the paper: 100 ancestral steps of the
 base model and 100 of the upsampler, and the density grid in PyTorch. All in one warm process, in turns.
-
-Training a mini model takes hours, so that its networks have random weights here. They begin with a last layer of zeros
-and are taken to predict x_0: every residual is 0, and every avatar the mean avatar, which is real: learned with its
-decoder on subjects of examples/avatars (`avatars.py`). Nothing of this changes what a step costs.
 """
 
 from __future__ import annotations
@@ -21,25 +17,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from avatars import DECODERS, FIT, SHARED, fitted, learned_decoder
 from claims import Claim, claims_table, table
 from timing import progress, ratios, spread
 from torch import Tensor
-from untrained import untrained
 
 from rodin import reference
 from rodin.diffusion import Sampler, Scheduler, draw_noise, guided, sample
 from rodin.mesh import Mesh, extract_mesh, write_mesh
 from rodin.pipeline import RodinPipeline
-from rodin.presets import mini
 from rodin.rays import grid_points
 from rodin.render import Field, make_field
-from rodin.store import PlaneStatistics, PlaneStatisticsConfig
-from rodin.triplane import resize
+from rodin.seeds import Stream, seeded
 from rodin.upsampler import upsample
 
 PROMPT = "an old man with a white beard and glasses"
-SEED, SCALE = 0, 1.5
+SEED, SCALE, TEMPERATURE = 0, 1.3, 0.6  # the last two: the defaults of the pipeline
 RESOLUTION, THRESHOLD = 128, 15.0  # of the mesh: the defaults of `Avatar.mesh`
 PARTS = ("words to z", "base", "upsampler", "density grid", "surface", "file")
 SECONDS, TIMES = 5.0, 8.0  # the goals, on two cores
@@ -65,22 +57,6 @@ WAYS = (
 )
 
 
-def mean_avatars() -> RodinPipeline:
-    """A pipeline of the mini preset's sizes whose avatars are the mean avatar."""
-    preset = mini()
-    size, channels = preset.fitting.planes.plane_size, preset.fitting.decoder.channels
-    if preset.fitting.decoder != DECODERS["mini"]:
-        raise SystemExit(f"avatars.py has another mini decoder, {DECODERS['mini']}, than the preset")
-    decoder, mean = learned_decoder(DECODERS["mini"], SHARED, FIT)
-    statistics_ = PlaneStatistics(PlaneStatisticsConfig(channels=channels, height=size, width=size, clip=5.0))
-    statistics_.mean_planes.copy_(resize(mean, size, size))
-    residuals = torch.stack(fitted("mini", FIT.plane_size).planes) - mean
-    statistics_.std.copy_(residuals.std(dim=(0, 1, 3, 4)))
-    torch.manual_seed(SEED)
-    base = replace(preset.base, diffusion=replace(preset.base.diffusion, prediction="sample"))
-    return untrained(replace(preset, base=base), decoder, statistics_, PROMPT)
-
-
 class Stopwatch:
     """Wall and processor seconds of each part, in the order in which they are done."""
 
@@ -104,12 +80,14 @@ def text_to_glb(pipe: RodinPipeline, way: Way, path: Path) -> tuple[Stopwatch, T
     watch = Stopwatch()
     z = pipe.draw_latents(PROMPT, [SEED])
     watch.lap("words to z")
-    noise = draw_noise((3, config.in_channels, config.size, config.size), generators())
+    noise = draw_noise((3, config.in_channels, config.size, config.size), seeded([SEED], Stream.NOISE))
+    noise = (TEMPERATURE * noise).half().float()
     scheduler = Scheduler(pipe.diffusion, way.sampler)
-    low = sample(guided(pipe.base, z, SCALE), scheduler, noise, generators(), way.steps, clip)
+    low = sample(guided(pipe.base, z, SCALE), scheduler, noise, seeded([SEED], Stream.STEPS), way.steps, clip)
     watch.lap("base")
     size = pipe.upsampler.config.size
-    high = upsample(pipe.upsampler, pipe.upsampler_diffusion, low, size, generators(), way.upsampling_steps, clip)
+    details = seeded([SEED], Stream.UPSAMPLER)
+    high = upsample(pipe.upsampler, pipe.upsampler_diffusion, low, size, details, way.upsampling_steps, clip)
     planes = pipe.statistics.denormalize(high)[0].half().float()
     watch.lap("upsampler")
     field: Field = (make_field if way.fused else reference.Field)(planes, pipe.decoder)
@@ -122,15 +100,10 @@ def text_to_glb(pipe: RodinPipeline, way: Way, path: Path) -> tuple[Stopwatch, T
     return watch, planes, mesh
 
 
-def generators() -> list[torch.Generator]:
-    """Of one sample."""
-    return [torch.Generator().manual_seed(SEED)]
-
-
 def check(pipe: RodinPipeline, path: Path) -> None:
     """The steps above must be the product's own."""
     _, planes, mesh = text_to_glb(pipe, OURS, path)
-    avatar = pipe(PROMPT, seed=SEED, guidance_scale=SCALE, temperature=1.0)[0]
+    avatar = pipe(PROMPT, seed=SEED)[0]
     product = avatar.mesh(RESOLUTION, THRESHOLD)
     same = torch.allclose(avatar.planes, planes, atol=1e-3) and abs(len(product.faces) / len(mesh.faces) - 1) < 0.01
     if not same or OURS.steps != avatar.drawing.num_inference_steps:
@@ -142,7 +115,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns")
     parser.add_argument("--keep", type=Path, help="leave the mesh in this file")
     arguments = parser.parse_args(argv)
-    pipe = mean_avatars()
+    pipe = RodinPipeline.from_pretrained()
     watches: dict[str, list[Stopwatch]] = {way.name: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "avatar.glb"
@@ -166,7 +139,7 @@ def report(watches: dict[str, list[Stopwatch]], rounds: int) -> None:
     measured = f"{spread(times, 1)}x; processor time {spread(ratios(cpu[paper.name], cpu[OURS.name]), 1)}x"
     print("## Text to GLB\n")
     print(
-        "One avatar of a model with the mini preset's sizes (untrained networks, a real mean avatar), warm process, "
+        f"One avatar of the model that ships, {PROMPT!r}, warm process, "
         f"{RESOLUTION} grid points a side. Ours: {OURS.steps} steps of DPM-Solver++, {OURS.upsampling_steps} of the "
         "upsampler, fused density grid. Seconds are medians (quartiles) of "
         f"{rounds} turns; the parts are medians of wall time.\n"

@@ -68,6 +68,7 @@ def fit(
     workers: int = 2,
     seed: int = 0,
     device: Literal["cpu", "cuda"] = "cpu",
+    start: Path | None = None,
 ) -> None:
     """Fit tri-planes to multi-view images: the shared decoder first, then every subject.
 
@@ -78,11 +79,12 @@ def fit(
         workers: Processes, one thread each; with --device cuda threads, which load subjects while the GPU fits.
         seed: Seed of the fits.
         device: cuda fits many subjects at once on a GPU.
+        start: Take the decoder of this model folder, so that its networks can be trained further on the planes.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    stages.fit(data, run, load_preset(preset), workers, seed, device)
+    stages.fit(data, run, load_preset(preset), workers, seed, device, start)
 
 
 def ship(model: Data, out: Path, limit: float = 48.0) -> None:

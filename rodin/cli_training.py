@@ -13,7 +13,9 @@ Stage = Literal["encoder", "base", "prior", "upsampler", "refiner"]
 Ablation = Literal["no-aware", "no-latent", "no-rescaling", "autoencoder"]
 
 
-def train_encoder(data: Data, run: Path, preset: str = "smoke", hours: float | None = None) -> None:
+def train_encoder(
+    data: Data, run: Path, preset: str = "smoke", hours: float | None = None, start: Path | None = None
+) -> None:
     """Train the small CLIP that turns a portrait or a caption into the latent z.
 
     Args:
@@ -21,11 +23,12 @@ def train_encoder(data: Data, run: Path, preset: str = "smoke", hours: float | N
         run: Run folder.
         preset: smoke, mini, paper, or a YAML file.
         hours: Train for so long, interruptions apart, in place of the preset's number of steps.
+        start: Begin from this model folder's encoder, not from random weights; of the same preset.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    stages.encoder(data, run, load_preset(preset), hours)
+    stages.encoder(data, run, load_preset(preset), hours, start)
 
 
 def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
@@ -42,7 +45,7 @@ def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) ->
     stages.prior(run, load_preset(preset), hours)
 
 
-def train_base(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
+def train_base(run: Path, preset: str = "smoke", hours: float | None = None, start: Path | None = None) -> None:
     """Train the base diffusion model on the planes of a run.
 
     On many processes or machines: torchrun OPTIONS -m -- rodin train base --run RUN --preset PRESET
@@ -51,14 +54,21 @@ def train_base(run: Path, preset: str = "smoke", hours: float | None = None) -> 
         run: Run folder with planes/, encoder/ and decoder/.
         preset: smoke, mini, paper, or a YAML file.
         hours: Train for so long, interruptions apart, in place of the preset's number of steps.
+        start: Begin from this model folder's base model, not from random weights; of the same preset.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    stages.base(run, load_preset(preset), hours)
+    stages.base(run, load_preset(preset), hours, start)
 
 
-def train_upsampler(run: Path, preset: str = "smoke", vgg: Path | None = None, hours: float | None = None) -> None:
+def train_upsampler(
+    run: Path,
+    preset: str = "smoke",
+    vgg: Path | None = None,
+    hours: float | None = None,
+    start: Path | None = None,
+) -> None:
     """Train the upsampler, which makes large planes of the base model's small ones.
 
     On many processes or machines: torchrun OPTIONS -m -- rodin train upsampler --run RUN --preset PRESET
@@ -68,11 +78,12 @@ def train_upsampler(run: Path, preset: str = "smoke", vgg: Path | None = None, h
         preset: smoke, mini, paper, or a YAML file.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else it is the encoder.
         hours: Train for so long, interruptions apart, in place of the preset's number of steps.
+        start: Begin from this model folder's upsampler, not from random weights; of the same preset.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    stages.upsampler(run, load_preset(preset), vgg, hours)
+    stages.upsampler(run, load_preset(preset), vgg, hours, start)
 
 
 def train_refiner(
@@ -104,6 +115,7 @@ def train_all(
     clip: str | None = None,
     large: Path | None = None,
     vgg: Path | None = None,
+    start: Path | None = None,
 ) -> None:
     """Train the whole chain: encoder, fitted planes, base model, prior, upsampler, refiner. The result is RUN/model.
 
@@ -116,11 +128,12 @@ def train_all(
         clip: Use this CLIP with 512 outputs (a folder or a hub name) instead of training one.
         large: Folder of the same subjects in larger pictures, for the refiner; else it learns from DATA.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual losses; else the encoder.
+        start: Train this model folder further, say the one that ships on your own heads; of the same preset.
     """
     from rodin import stages
     from rodin.presets import load_preset
 
-    stages.train_all(data, run, load_preset(preset), workers, seed, clip, large or data, vgg)
+    stages.train_all(data, run, load_preset(preset), workers, seed, clip, large or data, vgg, start)
 
 
 def train_ablations(

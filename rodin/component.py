@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
@@ -33,6 +34,8 @@ class Configured(Protocol):
     config: Any
 
     def state_dict(self) -> dict[str, torch.Tensor]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, torch.Tensor]) -> object: ...
 
 
 def config_from_dict(config_class: type[Config], values: Any, where: str) -> Config:
@@ -121,6 +124,23 @@ def load_component(part_class: type[Part], config_class: type[Any], folder: Path
             f"{folder / WEIGHTS_NAME}: does not fit {CONFIG_NAME} beside it ({reason}); train again"
         ) from error
     return module.eval()
+
+
+def take_weights(module: Configured, folder: Path) -> None:
+    """Give a module the weights of one of the same config that `save_component` wrote.
+
+    Raises:
+        UserError: as `load_component`, or the config is another.
+    """
+    found = load_component(type(module), type(module.config), folder)  # type: ignore[type-var]
+    theirs = dataclasses.asdict(found.config)  # type: ignore[call-overload]
+    for name, value in dataclasses.asdict(module.config).items():
+        if theirs[name] != value:
+            raise UserError(
+                f"{folder / CONFIG_NAME}: {name} is {theirs[name]}, the network to train has {value}; "
+                f"start from a model of the same preset"
+            )
+    module.load_state_dict(found.state_dict())
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -231,11 +231,31 @@ class Encoder(nn.Module):
 
 def small_clip(config: EncoderConfig, captions: Iterable[str]) -> Encoder:
     """An untrained CLIP of the given sizes, its tokenizer made for `captions`. Weights come from torch's seed."""
+    return _untrained(config, _train_tokenizer(captions, config))
+
+
+def copied_clip(config: EncoderConfig, folder: Path) -> Encoder:
+    """A small CLIP of the given sizes with the weights and the tokenizer of a trained one.
+
+    Raises:
+        UserError: the folder cannot be loaded, or is a CLIP of other sizes.
+    """
+    found = Encoder.from_pretrained(folder)
+    copy = _untrained(config, found.tokenizer)
+    try:
+        copy.model.load_state_dict(found.model.state_dict())
+    except RuntimeError as error:
+        raise UserError(
+            f"{folder}: not a CLIP of the preset's sizes ({one_line(error)}); start from another"
+        ) from error
+    return copy
+
+
+def _untrained(config: EncoderConfig, tokenizer: CLIPTokenizer) -> Encoder:
     from transformers import CLIPConfig, CLIPModel
 
     from rodin.conv_clip import ConvClip, tower_config
 
-    tokenizer = _train_tokenizer(captions, config)
     transformer = {
         "patch_size": config.patch_size,
         "hidden_size": config.width,

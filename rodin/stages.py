@@ -15,7 +15,7 @@ from typing import Any
 from rodin.encoder import Encoder
 from rodin.errors import UserError
 from rodin.files import write_text
-from rodin.fit.run import fit_dataset, quality_table
+from rodin.fit.run import adopt_decoder, fit_dataset, quality_table
 from rodin.model import assemble, save_model
 from rodin.presets import Preset, preset_yaml
 from rodin.train.base import train_base
@@ -27,23 +27,34 @@ from rodin.train.upsampler import train_upsampler
 
 
 def train_all(
-    data: Path, run: Path, preset: Preset, workers: int, seed: int, clip: str | None, large: Path, vgg: Path | None
+    data: Path,
+    run: Path,
+    preset: Preset,
+    workers: int,
+    seed: int,
+    clip: str | None,
+    large: Path,
+    vgg: Path | None,
+    start: Path | None = None,
 ) -> None:
     """All stages and RUN/model; what the run holds is not made again.
 
     Args:
         large: the subjects in pictures that suffice for the refiner; may be `data`.
+        start: a model whose decoder is kept, and whose encoder, base model and upsampler are trained further.
     """
     check_workers(workers)
     if clip is None:
-        encoder(data, run, preset)
-    else:
+        encoder(data, run, preset, None, start)
+    elif start is None:
         adopt_clip(clip, run, preset)
-    fit(data, run, preset, workers, seed)
+    else:
+        raise UserError(f"--clip {clip}: the networks of {start} know the latents of its own encoder; leave out one")
+    fit(data, run, preset, workers, seed, "cpu", start)
     write_text(run / "preset.yaml", preset_yaml(preset))
-    on_processes(base, run / "base", (run, preset), workers)
+    on_processes(base, run / "base", (run, preset, None, start), workers)
     prior(run, preset)
-    on_processes(upsampler, run / "upsampler", (run, preset, vgg), workers)
+    on_processes(upsampler, run / "upsampler", (run, preset, vgg, None, start), workers)
     on_processes(refiner, run / "refiner", (large, run, preset, vgg), workers)
     model(run)
 
@@ -68,10 +79,10 @@ def on_processes(stage: Callable[..., None], output: Path, arguments: tuple[Any,
         run_on_processes(stage, arguments, processes)
 
 
-def encoder(data: Path, run: Path, preset: Preset, hours: float | None = None) -> None:
+def encoder(data: Path, run: Path, preset: Preset, hours: float | None = None, start: Path | None = None) -> None:
     """RUN/encoder, trained on the subjects in `data`."""
     check_hours(hours)
-    train_encoder(data, run, preset.encoder, hours)
+    train_encoder(data, run, preset.encoder, hours, start)
 
 
 def adopt_clip(clip: str, run: Path, preset: Preset) -> None:
@@ -93,17 +104,21 @@ def adopt_clip(clip: str, run: Path, preset: Preset) -> None:
     encoder.save_pretrained(target)
 
 
-def fit(data: Path, run: Path, preset: Preset, workers: int, seed: int, device: str = "cpu") -> None:
+def fit(
+    data: Path, run: Path, preset: Preset, workers: int, seed: int, device: str = "cpu", start: Path | None = None
+) -> None:
     """RUN/decoder and RUN/planes, and how well held-out views are met."""
     check_workers(workers)
+    if start is not None:
+        adopt_decoder(start, run)
     subjects = fit_dataset(data, run, preset.fitting, workers, seed, device)
     print("\n".join(quality_table(subjects)))
 
 
-def base(run: Path, preset: Preset, hours: float | None = None) -> None:
+def base(run: Path, preset: Preset, hours: float | None = None, start: Path | None = None) -> None:
     """RUN/base."""
     check_hours(hours)
-    train_base(run, preset.base, hours)
+    train_base(run, preset.base, hours, start)
 
 
 def prior(run: Path, preset: Preset, hours: float | None = None) -> None:
@@ -112,10 +127,12 @@ def prior(run: Path, preset: Preset, hours: float | None = None) -> None:
     train_prior(run, preset.prior, hours)
 
 
-def upsampler(run: Path, preset: Preset, vgg: Path | None, hours: float | None = None) -> None:
+def upsampler(
+    run: Path, preset: Preset, vgg: Path | None, hours: float | None = None, start: Path | None = None
+) -> None:
     """RUN/upsampler."""
     check_hours(hours)
-    train_upsampler(run, preset.upsampler, vgg, hours)
+    train_upsampler(run, preset.upsampler, vgg, hours, start)
 
 
 def refiner(data: Path, run: Path, preset: Preset, vgg: Path | None, hours: float | None = None) -> None:

@@ -102,12 +102,12 @@ FLAGS = {
     ("assets", "makehuman"): "out",
     ("synth",): "out count views size seed workers heads samples",
     ("describe",): "",
-    ("fit",): "run preset workers seed",
-    ("train", "all"): "run preset workers seed clip large vgg",
-    ("train", "encoder"): "run preset hours",
+    ("fit",): "run preset workers seed device start",
+    ("train", "all"): "run preset workers seed clip large vgg start",
+    ("train", "encoder"): "run preset hours start",
     ("train", "prior"): "run preset hours",
-    ("train", "base"): "run preset hours",
-    ("train", "upsampler"): "run preset vgg hours",
+    ("train", "base"): "run preset hours start",
+    ("train", "upsampler"): "run preset vgg hours start",
     ("train", "refiner"): "run preset vgg hours",
     ("train", "ablations"): "run preset only workers seed large vgg",
     ("train", "curves"): "stage column out",
@@ -172,6 +172,24 @@ def test_a_second_run_trains_nothing(
     weights = "model/base/model.safetensors"
     assert (run / weights).read_bytes() == (trained / weights).read_bytes()
     assert f"model: {run / 'model'}" in capsys.readouterr().out
+
+
+def test_a_model_is_trained_further(
+    balls: Path, trained: Path, tiny_preset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: Fails
+) -> None:
+    """Its decoder stays, its networks do not; an encoder from elsewhere is refused."""
+    run, model = tmp_path / "run", trained / "model"
+    words = ("train", "all", str(balls), "--run", str(run), "--preset", str(tiny_preset), "--start", str(model))
+    assert "leave out one" in fails(*words, "--clip", str(model / "encoder"))
+    main([*words, "--workers", "1"])
+    assert "was trained" not in capsys.readouterr().out
+    weights = Path("decoder") / "model.safetensors"
+    assert (run / "model" / weights).read_bytes() == (model / weights).read_bytes()
+    for name in ("encoder", "base", "upsampler"):
+        weights = Path(name) / "model.safetensors"
+        assert (run / "model" / weights).read_bytes() != (model / weights).read_bytes(), name
+    for name in ("encoder", "base", "upsampler"):
+        assert json.loads((run / f"{name}.training" / "settings.json").read_text())["start"] == str(model)
 
 
 def test_a_killed_fit_goes_on_to_the_same_planes(balls: Path, trained: Path, tiny_preset: Path, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ from rodin.fit.scene import HeldOut, Scene, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
 from rodin.store import (
     FittedSubject,
+    PlaneStatistics,
+    PlaneStatisticsConfig,
     measure_statistics,
     module_hash,
     read_subject,
@@ -44,6 +46,7 @@ from rodin.store import (
 )
 
 SETTINGS_NAME = "fitting.json"
+START_NAME = "start.safetensors"
 RAYS_AT_ONCE = 2**16  # in a step on a GPU, of all subjects: about a million samples, which need some GB
 CLIP = 5.0  # standard deviations: residuals beyond are outliers of single texels
 
@@ -114,10 +117,27 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
             bar.update()
 
         decoder, start = learn_decoder(scenes, config.decoder, config.shared, fit, seed, report)
-    with atomic_path(run / "start.safetensors") as temporary:
+    with atomic_path(run / START_NAME) as temporary:
         save_file({"planes": start}, temporary)
     save_component(decoder, folder)  # last: its presence says that this stage is finished
     return decoder
+
+
+def adopt_decoder(model: Path, run: Path) -> None:
+    """A run's decoder and the planes that its fits start from, taken from a model: what is fitted, the model can read.
+
+    A run that has a decoder keeps it.
+
+    Raises:
+        UserError: a part of the model is missing or damaged.
+    """
+    if (run / "decoder").exists():
+        return
+    decoder = load_component(Decoder, DecoderConfig, model / "decoder")
+    statistics = load_component(PlaneStatistics, PlaneStatisticsConfig, model / "statistics")
+    with atomic_path(run / START_NAME) as temporary:
+        save_file({"planes": statistics.mean_planes}, temporary)
+    save_component(decoder, run / "decoder")
 
 
 def _match_settings(path: Path, settings: dict[str, Any]) -> None:
@@ -139,7 +159,7 @@ def read_start(run: Path) -> torch.Tensor:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = run / "start.safetensors"
+    path = run / START_NAME
     tensors = read_tensors(path)
     if "planes" not in tensors:
         raise UserError(f"{path}: holds no planes; delete {run / 'decoder'} to learn both again")

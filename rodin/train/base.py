@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from rodin.component import load_component
+from rodin.component import load_component, take_weights
 from rodin.decoder import Decoder, DecoderConfig
 from rodin.denoiser import check_denoiser, save_denoiser
 from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
@@ -74,7 +74,7 @@ class BaseTraining:
             raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
 
 
-def train_base(run: Path, config: BaseTraining, hours: float | None = None) -> None:
+def train_base(run: Path, config: BaseTraining, hours: float | None = None, start: Path | None = None) -> None:
     """Train the base model of a run folder; a finished one is left as it is, an unfinished one goes on.
 
     Args:
@@ -83,6 +83,7 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None) -> N
             is drawn for the subject's latent.
         config: what to train, and how.
         hours: see `run_loop`.
+        start: model folder whose base model to begin from; the sketch is learned anew.
 
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
@@ -134,11 +135,15 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None) -> N
         return plane_rows([shown, drawn], statistics, decoder)
 
     torch.manual_seed(loop.seed)
-    model = UNet(unet).to(state.device)
+    model = UNet(unet)
+    if start is not None:
+        take_weights(model, start / "base")
+    model.to(state.device)
     if model.sketch is not None:
         learn_sketch(model.sketch, planes, latents, config.latent_noise)
     scratch = run / "base.training"
-    average = run_loop(model, loss, loop, scratch, "base", asdict(config), hours=hours, measure=measure, draw=draw)
+    settings = {**asdict(config), "start": start and str(start)}
+    average = run_loop(model, loss, loop, scratch, "base", settings, hours=hours, measure=measure, draw=draw)
     if state.is_main_process:
         save_denoiser(average, config.diffusion, output)  # type: ignore[arg-type]
     state.wait_for_everyone()

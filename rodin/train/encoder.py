@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from rodin.camera import Camera
 from rodin.dataset import list_subjects, load_subject
-from rodin.encoder import LATENT_DIM, Encoder, EncoderConfig, small_clip
+from rodin.encoder import LATENT_DIM, Encoder, EncoderConfig, copied_clip, small_clip
 from rodin.files import write_json
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
 from rodin.train.loop import LoopConfig, process_state, run_loop
@@ -138,7 +138,9 @@ class EncoderTraining:
             raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
 
 
-def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float | None = None) -> None:
+def train_encoder(
+    data: Path, run: Path, config: EncoderTraining, hours: float | None = None, start: Path | None = None
+) -> None:
     """Train an encoder on the subjects in `data`; the result is the CLIP folder `run`/encoder.
 
     An encoder that is already there stays; an unfinished run goes on. Retrieval among held-out subjects is printed and
@@ -149,9 +151,10 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
         run: folder of the whole training run.
         config: what to train, and how.
         hours: see `run_loop`.
+        start: model folder whose encoder to begin from, its tokenizer included.
 
     Raises:
-        UserError: `data` cannot be used, or the run cannot be resumed.
+        UserError: `data` or `start` cannot be used, or the run cannot be resumed.
     """
     target, scratch = Path(run) / "encoder", Path(run) / "encoder.training"
     state = process_state()
@@ -164,7 +167,10 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
     if missing := [k for k in trained if not views.captions[k]]:
         state.print(f"encoder: {len(missing)} of {len(trained)} subjects have no caption; only their views teach")
     torch.manual_seed(loop.seed)  # the initial weights
-    network = small_clip(config.network, [text for k in trained for text in views.captions[k]])
+    if start is None:
+        network = small_clip(config.network, [text for k in trained for text in views.captions[k]])
+    else:
+        network = copied_clip(config.network, start / "encoder")
     network.to(state.device)
     images, chances, first = views.images.to(state.device), views.chances.to(state.device), views.first.to(state.device)
     subjects = torch.tensor(trained, device=state.device)
@@ -204,7 +210,8 @@ def train_encoder(data: Path, run: Path, config: EncoderTraining, hours: float |
         return {"loss": total, **parts}
 
     model = ContrastiveModel(network.model.requires_grad_(True), shares, mean)
-    average = run_loop(model, loss, loop, scratch, "encoder", asdict(config), hours=hours)
+    settings = {**asdict(config), "start": start and str(start)}
+    average = run_loop(model, loss, loop, scratch, "encoder", settings, hours=hours)
     result = Encoder(average.clip, network.tokenizer)  # type: ignore[arg-type]
     if state.is_main_process:
         _report_retrieval(result, views, trained, held_out, scratch)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rodin.component import load_component
+from rodin.component import load_component, take_weights
 from rodin.decoder import Decoder, DecoderConfig
 from rodin.denoiser import check_denoiser, save_denoiser
 from rodin.diffusion import Diffusion, DiffusionConfig
@@ -86,7 +86,9 @@ class UpsamplerTraining:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
-def train_upsampler(run: Path, config: UpsamplerTraining, vgg: Path | None, hours: float | None = None) -> None:
+def train_upsampler(
+    run: Path, config: UpsamplerTraining, vgg: Path | None, hours: float | None = None, start: Path | None = None
+) -> None:
     """Train the upsampler of a run folder; a finished one is left as it is, an unfinished one goes on.
 
     Args:
@@ -96,6 +98,7 @@ def train_upsampler(run: Path, config: UpsamplerTraining, vgg: Path | None, hour
         config: what to train, and how.
         vgg: file of VGG-16's weights for the perceptual loss; None takes the run's own encoder.
         hours: see `run_loop`.
+        start: model folder whose upsampler to begin from.
 
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
@@ -140,9 +143,12 @@ def train_upsampler(run: Path, config: UpsamplerTraining, vgg: Path | None, hour
         return plane_rows([low, drawn, shown], statistics, decoder)
 
     torch.manual_seed(config.loop.seed)
-    settings = {**asdict(config), "perceptual": features.name}
+    settings = {**asdict(config), "perceptual": features.name, "start": start and str(start)}
     scratch = run / "upsampler.training"
-    average = run_loop(UNet(config.network), loss, config.loop, scratch, "upsampler", settings, hours=hours, draw=draw)
+    model = UNet(config.network)
+    if start is not None:
+        take_weights(model, start / "upsampler")
+    average = run_loop(model, loss, config.loop, scratch, "upsampler", settings, hours=hours, draw=draw)
     if state.is_main_process:
         with atomic_path(output) as temporary:
             save_denoiser(average, config.diffusion, temporary)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import rodin.train.base
 from rodin.component import save_component
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.denoiser import load_denoiser
+from rodin.denoiser import load_denoiser, save_denoiser
 from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
 from rodin.encoder import Encoder, EncoderConfig, small_clip
 from rodin.errors import UserError
@@ -141,6 +141,27 @@ def test_a_sketch_knows_the_planes_of_a_latent_before_the_network_learns_anythin
     assert (sketched - planes).square().mean() < 0.2 * planes.float().square().mean()
     middle = (statistics.denormalize(sketched) - 5.0).mean(dim=(1, 2))[:, 3:5, 3:5].mean(dim=(1, 2))
     assert torch.equal(middle > 0, torch.arange(COUNT) % 2 == 1)
+
+
+def test_a_training_begins_from_another_model(run: Path, tmp_path: Path) -> None:
+    """At no learning rate to speak of its network comes out as it was, but for the sketch, which the planes give."""
+    kind = dataclasses.replace(UNET, sketch_rank=2)
+    other = UNet(kind)
+    save_denoiser(other, DIFFUSION, tmp_path / "other" / "base")
+    still = dataclasses.replace(BASE, network=kind, loop=dataclasses.replace(LOOP, steps=1, learning_rate=1e-9))
+    with pytest.raises(UserError, match=r"base.config\.json: width is 16, the network to train has 32"):
+        train_base(
+            run, dataclasses.replace(still, network=dataclasses.replace(kind, width=32)), start=tmp_path / "other"
+        )
+    train_base(run, still, start=tmp_path / "other")
+    trained, _ = load_denoiser(UNet, UNetConfig, run / "base")
+    given = other.state_dict()
+    for name, value in trained.state_dict().items():
+        if not name.startswith("sketch."):
+            torch.testing.assert_close(value, given[name], atol=1e-6, rtol=0)
+    assert trained.sketch is not None
+    assert other.sketch is not None
+    assert not torch.allclose(trained.sketch.basis, other.sketch.basis)
 
 
 def test_a_finished_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

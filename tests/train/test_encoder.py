@@ -19,6 +19,7 @@ from PIL import Image
 
 from rodin.camera import orbit
 from rodin.encoder import Encoder, EncoderConfig
+from rodin.errors import UserError
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
 from rodin.train.encoder import (
     EncoderTraining,
@@ -109,6 +110,20 @@ def test_latents_tell_subjects_apart(data: Path, run: Path) -> None:
     assert float(((z @ text.t()).argmax(1) == own).float().mean()) > 0.6
     assert float(((other @ z.t()).argmax(1) == own).float().mean()) > 0.8
     assert float((z @ z.t()).fill_diagonal_(0).sum() / 240) < 0.6
+
+
+def test_a_training_begins_from_another_encoder(data: Path, run: Path, tmp_path: Path) -> None:
+    """At no learning rate to speak of, latents and tokens are the other's; another preset's encoder is refused."""
+    loop = dataclasses.replace(LOOP, steps=10, learning_rate=1e-9)
+    train_encoder(data, tmp_path, EncoderTraining(network=TINY, loop=loop), start=run)
+    one, other = (Encoder.from_pretrained(folder / "encoder") for folder in (tmp_path, run))
+    views = load_views(data, 16)
+    frontal = torch.stack([views.of(k)[0] for k in range(16)]).float() / 255
+    torch.testing.assert_close(one.encode_images(frontal), other.encode_images(frontal), atol=1e-4, rtol=0)
+    torch.testing.assert_close(one.encode_texts(views.caption), other.encode_texts(views.caption), atol=1e-4, rtol=0)
+    wide = EncoderTraining(network=dataclasses.replace(TINY, width=64), loop=loop)
+    with pytest.raises(UserError, match="not a CLIP of the preset's sizes"):
+        train_encoder(data, tmp_path / "wide", wide, start=run)
 
 
 def test_thumbnails_can_be_read_off_noisy_latents(data: Path, tmp_path: Path) -> None:

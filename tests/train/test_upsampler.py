@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import rodin.train.upsampler
 from rodin.component import save_component
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.denoiser import load_denoiser
+from rodin.denoiser import load_denoiser, save_denoiser
 from rodin.diffusion import Diffusion, DiffusionConfig
 from rodin.encoder import EncoderConfig, small_clip
 from rodin.errors import UserError
@@ -97,6 +97,16 @@ def test_it_beats_resizing(run: Path) -> None:
     ]
     errors = [(planes - true).square().mean().item() for planes in (drawn, *resized)]
     assert errors[0] < 0.6 * min(errors[1:])
+
+
+def test_a_training_begins_from_another_model(run: Path, tmp_path: Path) -> None:
+    other = UNet(UNET)
+    save_denoiser(other, CONFIG.diffusion, tmp_path / "other" / "upsampler")
+    still = dataclasses.replace(LOOP, steps=1, learning_rate=1e-9)
+    train_upsampler(run, dataclasses.replace(CONFIG, loop=still), None, start=tmp_path / "other")
+    trained, _ = load_denoiser(UNet, UNetConfig, run / "upsampler")
+    for one, given in zip(trained.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one, given, atol=1e-6, rtol=0)
 
 
 def test_everything_logged_is_part_of_the_loss(run: Path) -> None:
