@@ -11,7 +11,7 @@ SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernel
 
 # Draws with the model in weights/, in about a minute; until one is there, with the smoke model, which it trains first.
 demo: .venv/.core $(DEMO_MODEL)
-	$(BIN)/rodin demo --out out/demo --image $(DEMO_PORTRAIT) $(addprefix --model ,$(DEMO_MODEL))
+	OMP_NUM_THREADS=2 $(BIN)/rodin demo --out out/demo --image $(DEMO_PORTRAIT) $(addprefix --model ,$(DEMO_MODEL))
 
 # Trains the whole chain at the smallest size, on 48 small avatars; 5 minutes on 2 cores.
 smoke: .venv/.core

@@ -226,8 +226,9 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
     average = run_loop(model, loss, config.loop, scratch, "refiner", settings, hours=hours, draw=draw)
     if state.is_main_process:
         quality = compare(average.refiner, judged, features.to("cpu"))  # type: ignore[arg-type]
-        write_json(scratch / "quality.json", {"held_out_subjects": len(held_out), **quality})
-        whose = f"{len(held_out)} held-out" if held_out else f"{len(trained)} training (too few to hold any out)"
+        write_json(scratch / "quality.json", {"held_out_subjects": min(len(held_out), JUDGED), **quality})
+        seen = min(len(held_out or trained), JUDGED)
+        whose = f"{seen} held-out" if held_out else f"{seen} training (too few to hold any out)"
         print(f"refiner: views of {whose} subjects, resized -> refined: {summary(quality)}")
         save_component(average.refiner, output)  # type: ignore[arg-type]
     state.wait_for_everyone()
