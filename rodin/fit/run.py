@@ -126,14 +126,14 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
 def adopt_decoder(model: Path, run: Path) -> None:
     """A run's decoder and the planes that its fits start from, taken from a model: what is fitted, the model can read.
 
-    A run that has a decoder keeps it.
-
     Raises:
-        UserError: a part of the model is missing or damaged.
+        UserError: a part of the model is missing or damaged, or the run has another decoder.
     """
-    if (run / "decoder").exists():
-        return
     decoder = load_component(Decoder, DecoderConfig, model / "decoder")
+    if (own := run / "decoder").exists():
+        if module_hash(load_component(Decoder, DecoderConfig, own)) != module_hash(decoder):
+            raise UserError(f"{own}: another decoder than that of {model}; choose another --run, or leave out --start")
+        return
     statistics = load_component(PlaneStatistics, PlaneStatisticsConfig, model / "statistics")
     with atomic_path(run / START_NAME) as temporary:
         save_file({"planes": statistics.mean_planes}, temporary)

@@ -4,21 +4,23 @@ good; a run resumes per subject, whatever the number of workers, and survives a 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from rodin import triplane
+from rodin.component import load_component, save_component
 from rodin.dataset import load_subject
-from rodin.decoder import DecoderConfig
+from rodin.decoder import Decoder, DecoderConfig
 from rodin.errors import UserError
 from rodin.fit.planes import FitConfig, fit_planes, judge, learning_rate_at, random_size
-from rodin.fit.run import FittingConfig, fit_dataset, quality_table
+from rodin.fit.run import FittingConfig, adopt_decoder, fit_dataset, quality_table, read_start
 from rodin.fit.scene import prepare, visual_hull
 from rodin.fit.shared import SharedConfig, learn_decoder
 from rodin.rays import grid_points
-from rodin.store import load_statistics, read_shards
+from rodin.store import PlaneStatistics, PlaneStatisticsConfig, load_statistics, module_hash, read_shards
 
 PLANES = FitConfig(plane_size=16, image_size=24, samples=32, steps=150, rays=384, learning_rate=0.15, held_out=3)
 CONFIG = FittingConfig(
@@ -109,6 +111,24 @@ def test_another_decoder_is_refused(balls: Path, tmp_path: Path) -> None:
     other = dataclasses.replace(quick, decoder=DecoderConfig(channels=6))
     with pytest.raises(UserError, match=r"decoder: holds .*channels=4.* asked for .*channels=6.* another --run"):
         fit_dataset(balls, tmp_path, other, workers=1, seed=0)
+
+
+def test_a_models_decoder_is_taken_over_and_never_mixed_with_another(tmp_path: Path) -> None:
+    model, run = tmp_path / "model", tmp_path / "run"
+    decoder = Decoder(DecoderConfig(channels=4, hidden=16))
+    statistics = PlaneStatistics(PlaneStatisticsConfig(channels=4, height=8, width=8, clip=5.0))
+    statistics.mean_planes.normal_()
+    save_component(decoder, model / "decoder")
+    save_component(statistics, model / "statistics")
+    run.mkdir()
+    for _ in range(2):  # the second time it is there already
+        adopt_decoder(model, run)
+        assert module_hash(load_component(Decoder, DecoderConfig, run / "decoder")) == module_hash(decoder)
+    assert torch.equal(read_start(run), statistics.mean_planes)
+    shutil.rmtree(model / "decoder")
+    save_component(Decoder(DecoderConfig(channels=4, hidden=16)), model / "decoder")
+    with pytest.raises(UserError, match="another decoder than that of"):
+        adopt_decoder(model, run)
 
 
 def test_a_subject_without_matter_is_named(ball_maker, tmp_path: Path) -> None:
