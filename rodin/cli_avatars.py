@@ -167,7 +167,7 @@ def export(
 def demo(
     out: Path,
     model: Path | None = None,
-    text: str = "a young woman with long wavy brown hair, freckles, wearing a blue turtleneck, smiling",
+    text: str = "an elderly woman with tan skin, white hair in a bun, black square glasses, wearing a purple sweater",
     edit: str = "with red hair",
     image: Path | None = None,
     seed: int = 0,
