@@ -49,8 +49,8 @@ def figures(results: Results) -> dict[str, Any]:
         "refined_pictures": asdict(results.refined),
         "diversity": results.diversity,
         "floaters": results.floating.tolist(),
-        "prompts": {one.name: reading_figures(one.readings) for one in results.asked},
-        "reader": reading_figures(results.real_readings),
+        "prompts": {one.name: reading_figures(one.readings, one.people) for one in results.asked},
+        "reader": reading_figures(results.real_readings, results.real_people),
         "inversion": asdict(results.inversion),
         "refined_inversion": None if refined is None else asdict(refined),
         "neighbours": {
@@ -67,15 +67,19 @@ def figures(results: Results) -> dict[str, Any]:
     return plain(document)
 
 
-def reading_figures(readings: Mapping[str, Reading]) -> dict[str, Any]:
-    """The numbers of some attributes."""
+def reading_figures(readings: Mapping[str, Reading], people: Mapping[str, Mapping[str, Reading]]) -> dict[str, Any]:
+    """The numbers of some attributes, and of some people."""
     return {
         "mean": mean_accuracy(readings),
         "worst": worst_accuracy(readings),
-        "attributes": {
-            name: {**asdict(one), "accuracy": one.accuracy, "chance": one.chance} for name, one in readings.items()
-        },
+        "attributes": {name: reading_figure(one) for name, one in readings.items()},
+        "people": {name: {value: reading_figure(one) for value, one in of.items()} for name, of in people.items()},
     }
+
+
+def reading_figure(one: Reading) -> dict[str, Any]:
+    """The numbers of one reading."""
+    return {**asdict(one), "accuracy": one.accuracy, "chance": one.chance}
 
 
 def plain(value: Any) -> Any:

@@ -14,6 +14,8 @@ from typing import Any
 
 from rodin.evaluate.reader import shows
 
+PEOPLE = ("sex", "age", "skin")  # attributes of synthetic subjects by which some might be drawn worse than others
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -61,6 +63,29 @@ def judge(
         right = sum(true == value for true, value in pairs)
         found[name] = Reading(len(pairs), right, sum(true == commonest for true, _ in pairs))
     return found
+
+
+def judge_people(
+    read: Mapping[str, Sequence[str]], truth: Sequence[Mapping[str, Any]], training: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, Reading]]:
+    """All attributes taken together, for the subjects of each sex, age and skin: {"skin": {"pale": ...}}.
+
+    Arguments as of `judge`; people by what is true of them, not by what was read.
+    """
+    found: dict[str, dict[str, Reading]] = {}
+    for name in (one for one in PEOPLE if one in read):
+        found[name] = {}
+        for value in sorted({str(one[name]) for one in truth if name in one}):
+            chosen = [k for k, one in enumerate(truth) if str(one.get(name)) == value]
+            theirs = {attribute: [values[k] for k in chosen] for attribute, values in read.items()}
+            found[name][value] = together(judge(theirs, [truth[k] for k in chosen], training))
+    return found
+
+
+def together(readings: Mapping[str, Reading]) -> Reading:
+    """The sum of some readings."""
+    parts = [(one.count, one.right, one.by_chance) for one in readings.values()]
+    return Reading(*(sum(part) for part in zip(*parts, strict=True))) if parts else Reading(0, 0, 0)
 
 
 def mean_accuracy(readings: Mapping[str, Reading]) -> float:

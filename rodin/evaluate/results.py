@@ -39,12 +39,14 @@ class Asked:
         sentences: whether the general sentence encoder translated unknown words.
         pictures: [N, 2, S, S, 4] of the first few, from the front and from the side.
         readings: of each attribute, over the prompts that name it.
+        people: of all attributes together, by whom the prompts describe, see `rodin.evaluate.reading.judge_people`.
     """
 
     prompts: PromptSet
     sentences: bool
     pictures: Tensor
     readings: dict[str, Reading]
+    people: dict[str, dict[str, Reading]]
 
     @property
     def name(self) -> str:
@@ -63,7 +65,7 @@ class Results:
         diversity: mean distance between samples over mean distance between training subjects, frontal features.
         floating: [N] of each sample, see `rodin.evaluate.floaters`.
         asked: one of each set of prompts, and of each reader of prompts.
-        real_readings: of each attribute, over real pictures of all held-out subjects.
+        real_readings, real_people: likewise, over real pictures of all held-out subjects.
         inverted, inversion: by the encoder alone, [N, V, S, S, 4].
         refined_inverted, refined_inversion: with refinement; None if there was none.
         fit_pictures: [V, S, S, 4] of each, from the cameras of the subject's pictures.
@@ -82,6 +84,7 @@ class Results:
     floating: Tensor
     asked: list[Asked]
     real_readings: dict[str, Reading]
+    real_people: dict[str, dict[str, Reading]]
     inverted: Tensor
     inversion: Inversion
     refined_inverted: Tensor | None

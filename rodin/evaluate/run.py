@@ -23,7 +23,7 @@ from rodin.evaluate.measure import Reality, fit_held_out, measure_distances, mea
 from rodin.evaluate.neighbours import find_neighbours
 from rodin.evaluate.prompts import PromptSet, caption_prompts, read_prompts
 from rodin.evaluate.reader import AttributeReader
-from rodin.evaluate.reading import judge
+from rodin.evaluate.reading import judge, judge_people
 from rodin.evaluate.real import RealSet, load_real
 from rodin.evaluate.results import Asked, Drawn, Results
 from rodin.evaluate.sections import SHOWN_ROWS, SHOWN_SAMPLES, make_report
@@ -90,7 +90,9 @@ def evaluate(
     with watch.part("learning from the training subjects"):
         named = sorted({name for one in sets for truth in one.truth for name in truth})
         learned = learn(training.folders, named, settings.reader_steps, cache)
-        real_readings = judge(learned.reader.read(around.images), unseen.attributes, training.attributes)
+        read = learned.reader.read(around.images)
+        real_readings = judge(read, unseen.attributes, training.attributes)
+        real_people = judge_people(read, unseen.attributes, training.attributes)
 
     main = variant(OWN_ROWS[0], pipe, settings.guidance_scale, settings)
     with watch.part("samples"):
@@ -134,6 +136,7 @@ def evaluate(
         floating=floating,
         asked=asked,
         real_readings=real_readings,
+        real_people=real_people,
         inverted=inverted,
         inversion=measure_inversion(inverted, reality),
         refined_inverted=refined_inverted,
@@ -202,8 +205,13 @@ def ask(
             read[name] += values
         if k < SHOWN_ROWS:
             shown.append(pictures[[0, len(pictures) // 3]])
-    readings = judge(read, prompts.truth, training.attributes)
-    return Asked(prompts=prompts, sentences=sentences, pictures=torch.stack(shown), readings=readings)
+    return Asked(
+        prompts=prompts,
+        sentences=sentences,
+        pictures=torch.stack(shown),
+        readings=judge(read, prompts.truth, training.attributes),
+        people=judge_people(read, prompts.truth, training.attributes),
+    )
 
 
 def portraits(one: Variant, unseen: RealSet, settings: EvaluationConfig, refine: int) -> Tensor:

@@ -25,6 +25,7 @@ SHOWN_ABLATION = 8  # samples of each model
 ANGLES_DEG = (0.0, 45.0, 110.0, 180.0)
 CELL = 112  # pixels of a view in a picture
 GAP = 3  # pixels between views
+UNREAD = Reading(0, 0, 0)
 
 
 def make_report(results: Results) -> Report:
@@ -133,6 +134,15 @@ def text_section(results: Results, asked: Asked) -> Section:
         f"pictures: the reader's accuracy on all {len(results.reality.held_out)} held-out subjects, about as much as "
         "avatars can reach. Chance: the commonest value of the training subjects, always said.",
     )
+    people = Table(
+        ("of prompts for", "attributes named", "avatars", "chance", "real pictures", "chance"),
+        [
+            attribute_row(f"{words(name)}: {words(value)}", one, results.real_people[name].get(value, UNREAD))
+            for name, values in asked.people.items()
+            for value, one in values.items()
+        ],
+        "All attributes together, by whom a prompt describes: whether some people are drawn worse than others.",
+    )
     text = (
         f"Avatars drawn from {len(asked.prompts.prompts)} prompts. A small convolutional network, trained on real "
         "pictures of the training subjects, reads from all around what the avatar shows; only what the prompt names "
@@ -143,7 +153,9 @@ def text_section(results: Results, asked: Asked) -> Section:
         Picture(f"text-{name}-{k:02d}.webp", strip(pick(seen), CELL, GAP), prompt.text)
         for k, (seen, prompt) in enumerate(zip(asked.pictures, asked.prompts.prompts, strict=False))
     ]
-    return Section(f"Text to avatar: {name}", [text, table, Gallery(pictures, 15.0)])
+    return Section(
+        f"Text to avatar: {name}", [text, table, *([people] if people.rows else []), Gallery(pictures, 15.0)]
+    )
 
 
 def inversion_section(results: Results) -> Section:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rodin.evaluate.reading import Reading, judge, mean_accuracy, worst_accuracy
+from rodin.evaluate.reading import Reading, judge, judge_people, mean_accuracy, worst_accuracy
 
 TRAINING = [{"hair": "short", "hair_color": "red"}, {"hair": "bald", "hair_color": "red"}, {"hair": "short"}]
 TRAINING[2]["hair_color"] = "black"
@@ -21,6 +21,14 @@ def test_only_what_is_named_and_shows_counts() -> None:
 def test_yes_and_no_are_words() -> None:
     found = judge({"hat": ["True", "False"]}, [{"hat": True}, {"hat": "True"}], [{"hat": True}])
     assert found["hat"] == Reading(2, 1, 2)
+
+
+def test_people_are_told_apart_by_what_is_true_of_them() -> None:
+    truth = [{"sex": "man", "hair": "short"}, {"sex": "woman", "hair": "bald"}, {"sex": "man"}, {"hair": "short"}]
+    read = {"sex": ["man", "man", "woman", "man"], "hair": ["short", "bald", "short", "bald"]}
+    training = [{"sex": "man", "hair": "short"}]
+    assert judge_people(read, truth, training) == {"sex": {"man": Reading(3, 2, 3), "woman": Reading(2, 1, 0)}}
+    assert judge_people({"hair": read["hair"]}, truth, training) == {}
 
 
 def test_the_mean_is_over_attributes_not_subjects() -> None:
