@@ -126,23 +126,6 @@ def load_component(part_class: type[Part], config_class: type[Any], folder: Path
     return module.eval()
 
 
-def take_weights(module: Configured, folder: Path) -> None:
-    """Give a module the weights of one of the same config that `save_component` wrote.
-
-    Raises:
-        UserError: as `load_component`, or the config is another.
-    """
-    found = load_component(type(module), type(module.config), folder)  # type: ignore[type-var]
-    theirs = dataclasses.asdict(found.config)  # type: ignore[call-overload]
-    for name, value in dataclasses.asdict(module.config).items():
-        if theirs[name] != value:
-            raise UserError(
-                f"{folder / CONFIG_NAME}: {name} is {theirs[name]}, the network to train has {value}; "
-                f"start from a model of the same preset"
-            )
-    module.load_state_dict(found.state_dict())
-
-
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """All tensors of a safetensors file.
 

@@ -42,6 +42,27 @@ def load_denoiser(
     return network, config_from_dict(DiffusionConfig, read_json(path), str(path))
 
 
+def take_denoiser(network: Configured, diffusion: DiffusionConfig, folder: Path) -> None:
+    """Give a network the weights of one of the same config that predicts the same.
+
+    Schedule and loss may be others: the network is trained on, and they do not change what its output means.
+
+    Raises:
+        UserError: as `load_denoiser`, or the network's config or the prediction is another.
+    """
+    found, learned = load_denoiser(type(network), type(network.config), folder)  # type: ignore[type-var]
+    theirs = {CONFIG_NAME: asdict(found.config), DIFFUSION_NAME: {"prediction": learned.prediction}}  # type: ignore[call-overload]
+    ours = {CONFIG_NAME: asdict(network.config), DIFFUSION_NAME: {"prediction": diffusion.prediction}}
+    for name, fields in ours.items():
+        for field, value in fields.items():
+            if theirs[name][field] != value:
+                raise UserError(
+                    f"{folder / name}: {field} is {theirs[name][field]}, the network to train has {value}; "
+                    f"start from a model of the same preset"
+                )
+    network.load_state_dict(found.state_dict())
+
+
 def check_denoiser(folder: Path, network: Any, diffusion: DiffusionConfig) -> None:
     """Compare the settings of a finished denoiser with the wanted ones.
 

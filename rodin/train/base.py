@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from rodin.component import load_component, take_weights
+from rodin.component import load_component
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.denoiser import check_denoiser, save_denoiser
+from rodin.denoiser import check_denoiser, save_denoiser, take_denoiser
 from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
 from rodin.encoder import Encoder
 from rodin.errors import UserError
@@ -137,7 +137,7 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
     torch.manual_seed(loop.seed)
     model = UNet(unet)
     if start is not None:
-        take_weights(model, start / "base")
+        take_denoiser(model, config.diffusion, start / "base")
     model.to(state.device)
     if model.sketch is not None:
         learn_sketch(model.sketch, planes, latents, config.latent_noise)

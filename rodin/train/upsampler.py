@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rodin.component import load_component, take_weights
+from rodin.component import load_component
 from rodin.decoder import Decoder, DecoderConfig
-from rodin.denoiser import check_denoiser, save_denoiser
+from rodin.denoiser import check_denoiser, save_denoiser, take_denoiser
 from rodin.diffusion import Diffusion, DiffusionConfig
 from rodin.encoder import Encoder
 from rodin.errors import UserError
@@ -147,7 +147,7 @@ def train_upsampler(
     scratch = run / "upsampler.training"
     model = UNet(config.network)
     if start is not None:
-        take_weights(model, start / "upsampler")
+        take_denoiser(model, config.diffusion, start / "upsampler")
     average = run_loop(model, loss, config.loop, scratch, "upsampler", settings, hours=hours, draw=draw)
     if state.is_main_process:
         with atomic_path(output) as temporary:

@@ -153,6 +153,9 @@ def test_a_training_begins_from_another_model(run: Path, tmp_path: Path) -> None
         train_base(
             run, dataclasses.replace(still, network=dataclasses.replace(kind, width=32)), start=tmp_path / "other"
         )
+    noisy = dataclasses.replace(still, diffusion=dataclasses.replace(DIFFUSION, prediction="sample"))
+    with pytest.raises(UserError, match=rf"diffusion\.json: prediction is {DIFFUSION.prediction}, .* has sample"):
+        train_base(run, noisy, start=tmp_path / "other")
     train_base(run, still, start=tmp_path / "other")
     trained, _ = load_denoiser(UNet, UNetConfig, run / "base")
     given = other.state_dict()
