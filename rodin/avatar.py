@@ -27,7 +27,7 @@ from rodin.mesh import Mesh, extract_mesh
 from rodin.rays import grid_points
 from rodin.refiner import Refiner, RefinerConfig
 from rodin.refiner import refine as refined_image
-from rodin.render import Renderer
+from rodin.render import SURFACE_DENSITY, Renderer
 
 SCHEMA = "rodin-avatar-2"
 SUFFIX = ".rodin.safetensors"
@@ -86,8 +86,8 @@ class Avatar:
 
     @cached_property
     def renderer(self) -> Renderer:
-        """Set up once; every view after that is cheap."""
-        return Renderer.culled(self.planes, self.decoder)
+        """Set up once; every view after that is cheap. Without haze."""
+        return Renderer.trimmed(self.planes, self.decoder)
 
     def render(self, camera: Camera, samples: int = 96, refine: bool = False) -> Tensor:
         """Images [..., H, W, 4], straight RGBA in [0, 1], from a camera or a batch of cameras.
@@ -110,7 +110,7 @@ class Avatar:
         azimuths = [360.0 * k / frames for k in range(frames)]
         return self.render(orbit(azimuths, [elevation_deg] * frames, size=size), refine=refine)
 
-    def mesh(self, resolution: int = 128, threshold: float = 15.0) -> Mesh:
+    def mesh(self, resolution: int = 128, threshold: float = SURFACE_DENSITY) -> Mesh:
         """The surface where density crosses `threshold` (1 / world units), with colours as seen from outside.
 
         Args:

@@ -141,7 +141,7 @@ def evaluate(
         fits: Held-out subjects that planes are fitted to.
         refine: Steps of render-guided inversion.
         image_size: Edge of the pictures that are compared.
-        sentences: Draw the prompts once more, with unknown words translated by the general sentence encoder.
+        sentences: Draw sets of prompts with unknown words once more, these translated by the general sentence encoder.
         guidance_scale: Of everything that is drawn.
         prior_guidance_scale: Of everything that is drawn from prompts.
         temperature: Of everything that is drawn.

@@ -7,6 +7,7 @@ throughout; composited colours are premultiplied by alpha.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,10 @@ from rodin.camera import Camera
 from rodin.decoder import Decoder
 from rodin.kernels import cuda, native
 from rodin.rays import RAYS_PER_CHUNK, Occupancy, Rays, camera_rays, grid_points, longest_bin
+
+CELLS = 64  # of an avatar's occupancy, along each edge of the box
+SHOWS = 0.01  # opacity of a cell that can be seen
+SURFACE_DENSITY = 15.0  # 1 / world units: where matter counts as solid
 
 
 class Rendering(NamedTuple):
@@ -62,6 +67,20 @@ class Renderer:
         """A renderer that skips what it finds empty."""
         renderer = cls(planes, decoder)
         renderer.occupancy = measure_occupancy(renderer.field)
+        return renderer
+
+    @classmethod
+    def trimmed(cls, planes: Tensor, decoder: Decoder) -> Renderer:
+        """A renderer that also leaves out haze: soft matter farther than a cell from anything solid.
+
+        Drawn planes have some along their axes, where nothing ever was; the soft fringe of hair and cloth lies beside
+        solid matter and stays. Of an avatar that is soft all through, all stays. Ours.
+        """
+        renderer = cls(planes, decoder)
+        opacity = cell_opacity(renderer.field, CELLS)
+        solid = Occupancy(opacity > 1 - math.exp(-SURFACE_DENSITY * 2 / CELLS))
+        beside = solid.grown(1).grid if solid.grid.any() else torch.ones_like(solid.grid)
+        renderer.occupancy = Occupancy((opacity > SHOWS) & beside)
         return renderer
 
     def totals(self, camera: Camera, samples: int, features: bool = False) -> Tensor:
@@ -109,12 +128,16 @@ def render_image(
     return Renderer(planes, decoder, occupancy).image(camera, samples)
 
 
-def measure_occupancy(field: Field, cells: int = 64, threshold: float = 0.01) -> Occupancy:
-    """Mark the cells whose matter would show: 1 - exp(-sigma cell) > threshold at one of their corners."""
+def measure_occupancy(field: Field, cells: int = CELLS, threshold: float = SHOWS) -> Occupancy:
+    """Mark the cells whose matter would show."""
+    return Occupancy(cell_opacity(field, cells) > threshold)
+
+
+def cell_opacity(field: Field, cells: int) -> Tensor:
+    """[G, G, G] 1 - exp(-sigma edge) of each of G = `cells` cells along an edge of the box, at its densest corner."""
     density = field.density(grid_points(cells + 1, field.planes).reshape(-1, 3))
-    opaque = 1 - torch.exp(-density * (2 / cells)) > threshold
-    volume = opaque.reshape(1, 1, *(cells + 1,) * 3).float()
-    return Occupancy(F.max_pool3d(volume, kernel_size=2, stride=1)[0, 0] > 0)
+    opacity = 1 - torch.exp(-density * (2 / cells))
+    return F.max_pool3d(opacity.reshape(1, 1, *(cells + 1,) * 3), kernel_size=2, stride=1)[0, 0]
 
 
 def occupied_bins(rays: Rays, samples: int, occupancy: Occupancy | None) -> Tensor:

@@ -39,6 +39,17 @@ class Medium(nn.Module):
         return self.density_of(features), torch.tensor([0.2, 0.5, 0.8]).to(features).expand(len(features), 3)
 
 
+class Mist(Medium):
+    """Density 0 or a haze's, and 200 within a ball: where the planes' sum is above 0.3."""
+
+    def __init__(self, haze: float) -> None:
+        super().__init__()
+        self.haze = haze
+
+    def density_of(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.where(features[:, 0] > 0.3, 200.0, self.haze)
+
+
 def test_constant_medium_follows_beer_lambert_along_any_chord() -> None:
     sigma = 0.9
     planes = torch.full((3, 1, 4, 4), sigma / 3)
@@ -100,6 +111,31 @@ def test_culling_changes_cost_but_not_the_picture() -> None:
     torch.testing.assert_close(over(culled, 1.0), over(whole, 1.0), atol=2e-3, rtol=0)
     solid = whole[..., 3] > 0.5
     torch.testing.assert_close(culled_depth[solid], whole_depth[solid], atol=5e-3, rtol=0)
+
+
+def test_trimming_leaves_out_haze_and_nothing_else() -> None:
+    """A ball of 0.55 whose surface is softer than a cell, in a thin haze that fills the box."""
+    axis = torch.linspace(-1, 1, 129)
+    planes = torch.zeros(3, 1, 129, 129)
+    planes[:, 0] = 0.3 - axis[:, None] ** 2 - axis[None] ** 2  # summed over the planes: 0.9 - 2 r^2
+    hazy, clear = Mist(0.5), Mist(0.0)
+    camera = orbit([20.0], [10.0], size=32)[0]
+    trimmed = Renderer.trimmed(planes, hazy).image(camera, 96)[0]
+    alone = Renderer.culled(planes, clear).image(camera, 96)[0]
+    assert over(Renderer.culled(planes, hazy).image(camera, 96)[0] - alone, 0.0).abs().max() > 0.3, "a haze to see"
+    far = alone[..., 3].unfold(0, 5, 1).unfold(1, 5, 1).amax(dim=(-2, -1)) == 0  # two pixels and more beside the ball
+    assert far.any()
+    assert (trimmed[2:-2, 2:-2, 3][far] == 0).all()
+    inside = alone[..., 3] > 0.99
+    torch.testing.assert_close(over(trimmed, 1.0)[inside], over(alone, 1.0)[inside], atol=0.02, rtol=0)
+
+
+def test_what_is_soft_all_through_stays() -> None:
+    planes = torch.full((3, 1, 4, 4), 0.4)
+    camera = orbit([20.0], [10.0], size=8)
+    trimmed, culled = (kind(planes, Medium()).image(camera, 32)[0] for kind in (Renderer.trimmed, Renderer.culled))
+    assert culled[..., 3].max() > 0.5
+    torch.testing.assert_close(trimmed, culled, atol=0, rtol=0)
 
 
 def test_feature_image_is_the_compositing_sum() -> None:

@@ -14,6 +14,7 @@ from rodin import stages
 from rodin.cli import main
 from rodin.errors import UserError
 from rodin.evaluate.config import EvaluationConfig
+from rodin.evaluate.prompts import Prompt, PromptSet
 from rodin.evaluate.run import by_reader, variant
 from rodin.model import load_model, ship_model
 from rodin.pipeline import RodinPipeline
@@ -89,8 +90,10 @@ def test_a_model_without_it(trained: Path, tmp_path: Path, capsys: pytest.Captur
 def test_an_evaluation_draws_prompts_twice(worded: Path) -> None:
     pipe = RodinPipeline.from_pretrained(worded)
     alone, both = (EvaluationConfig(sentences=flag, steps=2) for flag in (False, True))
-    assert list(by_reader(variant("model", pipe, 1.5, alone), alone)) == [False]
-    found = by_reader(variant("model", pipe, 1.5, both), both)
     prompt = f"{known_word(pipe)} and crimson"
+    new, known = (PromptSet("some", [Prompt(text, {})]) for text in (prompt, known_word(pipe)))
+    assert list(by_reader(variant("model", pipe, 1.5, alone), new, alone)) == [False]
+    assert list(by_reader(variant("model", pipe, 1.5, both), known, both)) == [False], "it would draw the same again"
+    found = by_reader(variant("model", pipe, 1.5, both), new, both)
     one, other = (next(iter(found[flag].draw_prompts([prompt], 0))) for flag in (False, True))
     assert one.latent.shape == other.latent.shape == (512,)

@@ -20,7 +20,7 @@ class EvaluationConfig:
         photos: held-out portraits that are inverted; those of all held-out subjects if there are fewer.
         fits: held-out subjects that planes are fitted to; all if there are fewer.
         refine_steps: steps of render-guided inversion, after the encoder's.
-        sentences: draw the prompts once more, with unknown words translated by the general sentence encoder.
+        sentences: draw sets of prompts with unknown words once more, these translated by the general sentence encoder.
         guidance_scale: of everything that is drawn; the row "no guidance" has 1.
         prior_guidance_scale: of everything that is drawn from prompts.
         temperature: of everything that is drawn, see `rodin.pipeline.RodinPipeline.__call__`.

@@ -110,7 +110,7 @@ def evaluate(
         asked = [
             ask(drawing, one, flag, learned.reader, around, training, settings)
             for one in sets
-            for flag, drawing in by_reader(main, settings).items()
+            for flag, drawing in by_reader(main, one, settings).items()
         ]
     with watch.part("portraits"):
         inverted = portraits(main, unseen, settings, 0)
@@ -178,10 +178,11 @@ def draw_and_measure(one: Variant, reality: Reality, settings: EvaluationConfig)
     return Drawn(variant=one, pictures=pictures, distances=distances)
 
 
-def by_reader(main: Variant, settings: EvaluationConfig) -> dict[bool, Variant]:
-    """The model as it reads prompts and, if that is asked for, with unknown words translated."""
+def by_reader(main: Variant, prompts: PromptSet, settings: EvaluationConfig) -> dict[bool, Variant]:
+    """The model as it reads prompts and, if that is asked for and prompts have unknown words, with these translated."""
     found = {False: main}
-    if settings.sentences:
+    words = main.pipe.words
+    if settings.sentences and (words is None or any(map(words.unknown_words, prompts.texts))):
         label = f"{main.label}, unknown words translated"
         found[True] = replace(main, label=label, pipe=RodinPipeline(main.pipe.model, sentences=True))
     return found
