@@ -30,7 +30,7 @@ START = EvaluationConfig(image_size=128)
 SETTINGS = (
     START,
     *(replace(START, guidance_scale=scale) for scale in (1.0, 1.6, 2.0)),
-    *(replace(START, prior_guidance_scale=scale) for scale in (1.0, 1.5, 2.5)),
+    *(replace(START, prior_guidance_scale=scale) for scale in (1.0, 2.0, 8.0)),
     *(replace(START, temperature=length) for length in (1.0, 0.8, 0.4)),
 )
 COLUMNS = ("guidance", "of the prior", "temperature", "attributes, mean", "worst", "FID ratio", "spread", "diversity")

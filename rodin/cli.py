@@ -118,7 +118,7 @@ def evaluate(
     image_size: int = 64,
     sentences: bool = False,
     guidance_scale: float = 1.3,
-    prior_guidance_scale: float = 2.0,
+    prior_guidance_scale: float = 4.0,
     temperature: float = 0.6,
     steps: int = 10,
     seed: int = 0,

@@ -20,7 +20,7 @@ def generate(
     seed: int = 0,
     count: int = 1,
     guidance_scale: float = 1.3,
-    prior_guidance_scale: float = 2.0,
+    prior_guidance_scale: float = 4.0,
     temperature: float = 0.6,
     steps: int = 10,
     sampler: Sampler = "dpm++",

@@ -130,7 +130,7 @@ class RodinPipeline:
         guidance_scale: float = 1.3,
         num_inference_steps: int = 10,
         upsampling_steps: int = 3,
-        prior_guidance_scale: float = 2.0,
+        prior_guidance_scale: float = 4.0,
         candidates: int = 4,
         temperature: float = 0.6,
         refine: int = 0,
@@ -203,7 +203,7 @@ class RodinPipeline:
         return self._draw(latents, noise, drawings, callback_on_step_end)
 
     def draw_latents(
-        self, prompt: str | None, seeds: list[int], guidance_scale: float = 2.0, candidates: int = 4
+        self, prompt: str | None, seeds: list[int], guidance_scale: float = 4.0, candidates: int = 4
     ) -> Tensor:
         """Latents [B, 512] of unit length from the prior, one a seed; from nothing without a prompt.
 
@@ -215,6 +215,10 @@ class RodinPipeline:
         scale = 1.0 if text is None else guidance_scale
         drawn = sample_latents(self.prior, self.prior_diffusion, text, generators, scale, PRIOR_STEPS, candidates)
         return drawn.cpu()
+
+    def knows(self, prompt: str) -> bool:
+        """Whether a prompt has a word that the model reads; without one it is refused."""
+        return bool(TextCondition(*self.text_reader.encode_text_tokens([prompt])).mask.any())
 
     def _condition(self, prompt: str, copies: int) -> TextCondition:
         if not prompt.strip():

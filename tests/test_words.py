@@ -87,6 +87,15 @@ def test_a_model_without_it(trained: Path, tmp_path: Path, capsys: pytest.Captur
     assert "translates nothing; leave it out" in capsys.readouterr().err
 
 
+def test_an_evaluation_draws_nothing_of_words_that_nobody_knows(worded: Path) -> None:
+    pipe = RodinPipeline.from_pretrained(worded)
+    settings = EvaluationConfig(steps=2)
+    first, second = variant("model", pipe, 1.5, settings).draw_prompts(["zzyzx", known_word(pipe)], 0)
+    assert first is None
+    assert second is not None
+    assert second.drawing.seed == 1
+
+
 def test_an_evaluation_draws_prompts_twice(worded: Path) -> None:
     pipe = RodinPipeline.from_pretrained(worded)
     alone, both = (EvaluationConfig(sentences=flag, steps=2) for flag in (False, True))
@@ -96,4 +105,6 @@ def test_an_evaluation_draws_prompts_twice(worded: Path) -> None:
     assert list(by_reader(variant("model", pipe, 1.5, both), known, both)) == [False], "it would draw the same again"
     found = by_reader(variant("model", pipe, 1.5, both), new, both)
     one, other = (next(iter(found[flag].draw_prompts([prompt], 0))) for flag in (False, True))
+    assert one is not None
+    assert other is not None
     assert one.latent.shape == other.latent.shape == (512,)

@@ -38,7 +38,7 @@ class EvaluationConfig:
     refine_steps: int = 40
     sentences: bool = False
     guidance_scale: float = 1.3
-    prior_guidance_scale: float = 2.0
+    prior_guidance_scale: float = 4.0
     temperature: float = 0.6
     steps: int = 10
     reader_steps: int = 1500

@@ -53,9 +53,12 @@ class Variant:
                 bar.update(len(part))
                 yield from part
 
-    def draw_prompts(self, texts: Sequence[str], seed: int) -> Iterator[Avatar]:
-        """An avatar of each text; avatar k has seed + k."""
+    def draw_prompts(self, texts: Sequence[str], seed: int) -> Iterator[Avatar | None]:
+        """An avatar of each text, or None where it has no word that the model knows; avatar k has seed + k."""
         for k, text in enumerate(tqdm(texts, desc=f"{self.label}: prompts", unit="avatar", leave=False)):
+            if not self.pipe.knows(text):
+                yield None
+                continue
             yield self.pipe(
                 prompt=text,
                 seed=seed + k,

@@ -49,7 +49,9 @@ def figures(results: Results) -> dict[str, Any]:
         "refined_pictures": asdict(results.refined),
         "diversity": results.diversity,
         "floaters": results.floating.tolist(),
-        "prompts": {one.name: reading_figures(one.readings, one.people) for one in results.asked},
+        "prompts": {
+            one.name: {"unread": one.unread, **reading_figures(one.readings, one.people)} for one in results.asked
+        },
         "reader": reading_figures(results.real_readings, results.real_people),
         "inversion": asdict(results.inversion),
         "refined_inversion": None if refined is None else asdict(refined),

@@ -37,6 +37,7 @@ class Asked:
 
     Args:
         sentences: whether the general sentence encoder translated unknown words.
+        unread: prompts without a word that the model knows, of which nothing was drawn.
         pictures: [N, 2, S, S, 4] of the first few, from the front and from the side.
         readings: of each attribute, over the prompts that name it.
         people: of all attributes together, by whom the prompts describe, see `rodin.evaluate.reading.judge_people`.
@@ -44,6 +45,7 @@ class Asked:
 
     prompts: PromptSet
     sentences: bool
+    unread: int
     pictures: Tensor
     readings: dict[str, Reading]
     people: dict[str, dict[str, Reading]]

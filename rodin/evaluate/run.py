@@ -197,10 +197,20 @@ def ask(
     training: RealSet,
     settings: EvaluationConfig,
 ) -> Asked:
-    """Draw a set of prompts, and read the avatars from all around, by the cameras of held-out subjects."""
+    """Draw a set of prompts, and read the avatars from all around, by the cameras of held-out subjects.
+
+    Of a prompt without a word that the model knows there is no avatar: nothing that it names is shown.
+    """
     read: dict[str, list[str]] = {name: [] for name in reader.values}
-    shown = []
+    shown, unread = [], 0
     for k, avatar in enumerate(one.draw_prompts(prompts.texts, settings.seed)):
+        if avatar is None:
+            unread += 1
+            for values in read.values():
+                values.append("")
+            if k < SHOWN_ROWS:
+                shown.append(torch.zeros(2, settings.image_size, settings.image_size, 4))
+            continue
         pictures = avatar.render(around.cameras[k % len(around)])
         for name, values in reader.read(pictures[None]).items():
             read[name] += values
@@ -209,6 +219,7 @@ def ask(
     return Asked(
         prompts=prompts,
         sentences=sentences,
+        unread=unread,
         pictures=torch.stack(shown),
         readings=judge(read, prompts.truth, training.attributes),
         people=judge_people(read, prompts.truth, training.attributes),

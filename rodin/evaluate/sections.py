@@ -146,8 +146,12 @@ def text_section(results: Results, asked: Asked) -> Section:
     text = (
         f"Avatars drawn from {len(asked.prompts.prompts)} prompts. A small convolutional network, trained on real "
         "pictures of the training subjects, reads from all around what the avatar shows; only what the prompt names "
-        "counts." + (" The general sentence encoder translated words that no caption has." if asked.sentences else "")
+        "counts."
     )
+    if asked.sentences:
+        text += " The general sentence encoder translated words that no caption has."
+    if asked.unread:
+        text += f" {asked.unread} prompts have no word that the model knows: nothing of what they name is shown."
     name = asked.name
     pictures = [
         Picture(f"text-{name}-{k:02d}.webp", strip(pick(seen), CELL, GAP), prompt.text)
