@@ -32,6 +32,7 @@ BATCH = 8  # avatars denoised together: bounds memory, never changes a result
 PRIOR_STEPS = 20
 FEWEST_GUIDED_STEPS = 5  # of sampling under the guidance of a portrait
 EDIT_DRAWS = 16  # of the prior, whose means are compared
+EDIT_GUIDANCE = 4.0  # of these draws: at 1 they lie so near together that clothes and ages hardly change
 
 
 class RodinPipeline:
@@ -396,7 +397,8 @@ class RodinPipeline:
 
     def _mean_latent(self, prompt: str | None) -> Tensor:
         """[512] mean of what the prior draws, always from the same noise."""
-        return self.draw_latents(prompt, list(range(EDIT_DRAWS)), guidance_scale=1.0, candidates=1).mean(dim=0)
+        seeds = list(range(EDIT_DRAWS))
+        return self.draw_latents(prompt, seeds, guidance_scale=EDIT_GUIDANCE, candidates=1).mean(dim=0)
 
     @torch.no_grad()
     def interpolate(self, first: Avatar, last: Avatar, steps: int = 8) -> list[Avatar]:

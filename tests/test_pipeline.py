@@ -22,7 +22,7 @@ from rodin.diffusion import Scheduler
 from rodin.encoder import EncoderConfig, small_clip
 from rodin.errors import UserError
 from rodin.invert import frame_photo
-from rodin.pipeline import EDIT_DRAWS, LONGEST_PROMPT, RodinPipeline
+from rodin.pipeline import EDIT_DRAWS, EDIT_GUIDANCE, LONGEST_PROMPT, RodinPipeline
 from rodin.prior import Prior
 from rodin.render import Renderer, over
 from rodin.slerp import slerp
@@ -265,7 +265,7 @@ def test_an_edit_of_no_strength_is_the_avatar(pipe: RodinPipeline, two: list[Ava
 def test_an_edit_moves_the_latent_as_the_words_differ(heeding: RodinPipeline, two: list[Avatar]) -> None:
     """Along the difference of the prior's means, further with more strength; the noise stays."""
     seeds = list(range(EDIT_DRAWS))
-    towards, source = (heeding.draw_latents(words, seeds, 1.0, 1).mean(dim=0) for words in ("seed 3", "ball"))
+    towards, source = (heeding.draw_latents(words, seeds, EDIT_GUIDANCE, 1).mean(dim=0) for words in ("seed 3", "ball"))
     for strength in (-1.0, 0.5, 2.0):
         edited = heeding.edit(two[0], "seed 3", source_prompt="ball", strength=strength)
         assert torch.equal(edited.noise, two[0].noise)
