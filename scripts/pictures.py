@@ -44,8 +44,8 @@ PROMPTS = (  # and their seeds
 )
 PORTRAIT = Path("examples/portrait.webp")
 REFINE = 50
-EDITED = ("a young woman with long wavy brown hair, light skin, wearing a blue turtleneck, smiling", 0)
-EDITS = ("with red hair", "with black round glasses", "wearing a yellow hoodie", "as an elderly woman")
+EDITED = PROMPTS[3]
+EDITS = ("with red hair", "with sunglasses", "wearing a yellow hoodie", "with dark skin")
 STRENGTH = 1.0
 ENDS = (PROMPTS[0], PROMPTS[2])
 STEPS = 7
