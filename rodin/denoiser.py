@@ -51,15 +51,13 @@ def take_denoiser(network: Configured, diffusion: DiffusionConfig, folder: Path)
         UserError: as `load_denoiser`, or the network's config or the prediction is another.
     """
     found, learned = load_denoiser(type(network), type(network.config), folder)  # type: ignore[type-var]
-    theirs = {CONFIG_NAME: asdict(found.config), DIFFUSION_NAME: {"prediction": learned.prediction}}  # type: ignore[call-overload]
-    ours = {CONFIG_NAME: asdict(network.config), DIFFUSION_NAME: {"prediction": diffusion.prediction}}
-    for name, fields in ours.items():
-        for field, value in fields.items():
-            if theirs[name][field] != value:
-                raise UserError(
-                    f"{folder / name}: {field} is {theirs[name][field]}, the network to train has {value}; "
-                    f"start from a model of the same preset"
-                )
+    compared = [(CONFIG_NAME, field, found.config, network.config) for field in asdict(network.config)]
+    for name, field, theirs, ours in [*compared, (DIFFUSION_NAME, "prediction", learned, diffusion)]:
+        if getattr(theirs, field) != getattr(ours, field):
+            raise UserError(
+                f"{folder / name}: {field} is {getattr(theirs, field)}, the network to train has "
+                f"{getattr(ours, field)}; start from a model of the same preset"
+            )
     network.load_state_dict(found.state_dict())
 
 

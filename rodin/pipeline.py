@@ -219,14 +219,17 @@ class RodinPipeline:
 
     def knows(self, prompt: str) -> bool:
         """Whether a prompt has a word that the model reads; without one it is refused."""
-        return bool(TextCondition(*self.text_reader.encode_text_tokens([prompt])).mask.any())
+        return bool(self._read(prompt).mask.any())
+
+    def _read(self, prompt: str) -> TextCondition:
+        return TextCondition(*self.text_reader.encode_text_tokens([prompt]))
 
     def _condition(self, prompt: str, copies: int) -> TextCondition:
         if not prompt.strip():
             raise UserError("prompt: it is empty; describe the avatar, or leave the prompt out to draw from nothing")
         if len(prompt) > LONGEST_PROMPT:
             raise UserError(f"prompt: {len(prompt)} characters; give at most {LONGEST_PROMPT}")
-        condition = TextCondition(*self.text_reader.encode_text_tokens([prompt]))
+        condition = self._read(prompt)
         if not condition.mask.any():
             raise UserError(f"prompt: {prompt!r} has no word that the model knows; say it in other words")
         return condition.repeat(copies)
