@@ -3,7 +3,8 @@
 A small convolutional network with one linear head an attribute, trained on real pictures of the training subjects: it
 knows nothing of the encoder that drives the model. A subject is read from several sides, by the mean of the views' log
 probabilities, so that the views that show most decide. Avatars are softer than real pictures; training blurs these, so
-that softness is no reason to err.
+that softness is no reason to err. Four of five subjects have no beard; each value weighs alike in training, or whoever
+has a faint one would be read as the most are.
 
 Colours are read off pictures in colour, everything else off grey ones whose brightness means nothing: the colours of
 hair, skin and clothes together tell the training subjects apart, and a reader that sees them learns who has glasses
@@ -128,6 +129,7 @@ def train_reader(lesson: Lesson, names: Sequence[str], steps: int, seed: int = 0
         torch.tensor([values[n].index(str(one[n])) if shows(one, n) else HIDDEN for one in lesson.attributes])
         for n in names
     ]
+    weights = [balance(label, len(values[name])) for name, label in zip(names, labels, strict=True)]
     parts = [slice(0, COLOURED) if is_colour(name) else slice(COLOURED, BATCH) for name in names]
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):  # initial weights and dropout take torch's own
@@ -144,14 +146,20 @@ def train_reader(lesson: Lesson, names: Sequence[str], steps: int, seed: int = 0
             owners = lesson.owners[chosen]
             pictures[COLOURED:] = drained(pictures[COLOURED:], generator)
             losses = [
-                F.cross_entropy(scores[part], label[owners[part]], label_smoothing=SMOOTHING, reduction="sum") / BATCH
-                for part, scores, label in zip(parts, reader(pictures), labels, strict=True)
+                F.cross_entropy(scores[part], label[owners[part]], weight, label_smoothing=SMOOTHING, reduction="sum")
+                for part, scores, label, weight in zip(parts, reader(pictures), labels, weights, strict=True)
             ]
             optimizer.zero_grad()
-            torch.stack(losses).sum().backward()
+            (torch.stack(losses).sum() / BATCH).backward()
             optimizer.step()
             schedule.step()
     return reader.eval().requires_grad_(False)
+
+
+def balance(labels: Tensor, values: int) -> Tensor:
+    """A weight [K] of each of an attribute's values by which all K weigh alike, 1 in the mean over labels [N]."""
+    counts = labels[labels != HIDDEN].bincount(minlength=values)
+    return counts.sum() / (values * counts.clamp(min=1))
 
 
 def varied(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -10,7 +10,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from rodin.evaluate.reader import SIDE, AttributeReader, Lesson, drained, read_size, shows, train_reader, varied
+from rodin.evaluate.reader import (
+    HIDDEN,
+    SIDE,
+    AttributeReader,
+    Lesson,
+    balance,
+    drained,
+    read_size,
+    shows,
+    train_reader,
+    varied,
+)
 
 COLOURS = {"red": (0.9, 0.1, 0.1), "green": (0.1, 0.8, 0.1), "blue": (0.1, 0.1, 0.9)}
 STEPS = 25
@@ -68,6 +79,23 @@ def test_views_decide_together(reader: AttributeReader) -> None:
     images, attributes = toys(20, 2)
     images[:, 0] = 0
     assert accuracy(reader, images, attributes, "colour") > 0.9
+
+
+def test_where_pictures_leave_it_open_no_value_is_likelier_for_being_common() -> None:
+    rare = lesson(40, 0)
+    for index, one in enumerate(rare.attributes):
+        one["luck"] = index % 8 == 0
+    reader = train_reader(rare, ["luck"], 2 * STEPS)
+    pictures, _ = toys(30, 1)
+    shown = pictures[:, 0, ..., :3].permute(0, 3, 1, 2).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    assert 0.3 < float(reader(shown)[0].softmax(dim=1)[:, 1].mean()) < 0.7  # an eighth without weights
+
+
+def test_values_weigh_alike_however_many_have_them() -> None:
+    labels = torch.tensor([0, 0, 0, 2, HIDDEN])
+    weights = balance(labels, 3)
+    assert torch.allclose(weights[[0, 2]] * torch.tensor([3.0, 1.0]), torch.tensor(4 / 3))
+    assert weights.isfinite().all()
 
 
 def test_the_same_seed_learns_the_same_and_leaves_torch_s_own_alone() -> None:
