@@ -129,7 +129,7 @@ def train_reader(lesson: Lesson, names: Sequence[str], steps: int, seed: int = 0
         torch.tensor([values[n].index(str(one[n])) if shows(one, n) else HIDDEN for one in lesson.attributes])
         for n in names
     ]
-    weights = [balance(label, len(values[name])) for name, label in zip(names, labels, strict=True)]
+    weights = [value_weights(label, len(values[name])) for name, label in zip(names, labels, strict=True)]
     parts = [slice(0, COLOURED) if is_colour(name) else slice(COLOURED, BATCH) for name in names]
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):  # initial weights and dropout take torch's own
@@ -156,7 +156,7 @@ def train_reader(lesson: Lesson, names: Sequence[str], steps: int, seed: int = 0
     return reader.eval().requires_grad_(False)
 
 
-def balance(labels: Tensor, values: int) -> Tensor:
+def value_weights(labels: Tensor, values: int) -> Tensor:
     """A weight [K] of each of an attribute's values by which all K weigh alike, 1 in the mean over labels [N]."""
     counts = labels[labels != HIDDEN].bincount(minlength=values)
     return counts.sum() / (values * counts.clamp(min=1))

@@ -15,11 +15,11 @@ from rodin.evaluate.reader import (
     SIDE,
     AttributeReader,
     Lesson,
-    balance,
     drained,
     read_size,
     shows,
     train_reader,
+    value_weights,
     varied,
 )
 
@@ -93,7 +93,7 @@ def test_where_pictures_leave_it_open_no_value_is_likelier_for_being_common() ->
 
 def test_values_weigh_alike_however_many_have_them() -> None:
     labels = torch.tensor([0, 0, 0, 2, HIDDEN])
-    weights = balance(labels, 3)
+    weights = value_weights(labels, 3)
     assert torch.allclose(weights[[0, 2]] * torch.tensor([3.0, 1.0]), torch.tensor(4 / 3))
     assert weights.isfinite().all()
 
