@@ -21,13 +21,14 @@ from rodin import triplane
 from rodin.camera import Camera, orbit
 from rodin.component import config_from_dict
 from rodin.decoder import Decoder, DecoderConfig
+from rodin.diffusion import Sampler
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path
 from rodin.mesh import Mesh, extract_mesh
 from rodin.rays import grid_points
 from rodin.refiner import Refiner, RefinerConfig
 from rodin.refiner import refine as refined_image
-from rodin.render import SURFACE_DENSITY, Renderer
+from rodin.render import SAMPLES, SURFACE_DENSITY, Renderer
 
 SCHEMA = "rodin-avatar-2"
 SUFFIX = ".rodin.safetensors"
@@ -43,6 +44,7 @@ class Drawing:
         prompt: the words that it was drawn for; "" = none.
         guidance_scale: of the base model.
         num_inference_steps: of the base model.
+        sampler: of the base model; a portrait's `refine` has its own.
         upsampling_steps: of the upsampler.
         temperature: length of the first noise, 1 as trained; the noise that the avatar keeps has it.
         refine: steps of render-guided inversion towards a portrait, whose findings the planes alone hold.
@@ -52,6 +54,7 @@ class Drawing:
     prompt: str = ""
     guidance_scale: float = 1.0
     num_inference_steps: int = 10
+    sampler: Sampler = "dpm++"
     upsampling_steps: int = 3
     temperature: float = 1.0
     refine: int = 0
@@ -89,7 +92,7 @@ class Avatar:
         """Set up once; every view after that is cheap. Without haze."""
         return Renderer.trimmed(self.planes, self.decoder)
 
-    def render(self, camera: Camera, samples: int = 96, refine: bool = False) -> Tensor:
+    def render(self, camera: Camera, samples: int = SAMPLES, refine: bool = False) -> Tensor:
         """Images [..., H, W, 4], straight RGBA in [0, 1], from a camera or a batch of cameras.
 
         Args:

@@ -173,7 +173,8 @@ def evaluate(
     settings = config_from_dict(EvaluationConfig, values, "rodin eval")
     fit = load_preset(preset).fitting.planes
     pipe, others = RodinPipeline.from_pretrained(model), load_models(against)
-    cache = cache or out.with_name(f"{out.name}-cache")
+    place = out.resolve()  # "." has no name
+    cache = cache or place.with_name(f"{place.name}-cache")
     run_evaluation(pipe, data, train_data, out, settings, fit, others, prompts, cache)
     print(out / "index.html")
 
@@ -275,7 +276,8 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:  # a full disk or a closed door where nothing nearer has put it into words
         _stop(error, f"{error}; free some space or check the place", 2)
     except KeyboardInterrupt as error:
-        _stop(error, "interrupted; the same command goes on where it stopped", 130)
+        resumes = prog == "rodin train" or arguments[:1] in (["synth"], ["fit"])
+        _stop(error, "interrupted" + "; the same command goes on where it stopped" * resumes, 130)
 
 
 def _stop(error: BaseException, message: str, code: int) -> NoReturn:

@@ -123,7 +123,7 @@ def train_all(
         data: Folder of subjects, each with a transforms.json.
         run: Run folder; an interrupted run goes on where it stopped.
         preset: smoke, mini, paper, or a YAML file (see: rodin preset).
-        workers: Processes that fit subjects and train the networks, one thread each.
+        workers: Processes that fit subjects and train base, upsampler and refiner, one thread each.
         seed: Seed of the fits.
         clip: Use this CLIP with 512 outputs (a folder or a hub name) instead of training one.
         large: Folder of the same subjects in larger pictures, for the refiner; else it learns from DATA.

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from rodin.avatar import PORTRAIT_ELEVATION_DEG, Avatar, Drawing
-from rodin.diffusion import draw_noise, guided, sample
+from rodin.diffusion import Scheduler, draw_noise, guided, sample
 from rodin.encoder import Encoder
 from rodin.errors import UserError
 from rodin.invert import MOVES, Photo, finish, frame_photo, guided_inversion, search_pose
@@ -188,6 +188,7 @@ class RodinPipeline:
                 prompt=prompt or "",
                 guidance_scale=guidance_scale,
                 num_inference_steps=num_inference_steps,
+                sampler=self.scheduler.kind,
                 upsampling_steps=upsampling_steps,
                 temperature=temperature,
                 refine=refine,
@@ -271,7 +272,7 @@ class RodinPipeline:
         try:
             return sample(
                 guided(self.base, z, scale),
-                self.scheduler,
+                Scheduler(self.diffusion, one.sampler),
                 noise.to(self.device),
                 generators,
                 one.num_inference_steps,
@@ -336,7 +337,7 @@ class RodinPipeline:
             z,
             photo,
             noise,
-            steps=max(FEWEST_GUIDED_STEPS, drawing.refine // MOVES),
+            steps=min(max(FEWEST_GUIDED_STEPS, drawing.refine // MOVES), self.diffusion.train_steps),
             guidance_scale=drawing.guidance_scale,
             features=features,
             progress=report,
@@ -405,7 +406,10 @@ class RodinPipeline:
 
     @torch.no_grad()
     def interpolate(self, first: Avatar, last: Avatar, steps: int = 8) -> list[Avatar]:
-        """Avatars on the way between two, both ends included: z and the noise go along great circles.
+        """Avatars on the way between two, which stand at its ends: z and the noise go along great circles.
+
+        All between are drawn as the first was. What that leaves of an end, such as what an inversion found or another
+        guidance draws, fades along the way.
 
         Raises:
             UserError: fewer than 2 steps, or an avatar is another model's.
@@ -417,7 +421,14 @@ class RodinPipeline:
         parts = [k / (steps - 1) for k in range(steps)]
         latents = torch.stack([slerp(first.latent, last.latent, part) for part in parts])
         noise = torch.stack([slerp(first.noise, last.noise, part) for part in parts])
-        return self._draw(latents, noise.half().float(), [first.drawing] * steps)
+        drawing = replace(first.drawing, refine=max(first.drawing.refine, last.drawing.refine))
+        drawn = self._draw(latents, noise.half().float(), [drawing] * steps)
+        left, right = first.planes - drawn[0].planes, last.planes - drawn[-1].planes
+        between = [
+            replace(one, planes=one.planes + torch.lerp(left, right, part))
+            for one, part in list(zip(drawn, parts, strict=True))[1:-1]
+        ]
+        return [first, *between, last]
 
     def _check_own(self, avatar: Avatar) -> None:
         if avatar.model_hash != self.model_hash:

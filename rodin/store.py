@@ -66,6 +66,9 @@ class FittedSubject:
     def __post_init__(self) -> None:
         if self.caption and not self.captions:
             object.__setattr__(self, "captions", (self.caption,))
+        check_planes(self.planes, leading=0)
+        if self.frontal.ndim != 3 or self.frontal.shape[-1] != 4:
+            raise ValueError(f"frontal must be [H, W, 4], got {list(self.frontal.shape)}")
 
     def mirrored(self) -> FittedSubject:
         """The avatar's mirror image, seen from the front in a mirror.
@@ -74,9 +77,6 @@ class FittedSubject:
         left from right.
         """
         return dataclasses.replace(self, planes=mirror(self.planes), frontal=self.frontal.flip(-2))
-        check_planes(self.planes, leading=0)
-        if self.frontal.ndim != 3 or self.frontal.shape[-1] != 4:
-            raise ValueError(f"frontal must be [H, W, 4], got {list(self.frontal.shape)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -642,17 +642,33 @@ def test_a_disk_that_fails_anywhere_is_one_line(tmp_path: Path, fails: Fails, mo
     assert "No space left on device: 'run/log.csv'; free some space" in fails("fit", tmp_path, "--run", tmp_path)
 
 
-def test_an_interrupt_says_how_to_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+GOES_ON = "; the same command goes on where it stopped"
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "said"),
+    [
+        (["fit", "DATA", "--run", "RUN"], "rodin.stages.fit", GOES_ON),
+        (["train", "base", "--run", "RUN"], "rodin.stages.base", GOES_ON),
+        (["ship", "MODEL", "--out", "OUT"], "rodin.applications.ship", ""),
+    ],
+)
+def test_an_interrupt_says_what_goes_on(
+    command: list[str],
+    place: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stages, "fit", interrupted)
+    monkeypatch.setattr(place, interrupted)
     with pytest.raises(SystemExit) as ended:
-        main(["fit", str(tmp_path), "--run", str(tmp_path)])
+        main([str(tmp_path) if word.isupper() else word for word in command])
     assert ended.value.code == 130
-    assert capsys.readouterr().err == "rodin: interrupted; the same command goes on where it stopped\n"
+    assert capsys.readouterr().err == f"rodin: interrupted{said}\n"
 
 
 def test_our_own_defects_keep_their_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,17 @@ def test_every_sampler_draws(pipe: RodinPipeline, sampler: Any, monkeypatch: pyt
     assert torch.equal(one, again)
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
+def test_an_avatar_keeps_its_sampler(pipe: RodinPipeline, sampler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the pipeline that edits it draws by."""
+    plain = draw(pipe, seed=1)[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(pipe, "scheduler", Scheduler(pipe.diffusion, sampler))
+        avatar = draw(pipe, seed=1)[0]
+    assert not close(avatar, plain)
+    assert close(pipe.edit(avatar, "seed 3", strength=0.0), avatar)
+
+
 class Counting(torch.nn.Module):
     """The base network, counting the batches it is called with."""
 
@@ -285,11 +296,23 @@ def test_an_edit_keeps_what_an_inversion_found(pipe: RodinPipeline, two: list[Av
 def test_an_interpolation_starts_and_ends_with_its_avatars(pipe: RodinPipeline, two: list[Avatar]) -> None:
     way = pipe.interpolate(*two, steps=4)
     assert len(way) == 4
-    assert close(way[0], two[0])
-    torch.testing.assert_close(way[-1].latent, two[1].latent, atol=1e-5, rtol=0)
-    assert torch.equal(way[-1].noise, two[1].noise)
+    assert way[0] is two[0]
+    assert way[-1] is two[1]
+    torch.testing.assert_close(way[1].latent, slerp(two[0].latent, two[1].latent, 1 / 3), atol=1e-5, rtol=0)
     steps = [float((b.planes - a.planes).norm()) for a, b in pairwise(way)]
     assert max(steps) < float((two[1].planes - two[0].planes).norm()), "no step is the whole way"
+
+
+def test_an_interpolation_leads_to_what_another_drawing_found(pipe: RodinPipeline, two: list[Avatar]) -> None:
+    """An end drawn in more steps and moved by an inversion: the way comes nearer to it evenly, without a jump."""
+    other = pipe(seed=two[1].drawing.seed, num_inference_steps=3 * STEPS, guidance_scale=2.0)[0]
+    found = torch.zeros_like(other.planes)
+    found[0, 0, :4] = 3 * float(other.planes.std())
+    last = replace(other, planes=other.planes + found, drawing=replace(other.drawing, refine=3))
+    way, plain = pipe.interpolate(two[0], last, steps=5), pipe.interpolate(two[0], other, steps=5)
+    for k, (one, without) in enumerate(zip(way, plain, strict=True)):
+        torch.testing.assert_close(one.planes - without.planes, k / 4 * found, atol=2e-2, rtol=0)
+    assert [one.drawing.refine for one in way[1:]] == [3] * 4, "an edit of them keeps it"
 
 
 @pytest.mark.parametrize("action", ["edit", "vary", "interpolate"])

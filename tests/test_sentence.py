@@ -48,7 +48,7 @@ def test_what_means_the_same_lies_near(encoder: SentenceEncoder, text: str, near
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rodin.sentence, "PACKAGE", "no_such_package")
     with pytest.raises(UserError, match=r"pip install 'rodin\[words\]'"):
-        SentenceEncoder().embed(["a man"])
+        SentenceEncoder()
 
 
 def test_a_damaged_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -89,6 +89,14 @@ def test_cut_or_foreign_subject_files_are_refused(tmp_path: Path) -> None:
         read_subject(tmp_path / "statistics" / "model.safetensors")
 
 
+def test_misshapen_subjects_are_refused(tmp_path: Path) -> None:
+    subject = _subject(0)
+    with pytest.raises(ValueError, match="planes"):
+        dataclasses.replace(subject, planes=subject.planes[:2])
+    with pytest.raises(ValueError, match=r"frontal must be \[H, W, 4\]"):
+        dataclasses.replace(subject, frontal=subject.frontal[..., :3])
+
+
 def test_planes_beyond_half_precision_are_not_stored(tmp_path: Path) -> None:
     subject = dataclasses.replace(_subject(0), planes=torch.full(SHAPE, 1e5))
     with pytest.raises(ValueError, match="s0: planes are not finite"):

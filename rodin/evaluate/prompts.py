@@ -52,7 +52,8 @@ def read_prompts(paths: Sequence[Path], training: Sequence[dict[str, Any]]) -> l
         training: attributes of the training subjects; no other value can be judged.
 
     Raises:
-        UserError: a file is missing or malformed, two have one name, or an attribute or a value is unknown.
+        UserError: a file is missing or malformed, two have one name, or an attribute or a value is not one that all
+            training subjects tell.
     """
     sets: dict[str, PromptSet] = {}
     for path in paths:
@@ -82,6 +83,9 @@ def _prompt(line: str, where: str, training: Sequence[dict[str, Any]]) -> Prompt
     if not isinstance(attributes, dict):
         raise UserError(f"{where}: attributes is {attributes!r}; give a JSON object")
     for name, word in attributes.items():
+        missing = sum(name not in one for one in training)
+        if 0 < missing < len(training):
+            raise UserError(f"{where}: {missing} of {len(training)} training subjects have no {name}; leave it out")
         known = sorted({str(one[name]) for one in training if name in one})
         if str(word) not in known:
             raise UserError(f"{where}: {name} is {word!r}; the training subjects' are {', '.join(known) or 'none'}")

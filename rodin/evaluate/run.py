@@ -69,7 +69,8 @@ def evaluate(
         cache: folder for what is learned of the training data, see `rodin.evaluate.learned`.
 
     Raises:
-        UserError: data, prompts or `fit` do not suit, a subject is in both sets, or `out` holds something else.
+        UserError: data, prompts or `fit` do not suit, words cannot be translated as asked, a subject is in both sets,
+            or `out` holds something else.
     """
     check_place(out)
     plane_size = pipe.statistics.config.height
@@ -86,6 +87,8 @@ def evaluate(
         check_sets(training, unseen)
         sets = read_prompts(prompts, training.attributes)
         sets = sets or [caption_prompts(unseen, training.attributes, settings.captions)]
+        main = variant(OWN_ROWS[0], pipe, settings.guidance_scale, settings)
+        readers = [by_reader(main, one, settings) for one in sets]
         reality = Reality.measure(training, unseen, pipe.encoder)
     with watch.part("learning from the training subjects"):
         named = sorted({name for one in sets for truth in one.truth for name in truth})
@@ -94,7 +97,6 @@ def evaluate(
         real_readings = judge(read, unseen.attributes, training.attributes)
         real_people = judge_people(read, unseen.attributes, training.attributes)
 
-    main = variant(OWN_ROWS[0], pipe, settings.guidance_scale, settings)
     with watch.part("samples"):
         samples = list(main.draw(settings.samples, settings.seed))
         pictures = render_all(samples, training.cameras)
@@ -109,8 +111,8 @@ def evaluate(
     with watch.part("prompts"):
         asked = [
             ask(drawing, one, flag, learned.reader, around, training, settings)
-            for one in sets
-            for flag, drawing in by_reader(main, one, settings).items()
+            for one, found in zip(sets, readers, strict=True)
+            for flag, drawing in found.items()
         ]
     with watch.part("portraits"):
         inverted = portraits(main, unseen, settings, 0)

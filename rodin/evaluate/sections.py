@@ -16,6 +16,7 @@ from rodin.evaluate.histogram import histogram
 from rodin.evaluate.measure import Inversion
 from rodin.evaluate.reading import Reading, mean_accuracy
 from rodin.evaluate.results import Asked, Drawn, Results
+from rodin.render import SAMPLES
 from rodin.sheet import strip
 
 SHOWN_SAMPLES = 12
@@ -65,7 +66,10 @@ def protocol_section(results: Results) -> Section:
         ("features", "image latents of the model's encoder, length sqrt(512); pictures over white"),
         ("cameras", "those of the real subjects, |azimuth| <= 60 degrees, the first frontal"),
         ("FID, KID", "torchmetrics, in these features; KID is the mean over views, one picture a subject"),
-        ("pictures", "rendered at the image size, 128 samples a ray, without the refiner except where it is said"),
+        (
+            "pictures",
+            f"of the image size, {SAMPLES} samples a ray, without the refiner except where it is said",
+        ),
         ("time", f"{sum(results.seconds.values()):.0f} s in all"),
         *((f"time, {part}", f"{seconds:.0f} s") for part, seconds in results.seconds.items()),
     ]

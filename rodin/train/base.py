@@ -94,7 +94,7 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
     unet, loop = config.network, config.loop
     if output.exists():
         check_denoiser(output, unet, config.diffusion)
-        state.print(f"base: {output} is trained already; delete it to train anew")
+        state.print(f"base: {output} is trained already; delete it and base.training to train anew")
         return
 
     statistics = load_statistics(run / "planes").to(state.device)

@@ -116,7 +116,8 @@ def _is_trained(output: Path, config: PriorTraining, state: PartialState) -> boo
     if not output.exists():
         return False
     check_denoiser(output, config.network, config.diffusion)
-    state.print(f"prior: {output} is trained already; delete it to train anew")
+    parts = "words and prior.training" if config.phrases else "prior.training"
+    state.print(f"prior: {output} is trained already; delete it, {parts} to train anew")
     return True
 
 

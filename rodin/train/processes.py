@@ -38,7 +38,8 @@ def run_on_processes(function: Callable[..., None], arguments: tuple[Any, ...], 
         if not said.empty():
             raise UserError(said.get()) from error
         raise UserError(
-            "a training process was killed (out of memory?); the same command goes on, with fewer --workers"
+            "a training process was killed (out of memory?); the same command goes on where it was; "
+            "for fewer --workers delete the unfinished stage's .training folder first"
         ) from error
 
 

@@ -188,7 +188,10 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
         found = load_component(Refiner, RefinerConfig, output).config
         if dataclasses.replace(found, perceptual="") != config.network:
             raise UserError(f"{output}: holds {found}, asked for {config.network}; delete it or choose another --run")
-        state.print(f"refiner: {output} is trained already (with {found.perceptual}); delete it to train anew")
+        state.print(
+            f"refiner: {output} is trained already (with {found.perceptual}); "
+            "delete it and refiner.training to train anew"
+        )
         return
     features = load_features(Encoder.from_pretrained(run / "encoder"), vgg).to(state.device)
     network = dataclasses.replace(config.network, perceptual=features.name)

@@ -109,7 +109,7 @@ def train_upsampler(
     features = load_features(Encoder.from_pretrained(run / "encoder"), vgg).to(state.device)
     if output.exists():
         _check_finished(output, config, features)
-        state.print(f"upsampler: {output} is trained already; delete it to train anew")
+        state.print(f"upsampler: {output} is trained already; delete it and upsampler.training to train anew")
         return
 
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False).to(state.device)

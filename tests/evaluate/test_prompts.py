@@ -49,6 +49,13 @@ def test_what_cannot_be_judged_is_refused(tmp_path: Path, line: str, message: st
         read_prompts([write(tmp_path, GOOD, line)], TRAINING)
 
 
+def test_what_not_all_training_subjects_tell_is_refused(tmp_path: Path) -> None:
+    some = [*TRAINING, {"beard": "goatee"}]
+    line = '{"text": "a goatee", "attributes": {"beard": "goatee"}}'
+    with pytest.raises(UserError, match=f"line 1: {len(TRAINING)} of {len(some)} training subjects have no beard"):
+        read_prompts([write(tmp_path, line)], some)
+
+
 def test_files_that_are_none(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
     with pytest.raises(UserError, match="'some' is taken"):

@@ -114,6 +114,8 @@ def test_what_cannot_be_evaluated_is_said_before_anything_is_drawn(
         evaluate(pipe, balls, unseen, out, SETTINGS, fit, {}, [], cache)
     with pytest.raises(UserError, match="holds other files"):
         evaluate(pipe, unseen, balls, balls, SETTINGS, fit, {}, [], cache)
+    with pytest.raises(UserError, match="this model reads prompts by its encoder's text tower"):
+        evaluate(pipe, unseen, balls, out, replace(SETTINGS, sentences=True), fit, {}, [], cache)
     with pytest.raises(UserError, match="cannot be read"):
         evaluate(pipe, unseen, balls, out, SETTINGS, fit, {}, [tmp_path / "none.jsonl"], cache)
     assert not out.exists()
@@ -156,5 +158,5 @@ def test_a_single_step_is_drawn_in_one(trained: Path, balls: Path) -> None:
     pipe.scheduler = Scheduler(pipe.diffusion, "dpm++")
     one = variant("autoencoder", pipe, 1.5, SETTINGS)
     assert (one.steps, one.guidance_scale, one.temperature) == (1, 1.0, 1.0)
-    avatars = list(one.draw(2, seed=0))
+    avatars = [*one.draw(2, seed=0), *one.invert(torch.rand(1, 20, 20, 4), seed=0, refine=2)]
     assert all(torch.isfinite(avatar.planes).all() for avatar in avatars)
