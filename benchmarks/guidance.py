@@ -51,7 +51,6 @@ def main(argv: list[str] | None = None) -> None:
     pipe, size = RodinPipeline.from_pretrained(arguments.model), arguments.size
     training = load_real(arguments.data, START.views, size, "training subjects")
     unseen = load_real(arguments.held_out, START.views, size, "held-out subjects")
-    around = load_real(arguments.held_out, 2 * START.views, size, "held-out subjects", front=False)
     reality = Reality.measure(training, unseen, pipe.encoder)
     [prompts] = read_prompts([arguments.prompts], training.attributes)
     prompts = PromptSet(prompts.name, prompts.prompts[: arguments.count])
@@ -63,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
         settings = replace(changed, samples=arguments.count)
         chosen = (settings.guidance_scale, settings.prior_guidance_scale, settings.temperature)
         one = variant(", ".join(f"{number:g}" for number in chosen), pipe, settings.guidance_scale, settings)
-        readings = ask(one, prompts, False, reader, around, training, settings).readings
+        readings = ask(one, prompts, False, reader, unseen, training, settings).readings
         shares = [f"{100 * share:.1f} %" for share in (mean_accuracy(readings), worst_accuracy(readings))]
         # From nothing the prior's guidance changes nothing
         distances = ["", "", ""]

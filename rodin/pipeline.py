@@ -31,6 +31,7 @@ LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so w
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
 PRIOR_STEPS = 20
 FEWEST_GUIDED_STEPS = 5  # of sampling under the guidance of a portrait
+GUIDING_DETAIL = 2  # pixels a texel of the base model's planes, of the portrait that guides it; more brought nothing
 EDIT_DRAWS = 16  # of the prior, whose means are compared
 EDIT_GUIDANCE = 4.0  # of these draws: at 1 they lie so near together that clothes and ages hardly change
 
@@ -197,9 +198,10 @@ class RodinPipeline:
         ]
         noise = self._base_noise(seeds, temperature)
         if refine and portrait is not None:
-            photo = frame_photo(portrait.pixels, self.statistics.config.height, azimuth_deg, elevation_deg)
+            sides = GUIDING_DETAIL * self.base.config.size, self.statistics.config.height
+            small, photo = (frame_photo(portrait.pixels, side, azimuth_deg, elevation_deg) for side in sides)
             return [
-                self._invert(photo, latents[k], noise[k : k + 1], drawings[k], callback_on_step_end)
+                self._invert(small, photo, latents[k], noise[k : k + 1], drawings[k], callback_on_step_end)
                 for k in range(count)
             ]
         return self._draw(latents, noise, drawings, callback_on_step_end)
@@ -316,13 +318,15 @@ class RodinPipeline:
     @torch.enable_grad()
     def _invert(
         self,
+        small: Photo,
         photo: Photo,
         latent: Tensor,
         noise: Tensor,
         drawing: Drawing,
         callback: Callable[[int, Tensor], None] | None,
     ) -> Avatar:
-        """The avatar of a latent [512] and x_T [1, 3, C, h, w], moved towards a photograph while sampling and after."""
+        """The avatar of a latent [512] and x_T [1, 3, C, h, w], moved towards a photograph: while it is sampled towards
+        the small one, after that towards the other."""
         features, z = load_features(self.encoder, None), self._condition_of(latent[None])
 
         def report(step: int, _loss: float) -> None:
@@ -335,7 +339,7 @@ class RodinPipeline:
             self.base_statistics,
             self.decoder,
             z,
-            photo,
+            small,
             noise,
             steps=min(max(FEWEST_GUIDED_STEPS, drawing.refine // MOVES), self.diffusion.train_steps),
             guidance_scale=drawing.guidance_scale,

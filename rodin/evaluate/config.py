@@ -13,7 +13,6 @@ class EvaluationConfig:
     Args:
         samples: avatars drawn from nothing, for the distances between distributions and the nearest neighbours.
         views: pictures of each avatar and of each real subject: the frontal one and others of the front half.
-            Attributes are read off twice as many, from all around.
         image_size: side in pixels of all pictures that are compared; the data must have it.
         captions: where no prompts are given, held-out captions that avatars are drawn from; those of all held-out
             subjects if there are fewer.
@@ -41,7 +40,7 @@ class EvaluationConfig:
     prior_guidance_scale: float = 4.0
     temperature: float = 0.6
     steps: int = 10
-    reader_steps: int = 1500
+    reader_steps: int = 3000
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ from rodin.fit.scene import visual_hull
 from rodin.rays import Occupancy
 from rodin.train.encoder import azimuths_deg
 
-VERSION = 2  # another where what is learned of the same data changes
+VERSION = 3  # another where what is learned of the same data changes
 SIDEWAYS_DEG = 70.0  # views from farther behind are looked at less: little shows there but hair
 BEHIND_WEIGHT = 0.2
 

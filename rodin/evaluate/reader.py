@@ -1,10 +1,10 @@
 """Attributes read off pictures by a classifier of ours, to judge whether avatars show what their words say.
 
 A small convolutional network with one linear head an attribute, trained on real pictures of the training subjects: it
-knows nothing of the encoder that drives the model. A subject is read from several sides, by the mean of the views' log
-probabilities, so that the views that show most decide. Avatars are softer than real pictures; training blurs these, so
-that softness is no reason to err. Four of five subjects have no beard; each value weighs alike in training, or whoever
-has a faint one would be read as the most are.
+knows nothing of the encoder that drives the model. A subject is read from several sides of the front, by the mean of
+the views' log probabilities, so that the views that show most decide. Avatars are softer than real pictures; the reader
+reduces all that it sees, and training blurs some of it further, so that softness is no reason to err. Four of five
+subjects have no beard; rare values weigh more in training, or whoever has a faint one would be read as the most are.
 
 Colours are read off pictures in colour, everything else off grey ones whose brightness means nothing: the colours of
 hair, skin and clothes together tell the training subjects apart, and a reader that sees them learns who has glasses
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -28,9 +27,10 @@ from tqdm import tqdm
 from rodin.dataset import area_resize
 from rodin.render import over
 
-SIDE = 96  # pixels of what is seen along each edge
-MIDDLE = 0.75  # share of a picture that is seen along each edge: the avatar stands in the middle of an empty margin
-WIDTHS = (24, 48, 96, 128)  # channels of the layers
+SIDE = 96  # pixels of what is kept of a picture along each edge
+SEEN = 64  # to which these are reduced before they are read: sharper ones are read worse, for their noise is their own
+MIDDLE = 0.75  # share of a picture that is kept along each edge: the avatar stands in the middle of an empty margin
+WIDTHS = (24, 48, 96, 160)  # channels of the layers
 ROWS = 4  # that the last layer's picture is pooled to
 BATCH = 64
 COLOURED = 16  # of a batch; colours are learned soon, the other attributes slowly
@@ -55,19 +55,22 @@ class AttributeReader(nn.Module):
     def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
         self.values = {name: tuple(words) for name, words in values.items()}
-        layers: list[nn.Module] = [nn.Conv2d(3, WIDTHS[0], 4, stride=2, padding=1, bias=False)]  # 96 -> 48
-        for before, after in pairwise(WIDTHS):
-            layers += [nn.BatchNorm2d(before), nn.ReLU(), nn.Conv2d(before, after, 3, padding=1, bias=False)]
-            layers += [nn.MaxPool2d(2)]  # -> 24 -> 12 -> 6
-        last = WIDTHS[-1]
+        first, second, third, last = WIDTHS
+        layers = [
+            *(nn.Conv2d(3, first, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(first), nn.ReLU()),  # 64 -> 32
+            *(*convolution(first, second), nn.MaxPool2d(2)),  # -> 16
+            *(Residual(second), *convolution(second, third), nn.MaxPool2d(2)),  # -> 8
+            *(Residual(third), *convolution(third, last)),
+        ]
         # What is where in height matters, hair above and clothes below; from left to right it turns with the view.
-        rows = [nn.BatchNorm2d(last), nn.ReLU(), nn.AdaptiveMaxPool2d((ROWS, 1)), nn.Flatten(), nn.Dropout(DROPOUT)]
+        rows = [nn.AdaptiveMaxPool2d((ROWS, 1)), nn.Flatten(), nn.Dropout(DROPOUT)]
         self.trunk = nn.Sequential(*layers, *rows)
         self.heads = nn.ModuleList([nn.Linear(ROWS * last, len(words)) for words in self.values.values()])
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """[B, 3, SIDE, SIDE] in [0, 1] -> scores [B, K] of each attribute."""
-        found = self.trunk(4 * (pictures - 0.5))
+        seen = F.interpolate(pictures, (SEEN, SEEN), mode="bilinear", antialias=True)
+        found = self.trunk(4 * (seen - 0.5))
         return [head(found) for head in self.heads]
 
     @torch.no_grad()
@@ -81,6 +84,25 @@ class AttributeReader(nn.Module):
                 scores = (coloured if is_colour(name) else grey)[k].log_softmax(dim=1).mean(dim=0)
                 found[name].append(words[int(scores.argmax())])
         return found
+
+
+class Residual(nn.Module):
+    """Two convolutions whose result is added to what they are given, [B, C, H, W] -> the same; nothing at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        normed = nn.BatchNorm2d(channels)
+        nn.init.zeros_(normed.weight)
+        second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.layers = nn.Sequential(*convolution(channels, channels), second, normed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.layers(x))
+
+
+def convolution(channels: int, out_channels: int) -> list[nn.Module]:
+    """[B, channels, H, W] -> [B, out_channels, H, W]"""
+    return [nn.Conv2d(channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU()]
 
 
 @dataclass(frozen=True)
@@ -157,9 +179,11 @@ def train_reader(lesson: Lesson, names: Sequence[str], steps: int, seed: int = 0
 
 
 def value_weights(labels: Tensor, values: int) -> Tensor:
-    """A weight [K] of each of an attribute's values by which all K weigh alike, 1 in the mean over labels [N]."""
+    """A weight [K] of each of an attribute's values, 1 in the mean over labels [N]; one that four times as many have
+    weighs half as much."""
     counts = labels[labels != HIDDEN].bincount(minlength=values)
-    return counts.sum() / (values * counts.clamp(min=1))
+    weights = counts.clamp(min=1).rsqrt()
+    return weights * counts.sum() / (weights * counts).sum()
 
 
 def varied(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -183,7 +207,7 @@ def varied(images: Tensor, generator: torch.Generator) -> Tensor:
     grid = F.affine_grid(moved.reshape(count, 2, 3), list(pictures.shape), align_corners=False)
     pictures = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
     if chance(1) < 0.5:
-        side = int(torch.randint(SOFTEST, SIDE, (), generator=generator))
+        side = int(torch.randint(SOFTEST, SEEN, (), generator=generator))
         small = F.interpolate(pictures, (side, side), mode="bilinear", antialias=True)
         pictures = F.interpolate(small, (SIDE, SIDE), mode="bilinear")
     return pictures

@@ -56,13 +56,12 @@ class RealSet:
         return self.images[:, 0]
 
 
-def load_real(data: Path, views: int, size: int, label: str, front: bool = True) -> RealSet:
+def load_real(data: Path, views: int, size: int, label: str) -> RealSet:
     """Read the subjects in `data`.
 
     Args:
-        views: of each subject: the frontal one, and others spread evenly over those that count.
+        views: of each subject: the frontal one, and others spread evenly over the front half.
         label: for the progress bar.
-        front: whether only the front half counts; else the views are spread from the front to the back.
 
     Raises:
         UserError: a subject cannot be read, or has too few views.
@@ -71,11 +70,10 @@ def load_real(data: Path, views: int, size: int, label: str, front: bool = True)
     images, cameras, captions, attributes = [], [], [], []
     for folder in tqdm(folders, desc=label, unit="subject", leave=False):
         subject = load_subject(folder, size)
-        everywhere = [subject.frontal, *(k for k in range(len(subject.images)) if k != subject.frontal)]
-        frontal, *others = front_views(subject.camera, subject.frontal) if front else everywhere
+        frontal, *others = front_views(subject.camera, subject.frontal)
         if len(others) + 1 < views:
-            where = "in the front half" if front else "in all"
-            raise UserError(f"{folder}: {len(others) + 1} views {where}, {views} are needed; choose fewer --views")
+            there = f"{len(others) + 1} views in the front half"
+            raise UserError(f"{folder}: {there}, {views} are needed; choose fewer --views")
         aside = azimuths_deg(subject.camera).abs().tolist()
         chosen = spread([frontal, *sorted(others, key=lambda view: aside[view])], views)
         images.append(subject.images[chosen])

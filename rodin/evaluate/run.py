@@ -83,7 +83,6 @@ def evaluate(
     with watch.part("reading and encoding real subjects"):
         training = load_real(train_data, settings.views, settings.image_size, "training subjects")
         unseen = load_real(held_out, settings.views, settings.image_size, "held-out subjects")
-        around = load_real(held_out, 2 * settings.views, settings.image_size, "held-out subjects", front=False)
         check_sets(training, unseen)
         sets = read_prompts(prompts, training.attributes)
         sets = sets or [caption_prompts(unseen, training.attributes, settings.captions)]
@@ -93,7 +92,7 @@ def evaluate(
     with watch.part("learning from the training subjects"):
         named = sorted({name for one in sets for truth in one.truth for name in truth})
         learned = learn(training.folders, named, settings.reader_steps, cache)
-        read = learned.reader.read(around.images)
+        read = learned.reader.read(unseen.images)
         real_readings = judge(read, unseen.attributes, training.attributes)
         real_people = judge_people(read, unseen.attributes, training.attributes)
 
@@ -110,7 +109,7 @@ def evaluate(
         drawn += [draw_and_measure(one, reality, settings) for one in others]
     with watch.part("prompts"):
         asked = [
-            ask(drawing, one, flag, learned.reader, around, training, settings)
+            ask(drawing, one, flag, learned.reader, unseen, training, settings)
             for one, found in zip(sets, readers, strict=True)
             for flag, drawing in found.items()
         ]
@@ -195,11 +194,11 @@ def ask(
     prompts: PromptSet,
     sentences: bool,
     reader: AttributeReader,
-    around: RealSet,
+    unseen: RealSet,
     training: RealSet,
     settings: EvaluationConfig,
 ) -> Asked:
-    """Draw a set of prompts, and read the avatars from all around, by the cameras of held-out subjects.
+    """Draw a set of prompts, and read the avatars by the cameras of held-out subjects.
 
     Of a prompt without a word that the model knows there is no avatar: nothing that it names is shown.
     """
@@ -213,11 +212,11 @@ def ask(
             if k < SHOWN_ROWS:
                 shown.append(torch.zeros(2, settings.image_size, settings.image_size, 4))
             continue
-        pictures = avatar.render(around.cameras[k % len(around)])
+        pictures = avatar.render(unseen.cameras[k % len(unseen)])
         for name, values in reader.read(pictures[None]).items():
             read[name] += values
         if k < SHOWN_ROWS:
-            shown.append(pictures[[0, len(pictures) // 3]])
+            shown.append(pictures[[0, -1]])
     return Asked(
         prompts=prompts,
         sentences=sentences,

@@ -149,8 +149,8 @@ def text_section(results: Results, asked: Asked) -> Section:
     )
     text = (
         f"Avatars drawn from {len(asked.prompts.prompts)} prompts. A small convolutional network, trained on real "
-        "pictures of the training subjects, reads from all around what the avatar shows; only what the prompt names "
-        "counts."
+        "pictures of the training subjects, reads from the front half what the avatar shows; only what the prompt "
+        "names counts."
     )
     if asked.sentences:
         text += " The general sentence encoder translated words that no caption has."
