@@ -242,7 +242,7 @@ def run_ranks(launch: Launcher) -> Callable[..., tuple[int, str]]:
     def run(folder: Path, body: str, *arguments: str, module: str | None = None, ranks: int = 2) -> tuple[int, str]:
         process = launch(folder, body, *arguments, module=module, ranks=ranks)
         try:
-            output, _ = process.communicate(timeout=120)
+            output, _ = process.communicate(timeout=300)
         finally:
             process.terminate()
         return process.returncode, output

@@ -211,7 +211,7 @@ def test_a_killed_fit_goes_on_to_the_same_planes(balls: Path, trained: Path, tin
         assert (run / name).read_bytes() == (trained / name).read_bytes(), name
 
 
-def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline

@@ -7,9 +7,9 @@ adds up over interruptions.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 
 import torch
 from accelerate import Accelerator
@@ -33,14 +33,14 @@ class Clock:
 
     def __init__(self, steps: int, hours: float | None, spent: float, accelerator: Accelerator) -> None:
         self._steps, self._hours, self._spent, self._accelerator = steps, hours, spent, accelerator
-        self._begin = self._row = self._saved = time.perf_counter()
+        self._begin = self._row = self._saved = perf_counter()
         self._next_picture: float | None = None  # progress at which it is due
         self._drawing, self._last_drawing = 0.0, FIRST_PICTURE_SECONDS  # seconds
 
     @property
     def seconds(self) -> float:
         """Of training so far, by this rank's clock."""
-        return self._spent + time.perf_counter() - self._begin
+        return self._spent + perf_counter() - self._begin
 
     def progress(self, step: int) -> float:
         """How far the training is after some steps, the same on every rank: 0 at the start, ended at 1 and above."""
@@ -50,20 +50,20 @@ class Clock:
 
     def save_is_due(self) -> bool:
         """Whether the next row of the log might end too late for a checkpoint. Ask at each row, on every rank."""
-        now = time.perf_counter()
+        now = perf_counter()
         late = now - self._saved + (now - self._row) > SAVE_SECONDS
         self._row = now
         return bool(self._agreed(float(late)))
 
     def saved(self) -> None:
         """A checkpoint was just written."""
-        self._saved = time.perf_counter()
+        self._saved = perf_counter()
 
     def picture_is_due(self, progress: float) -> bool:
         """Whether one is due and would keep within its share of the time. For rank 0 alone."""
         if self._next_picture is None:  # the first row after the start
             self._next_picture = (math.floor(progress * PICTURES) + 1) / PICTURES
-        affordable = self._drawing + self._last_drawing <= PICTURE_SHARE * (time.perf_counter() - self._begin)
+        affordable = self._drawing + self._last_drawing <= PICTURE_SHARE * (perf_counter() - self._begin)
         if progress < self._next_picture or not affordable:
             return False
         self._next_picture = (math.floor(progress * PICTURES) + 1) / PICTURES
@@ -72,9 +72,9 @@ class Clock:
     @contextmanager
     def drawing(self) -> Iterator[None]:
         """Takes the time of a picture."""
-        begin = time.perf_counter()
+        begin = perf_counter()
         yield
-        self._last_drawing = time.perf_counter() - begin
+        self._last_drawing = perf_counter() - begin
         self._drawing += self._last_drawing
 
     def _agreed(self, value: float) -> float:

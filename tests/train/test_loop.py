@@ -88,8 +88,12 @@ KILLED = """
     from tests_shared import CONFIG, fit_halves, new_model
     from rodin.train.loop import run_loop
 
+    calls = 0
+
     def slow(model, generator):
-        time.sleep(0.1)
+        global calls
+        calls += 1
+        time.sleep(0.1 if calls < CONFIG.checkpoint_every + 4 else 600)  # there it is killed
         return fit_halves(model, generator)
 
     run_loop(new_model(), slow, CONFIG, Path(sys.argv[1]), "test")
@@ -99,7 +103,7 @@ KILLED = """
 def test_a_killed_process_loses_nothing_but_time(tmp_path: Path, launch: Launcher) -> None:
     wanted = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "whole", "test")
     process = launch(tmp_path, KILLED, str(tmp_path / "cut"), module=__file__)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (tmp_path / "cut" / CHECKPOINT_NAME).exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.15)  # into the steps after the checkpoint
