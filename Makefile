@@ -22,7 +22,7 @@ pictures: .venv/.core
 	$(BIN)/python scripts/pictures.py
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=8
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=8
 
 lint: .venv/.all
 	$(BIN)/ruff check .
