@@ -3,10 +3,11 @@
 The latent knows what kind of person is shown, not each feature. So the photograph itself steers the sampling: at every
 step the predicted clean planes are moved along the gradient of its rendering loss, and the upsampled planes are then
 fitted to it for a few steps, with the diffusion model as a prior (SSDNeRF, Chen et al. 2023, image-guided sampling and
-fine-tuning). One view says nothing about the sides and the back; there the fit is held to the avatar that it began
-with.
+fine-tuning). One view says nothing about the sides and the back, and front and back share a plane, through which a face
+in front prints itself on the back of the head. So what the photograph does not show is held, in both parts, to what the
+latent draws without it.
 
-Symbols: C channels, S side of the photograph in pixels, M K points.
+Symbols: C channels, S side of the photograph in pixels, M points.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ SURFACE_BAND = 0.15  # world units around the visible surface that a photograph 
 AROUND, AROUND_SIZE = 12, 48  # views, of which every surface point is to be held that the photograph does not show
 POINTS_PER_STEP = 4096
 PRIOR_NOISE = (0.02, 0.2)  # of the training steps, the noise levels at which the prior is asked
-PRIOR_WEIGHT, HIDDEN_WEIGHT, STAY_WEIGHT = 0.01, 5.0, 1e-3  # beside the photograph's loss
+HIDDEN_WEIGHT = 5.0  # beside the photograph's loss
+PRIOR_WEIGHT, STAY_WEIGHT = 0.01, 1e-3  # beside it in the fit
 POSE_SIZE = 32  # pixels of the renderings that the pose is sought with
 POSE_STEP, POSE_PRECISION = 20.0, 2.0  # degrees between directions of the coarse grid, and between those of the last
 POSE_AZIMUTHS = tuple(POSE_STEP * k for k in range(-4, 5))
@@ -116,6 +118,8 @@ def guided_inversion(
     z: Tensor | None,
     photo: Photo,
     noise: Tensor,
+    free: Tensor,
+    generator: torch.Generator,
     *,
     steps: int,
     guidance_scale: float,
@@ -134,6 +138,8 @@ def guided_inversion(
         statistics: at the base model's size.
         z: [1, 512] latent, or None for a base model without.
         noise: [1, 3, C, h, w] x_T.
+        free: [3, C, h, w] planes that were drawn without the photograph.
+        generator: of the CPU; draws points that are held to them.
         steps: sampling steps; one costs MOVES renderings of the photograph's size and their gradients.
         guidance_scale: of the latent, see `rodin.diffusion.guided`.
         strength: length of the first move of a step, in standard deviations of the residual (root mean square over all
@@ -144,6 +150,7 @@ def guided_inversion(
         [3, C, h, w] residual, as the base model samples it.
     """
     photo = photo.to(noise.device)
+    hidden = hidden_points(free, free, decoder, photo, generator)
     diffusion = Diffusion(config, noise.device)
     denoise = guided(base, z, guidance_scale if z is not None else 1.0)
     scheduler = Scheduler(config, "ddim")
@@ -158,7 +165,9 @@ def guided_inversion(
         if strength:
 
             def error(residual: Tensor) -> Tensor:
-                return photo_loss(statistics.denormalize(residual)[0], decoder, photo, features)
+                planes = statistics.denormalize(residual)[0]
+                changed = hidden.change(planes, decoder, generator)
+                return photo_loss(planes, decoder, photo, features) + HIDDEN_WEIGHT * changed
 
             clean, loss = descend(clean, error, MOVES, strength, clip)
         if index + 1 < len(times):
@@ -209,8 +218,9 @@ class Hidden:
     opacity: Tensor  # [M] over OPACITY_STEP
     colour: Tensor  # [M, 3]
 
-    def change(self, planes: Tensor, decoder: Decoder, chosen: Tensor) -> Tensor:
-        """How much planes [3, C, H, W] differ at the chosen points [K]: squared, of opacity and of what shows."""
+    def change(self, planes: Tensor, decoder: Decoder, generator: torch.Generator) -> Tensor:
+        """How much planes [3, C, H, W] differ at some of the points: squared, of opacity and of what shows."""
+        chosen = torch.randint(len(self.points), (POINTS_PER_STEP,), generator=generator).to(self.points.device)
         density, colour = decoder(triplane.sample(planes, self.points[chosen]), self.directions[chosen])
         before = self.opacity[chosen]
         recoloured = before * (colour - self.colour[chosen]).square().mean(dim=-1)
@@ -223,18 +233,16 @@ def opacity(density: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def hidden_points(planes: Tensor, decoder: Decoder, photo: Photo, generator: torch.Generator, detail: int) -> Hidden:
+def hidden_points(planes: Tensor, free: Tensor, decoder: Decoder, photo: Photo, generator: torch.Generator) -> Hidden:
     """Points that must stay: of the surface as seen from all around, and from anywhere in the box, where all must stay
     empty that is.
 
-    Their colours are those of planes with little detail: front and back share a plane, through which a face in front
-    prints itself on the back of the head.
-
     Args:
-        detail: side of the planes that still have the colours to hold; that of `planes` holds them as they are.
+        planes: [3, C, H, W], whose shape they are to keep.
+        free: [3, C, h, w], whose colours they are to have, enlarged to H x W.
 
-    Free are those near the surface that the photograph shows, and those on rays where photograph and avatar disagree
-    whether there is anything.
+    Left out are those near the surface that the photograph shows, and those on rays where photograph and avatar
+    disagree whether there is anything.
     """
     renderer = Renderer.culled(planes, decoder)
     azimuths = [360.0 * k / AROUND for k in range(AROUND)]
@@ -260,12 +268,13 @@ def hidden_points(planes: Tensor, decoder: Decoder, photo: Photo, generator: tor
     held = ~(in_image & (shown | disagree))
     points, directions = points[held], directions[held]
     density = renderer.field.density(points)
-    calm = triplane.resize(triplane.resize(planes, detail, detail), *planes.shape[-2:])
-    return Hidden(points, directions, opacity(density), make_field(calm, decoder).colour(points, directions))
+    colour = make_field(triplane.resize(free, *planes.shape[-2:]), decoder).colour(points, directions)
+    return Hidden(points, directions, opacity(density), colour)
 
 
 def finish(
     planes: Tensor,
+    free: Tensor,
     base: UNet,
     config: DiffusionConfig,
     statistics: PlaneStatistics,
@@ -283,6 +292,7 @@ def finish(
 
     Args:
         planes: [3, C, H, W], as the decoder reads them.
+        free: [3, C, h, w] planes that were drawn without the photograph.
         base, config: the base model; its size is that at which it is asked what is likely.
         statistics: at the planes' size.
         z: [1, 512] latent, or None for a base model without.
@@ -298,16 +308,15 @@ def finish(
     photo = photo.to(planes.device)
     diffusion = Diffusion(config, planes.device)
     denoise = guided(base, z)
-    hidden = hidden_points(planes, decoder, photo, generator, detail=max(1, size // 2))
+    hidden = hidden_points(planes, free, decoder, photo, generator)
     start = statistics.normalize(planes)
 
     def error(residual: Tensor) -> Tensor:
         now = statistics.denormalize(residual)
         small = triplane.resize(residual, size, size)
         unlikely = (small - likely(denoise, diffusion, small.detach(), generator)).square().mean()
-        chosen = torch.randint(len(hidden.points), (POINTS_PER_STEP,), generator=generator).to(planes.device)
-        changed = HIDDEN_WEIGHT * hidden.change(now, decoder, chosen) + STAY_WEIGHT * (residual - start).square().mean()
-        return photo_loss(now, decoder, photo, features) + PRIOR_WEIGHT * unlikely + changed
+        held = HIDDEN_WEIGHT * hidden.change(now, decoder, generator) + STAY_WEIGHT * (residual - start).square().mean()
+        return photo_loss(now, decoder, photo, features) + PRIOR_WEIGHT * unlikely + held
 
     return statistics.denormalize(descend(start, error, steps, strength, clip, progress)[0])
 

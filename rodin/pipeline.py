@@ -328,6 +328,8 @@ class RodinPipeline:
         """The avatar of a latent [512] and x_T [1, 3, C, h, w], moved towards a photograph: while it is sampled towards
         the small one, after that towards the other."""
         features, z = load_features(self.encoder, None), self._condition_of(latent[None])
+        free = self.base_statistics.denormalize(self._sample_base(latent[None], noise, [drawing], None))[0]
+        generator = seeded([drawing.seed], Stream.STEPS)[0]
 
         def report(step: int, _loss: float) -> None:
             if callback is not None:
@@ -341,6 +343,8 @@ class RodinPipeline:
             z,
             small,
             noise,
+            free,
+            generator,
             steps=min(max(FEWEST_GUIDED_STEPS, drawing.refine // MOVES), self.diffusion.train_steps),
             guidance_scale=drawing.guidance_scale,
             features=features,
@@ -348,13 +352,14 @@ class RodinPipeline:
         )
         planes = finish(
             self._enlarge(low[None], [drawing])[0].to(self.device),
+            free,
             self.base,
             self.diffusion,
             self.statistics,
             self.decoder,
             z,
             photo,
-            seeded([drawing.seed], Stream.STEPS)[0],
+            generator,
             steps=drawing.refine,
             features=features,
             progress=report,
