@@ -8,6 +8,7 @@ runs are equal. Rank 0 alone writes.
 
 from __future__ import annotations
 
+import atexit
 import copy
 import dataclasses
 import json
@@ -101,6 +102,13 @@ class Measure:
 def process_state() -> PartialState:
     """This process among its peers: rank, number, device. Without a GPU the ranks talk over gloo."""
     return PartialState(cpu=not torch.cuda.is_available())
+
+
+@atexit.register
+def _leave_group() -> None:
+    """Processes part before the interpreter ends: a thread of torch that outlives it aborts the process."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def run_loop(
