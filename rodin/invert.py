@@ -36,7 +36,9 @@ RENDER_ELEVATION_DEG = 2.0  # of the frontal renders
 SAMPLES = 48  # bins a ray
 CELLS = 24  # of the occupancy, a side: coarse, since it is measured again at every step
 PERCEPTUAL_WEIGHT = 0.1  # beside the mean squared error of the pixels
-MOVES = 10  # of x_0 at each sampling step; 5 steps of 10 moves come nearer to the photograph than 50 of one
+GUIDING_DETAIL = 2  # pixels a texel of the base model's planes, of the photograph that guides it; more brought nothing
+FEWEST_GUIDED_STEPS = 5  # of sampling
+MOVES = 10  # of x_0 at each of them; 5 steps of 10 moves come nearer to the photograph than 50 of one
 OPACITY_STEP = 2 / SAMPLES  # world units
 SURFACE_BAND = 0.15  # world units around the visible surface that a photograph may change
 AROUND, AROUND_SIZE = 12, 48  # views, of which every surface point is to be held that the photograph does not show
@@ -110,73 +112,129 @@ def photo_loss(planes: Tensor, decoder: Decoder, photo: Photo, features: Feature
     return loss
 
 
-def guided_inversion(
-    base: UNet,
-    config: DiffusionConfig,
-    statistics: PlaneStatistics,
-    decoder: Decoder,
-    z: Tensor | None,
-    photo: Photo,
-    noise: Tensor,
-    free: Tensor,
-    generator: torch.Generator,
-    *,
-    steps: int,
-    guidance_scale: float,
-    features: Features | None,
-    strength: float = 0.15,
-    progress: Callable[[int, float], None] | None = None,
-) -> Tensor:
-    """Sample the planes of a latent, steered by a photograph; DDIM (Song et al. 2021), so the noise decides the rest.
-
-    At each step the predicted x_0 is moved MOVES times along the gradient of the photograph's loss, and the noise is
-    computed anew from x_t and the moved x_0, so that both belong together. SSDNeRF takes the gradient through the
-    network, once a step; moving x_0 itself is cheaper, so it is done more often.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inversion:
+    """What guided sampling and fit know alike: the model, and what it draws of the person by itself.
 
     Args:
-        base, config: the base model.
-        statistics: at the base model's size.
+        base, config: the base model; its size is that at which the fit asks what is likely.
+        decoder: reads the planes.
         z: [1, 512] latent, or None for a base model without.
-        noise: [1, 3, C, h, w] x_T.
         free: [3, C, h, w] planes that were drawn without the photograph.
-        generator: of the CPU; draws points that are held to them.
-        steps: sampling steps; one costs MOVES renderings of the photograph's size and their gradients.
-        guidance_scale: of the latent, see `rodin.diffusion.guided`.
-        strength: length of the first move of a step, in standard deviations of the residual (root mean square over all
-            texels); 0 is plain sampling.
-        progress: called after each step with its index and the photograph's loss (nan if it was not computed).
-
-    Returns:
-        [3, C, h, w] residual, as the base model samples it.
+        features: of the photograph's loss, see `photo_loss`.
+        generator: of the CPU; draws points that are held to the free planes, and the noise at which the prior is asked.
     """
-    photo = photo.to(noise.device)
-    hidden = hidden_points(free, free, decoder, photo, generator)
-    diffusion = Diffusion(config, noise.device)
-    denoise = guided(base, z, guidance_scale if z is not None else 1.0)
-    scheduler = Scheduler(config, "ddim")
-    scheduler.set_timesteps(steps)
-    clip, times = statistics.config.clip, scheduler.timesteps.tolist()
-    x = clean = noise
-    for index, time in enumerate(times):
-        t = torch.tensor([time], device=noise.device)
-        with torch.no_grad():
-            clean = diffusion.clean(denoise(x, t).float()[:, :, : x.shape[2]], x, t).clamp(-clip, clip)
-        loss = math.nan
-        if strength:
 
-            def error(residual: Tensor) -> Tensor:
-                planes = statistics.denormalize(residual)[0]
-                changed = hidden.change(planes, decoder, generator)
-                return photo_loss(planes, decoder, photo, features) + HIDDEN_WEIGHT * changed
+    base: UNet
+    config: DiffusionConfig
+    decoder: Decoder
+    z: Tensor | None
+    free: Tensor
+    features: Features | None
+    generator: torch.Generator
 
-            clean, loss = descend(clean, error, MOVES, strength, clip)
-        if index + 1 < len(times):
-            abar, abar_next = diffusion.abar[time], diffusion.abar[times[index + 1]]
-            epsilon = (x - abar.sqrt() * clean) / (1 - abar).sqrt()
-            x = abar_next.sqrt() * clean + (1 - abar_next).sqrt() * epsilon
-        if progress is not None:
-            progress(index, loss)
-    return clean[0]
+    def sample(
+        self,
+        statistics: PlaneStatistics,
+        photo: Photo,
+        noise: Tensor,
+        *,
+        steps: int,
+        guidance_scale: float,
+        strength: float = 0.15,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> Tensor:
+        """Sample the planes of the latent, steered by a photograph; DDIM (Song et al. 2021), so the noise decides the
+        rest.
+
+        At each step the predicted x_0 is moved MOVES times along the gradient of the photograph's loss, and the noise
+        is computed anew from x_t and the moved x_0, so that both belong together. SSDNeRF takes the gradient through
+        the network, once a step; moving x_0 itself is cheaper, so it is done more often.
+
+        Args:
+            statistics: at the base model's size.
+            noise: [1, 3, C, h, w] x_T.
+            steps: sampling steps; one costs MOVES renderings of the photograph's size and their gradients.
+            guidance_scale: of the latent, see `rodin.diffusion.guided`.
+            strength: length of the first move of a step, in standard deviations of the residual (root mean square over
+                all texels); 0 is plain sampling.
+            progress: called after each step with its index and the photograph's loss (nan if it was not computed).
+
+        Returns:
+            [3, C, h, w] residual, as the base model samples it.
+        """
+        photo = photo.to(noise.device)
+        hidden = hidden_points(self.free, self.free, self.decoder, photo, self.generator)
+        diffusion = Diffusion(self.config, noise.device)
+        denoise = guided(self.base, self.z, guidance_scale if self.z is not None else 1.0)
+        scheduler = Scheduler(self.config, "ddim")
+        scheduler.set_timesteps(steps)
+        clip, times = statistics.config.clip, scheduler.timesteps.tolist()
+
+        def error(residual: Tensor) -> Tensor:
+            planes = statistics.denormalize(residual)[0]
+            changed = hidden.change(planes, self.decoder, self.generator)
+            return photo_loss(planes, self.decoder, photo, self.features) + HIDDEN_WEIGHT * changed
+
+        x = clean = noise
+        for index, time in enumerate(times):
+            t = torch.tensor([time], device=noise.device)
+            with torch.no_grad():
+                clean = diffusion.clean(denoise(x, t).float()[:, :, : x.shape[2]], x, t).clamp(-clip, clip)
+            loss = math.nan
+            if strength:
+                clean, loss = descend(clean, error, MOVES, strength, clip)
+            if index + 1 < len(times):
+                abar, abar_next = diffusion.abar[time], diffusion.abar[times[index + 1]]
+                epsilon = (x - abar.sqrt() * clean) / (1 - abar).sqrt()
+                x = abar_next.sqrt() * clean + (1 - abar_next).sqrt() * epsilon
+            if progress is not None:
+                progress(index, loss)
+        return clean[0]
+
+    def fit(
+        self,
+        planes: Tensor,
+        statistics: PlaneStatistics,
+        photo: Photo,
+        *,
+        steps: int,
+        strength: float = 0.05,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> Tensor:
+        """Fit upsampled planes to a photograph, with the base model as a prior.
+
+        Args:
+            planes: [3, C, H, W], as the decoder reads them.
+            statistics: at the planes' size.
+            steps: of descent.
+            strength: length of the first step, see `descend`.
+            progress: called after each step with its index and the whole error.
+
+        Returns:
+            [3, C, H, W]
+        """
+        size, clip = self.base.config.size, statistics.config.clip
+        photo = photo.to(planes.device)
+        diffusion = Diffusion(self.config, planes.device)
+        denoise = guided(self.base, self.z)
+        hidden = hidden_points(planes, self.free, self.decoder, photo, self.generator)
+        start = statistics.normalize(planes)
+
+        def error(residual: Tensor) -> Tensor:
+            now = statistics.denormalize(residual)
+            small = triplane.resize(residual, size, size)
+            unlikely = (small - likely(denoise, diffusion, small.detach(), self.generator)).square().mean()
+            changed = hidden.change(now, self.decoder, self.generator)
+            held = HIDDEN_WEIGHT * changed + STAY_WEIGHT * (residual - start).square().mean()
+            return photo_loss(now, self.decoder, photo, self.features) + PRIOR_WEIGHT * unlikely + held
+
+        return statistics.denormalize(descend(start, error, steps, strength, clip, progress)[0])
+
+
+def guided_steps(moves: int, config: DiffusionConfig) -> int:
+    """Sampling steps for so many moves of x_0 in all."""
+    return min(max(FEWEST_GUIDED_STEPS, moves // MOVES), config.train_steps)
 
 
 def descend(
@@ -270,55 +328,6 @@ def hidden_points(planes: Tensor, free: Tensor, decoder: Decoder, photo: Photo, 
     density = renderer.field.density(points)
     colour = make_field(triplane.resize(free, *planes.shape[-2:]), decoder).colour(points, directions)
     return Hidden(points, directions, opacity(density), colour)
-
-
-def finish(
-    planes: Tensor,
-    free: Tensor,
-    base: UNet,
-    config: DiffusionConfig,
-    statistics: PlaneStatistics,
-    decoder: Decoder,
-    z: Tensor | None,
-    photo: Photo,
-    generator: torch.Generator,
-    *,
-    steps: int,
-    features: Features | None,
-    strength: float = 0.05,
-    progress: Callable[[int, float], None] | None = None,
-) -> Tensor:
-    """Fit upsampled planes to a photograph, with the base model as a prior.
-
-    Args:
-        planes: [3, C, H, W], as the decoder reads them.
-        free: [3, C, h, w] planes that were drawn without the photograph.
-        base, config: the base model; its size is that at which it is asked what is likely.
-        statistics: at the planes' size.
-        z: [1, 512] latent, or None for a base model without.
-        generator: of the CPU; draws points and the prior's noise.
-        steps: of descent.
-        strength: length of the first step, see `descend`.
-        progress: called after each step with its index and the whole error.
-
-    Returns:
-        [3, C, H, W]
-    """
-    size, clip = base.config.size, statistics.config.clip
-    photo = photo.to(planes.device)
-    diffusion = Diffusion(config, planes.device)
-    denoise = guided(base, z)
-    hidden = hidden_points(planes, free, decoder, photo, generator)
-    start = statistics.normalize(planes)
-
-    def error(residual: Tensor) -> Tensor:
-        now = statistics.denormalize(residual)
-        small = triplane.resize(residual, size, size)
-        unlikely = (small - likely(denoise, diffusion, small.detach(), generator)).square().mean()
-        held = HIDDEN_WEIGHT * hidden.change(now, decoder, generator) + STAY_WEIGHT * (residual - start).square().mean()
-        return photo_loss(now, decoder, photo, features) + PRIOR_WEIGHT * unlikely + held
-
-    return statistics.denormalize(descend(start, error, steps, strength, clip, progress)[0])
 
 
 @torch.no_grad()

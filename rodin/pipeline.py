@@ -17,7 +17,7 @@ from rodin.avatar import PORTRAIT_ELEVATION_DEG, Avatar, Drawing
 from rodin.diffusion import Scheduler, draw_noise, guided, sample
 from rodin.encoder import Encoder
 from rodin.errors import UserError
-from rodin.invert import MOVES, Photo, finish, frame_photo, guided_inversion, search_pose
+from rodin.invert import GUIDING_DETAIL, Inversion, Photo, frame_photo, guided_steps, search_pose
 from rodin.model import Model, load_model, save_model, shipped_folder
 from rodin.perceptual import load_features
 from rodin.portrait import Portrait, read_portrait
@@ -30,8 +30,6 @@ from rodin.upsampler import upsample
 LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
 PRIOR_STEPS = 20
-FEWEST_GUIDED_STEPS = 5  # of sampling under the guidance of a portrait
-GUIDING_DETAIL = 2  # pixels a texel of the base model's planes, of the portrait that guides it; more brought nothing
 EDIT_DRAWS = 16  # of the prior, whose means are compared
 EDIT_GUIDANCE = 4.0  # of these draws: at 1 they lie so near together that clothes and ages hardly change
 
@@ -327,43 +325,31 @@ class RodinPipeline:
     ) -> Avatar:
         """The avatar of a latent [512] and x_T [1, 3, C, h, w], moved towards a photograph: while it is sampled towards
         the small one, after that towards the other."""
-        features, z = load_features(self.encoder, None), self._condition_of(latent[None])
-        free = self.base_statistics.denormalize(self._sample_base(latent[None], noise, [drawing], None))[0]
-        generator = seeded([drawing.seed], Stream.STEPS)[0]
+        free = self._sample_base(latent[None], noise, [drawing], None)
+        inversion = Inversion(
+            base=self.base,
+            config=self.diffusion,
+            decoder=self.decoder,
+            z=self._condition_of(latent[None]),
+            free=self.base_statistics.denormalize(free)[0],
+            features=load_features(self.encoder, None),
+            generator=seeded([drawing.seed], Stream.STEPS)[0],
+        )
 
         def report(step: int, _loss: float) -> None:
             if callback is not None:
                 callback(step, noise)
 
-        low = guided_inversion(
-            self.base,
-            self.diffusion,
+        low = inversion.sample(
             self.base_statistics,
-            self.decoder,
-            z,
             small,
             noise,
-            free,
-            generator,
-            steps=min(max(FEWEST_GUIDED_STEPS, drawing.refine // MOVES), self.diffusion.train_steps),
+            steps=guided_steps(drawing.refine, self.diffusion),
             guidance_scale=drawing.guidance_scale,
-            features=features,
             progress=report,
         )
-        planes = finish(
-            self._enlarge(low[None], [drawing])[0].to(self.device),
-            free,
-            self.base,
-            self.diffusion,
-            self.statistics,
-            self.decoder,
-            z,
-            photo,
-            generator,
-            steps=drawing.refine,
-            features=features,
-            progress=report,
-        )
+        enlarged = self._enlarge(low[None], [drawing])[0].to(self.device)
+        planes = inversion.fit(enlarged, self.statistics, photo, steps=drawing.refine, progress=report)
         return self._avatars(planes[None], latent[None], noise, [drawing])[0]
 
     def search_pose(self, portrait: Portrait, seed: int = 0) -> tuple[float, float, float]:

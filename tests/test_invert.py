@@ -17,11 +17,10 @@ from rodin.decoder import Decoder, DecoderConfig
 from rodin.diffusion import DiffusionConfig, Scheduler, draw_noise, guided, sample
 from rodin.invert import (
     RENDER_RADIUS,
+    Inversion,
     Photo,
     descend,
-    finish,
     frame_photo,
-    guided_inversion,
     hidden_points,
     photo_loss,
     search_pose,
@@ -142,12 +141,17 @@ def test_photographs_come_in_the_size_asked_for(toy: Toy, size: int) -> None:
 # ---- sampling
 
 
+def inversion(toy: Toy) -> Inversion:
+    """Whose free planes are the first subject."""
+    return Inversion(
+        base=toy.base, config=toy.diffusion, decoder=toy.decoder, z=torch.zeros(1, 512), free=toy.first,
+        features=None, generator=torch.Generator().manual_seed(2),
+    )  # fmt: skip
+
+
 def invert(toy: Toy, photo: Photo, strength: float, steps: int = 5) -> Tensor:
     noise = draw_noise((3, CHANNELS, SIZE, SIZE), [torch.Generator().manual_seed(1)])
-    return guided_inversion(
-        toy.base, toy.diffusion, toy.statistics, toy.decoder, torch.zeros(1, 512), photo, noise,
-        toy.first, torch.Generator().manual_seed(2), steps=steps, guidance_scale=1.5, features=None, strength=strength,
-    )  # fmt: skip
+    return inversion(toy).sample(toy.statistics, photo, noise, steps=steps, guidance_scale=1.5, strength=strength)
 
 
 @pytest.mark.parametrize("prediction", ["sample", "v_prediction"])
@@ -182,9 +186,8 @@ def test_progress_is_told(toy: Toy) -> None:
     photo = Photo(view(toy, toy.second, FRONT), FRONT)
     seen: list[tuple[int, float]] = []
     noise = torch.zeros(1, 3, CHANNELS, SIZE, SIZE)
-    guided_inversion(
-        toy.base, toy.diffusion, toy.statistics, toy.decoder, torch.zeros(1, 512), photo, noise,
-        toy.first, torch.Generator(), steps=2, guidance_scale=1.0, features=None,
+    inversion(toy).sample(
+        toy.statistics, photo, noise, steps=2, guidance_scale=1.0,
         progress=lambda step, loss: seen.append((step, loss)),
     )  # fmt: skip
     assert [step for step, _ in seen] == [0, 1]
@@ -206,10 +209,9 @@ def test_descent_takes_steps_of_the_given_length() -> None:
 
 def test_the_fit_keeps_what_the_photograph_does_not_show(toy: Toy) -> None:
     photo = Photo(view(toy, toy.second, FRONT), FRONT)
-    arguments = (toy.base, toy.diffusion, toy.statistics, toy.decoder, torch.zeros(1, 512), photo)
 
     def fitted() -> Tensor:
-        return finish(toy.first, toy.first, *arguments, torch.Generator().manual_seed(0), steps=40, features=None)
+        return inversion(toy).fit(toy.first, toy.statistics, photo, steps=40)
 
     planes = fitted()
     assert torch.equal(planes, fitted())
