@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import copy
 import dataclasses
+import gc
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed.nn.functional  # here, before there is a group: what it finds it keeps, as a default
 from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -106,9 +108,13 @@ def process_state() -> PartialState:
 
 @atexit.register
 def _leave_group() -> None:
-    """Processes part before the interpreter ends: a thread of torch that outlives it aborts the process."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    """Processes part before the interpreter ends: a thread of gloo that then still frees a tensor aborts its process.
+
+    The threads end with the group, and that with the last of what refers to it.
+    """
+    if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+        gc.collect()
 
 
 def run_loop(

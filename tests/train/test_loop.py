@@ -286,3 +286,32 @@ def test_an_infinite_loss_stops_before_it_is_saved(tmp_path: Path) -> None:
 def test_impossible_configs_are_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         dataclasses.replace(CONFIG, **{name: value})
+
+
+PARTING = """
+    import atexit, os, sys
+    from pathlib import Path
+
+    def last():  # of all that is done at the exit: what was registered first
+        names = [Path(f"/proc/self/task/{task}/comm").read_text() for task in os.listdir("/proc/self/task")]
+        Path(sys.argv[1], "threads-" + os.environ["RANK"]).write_text("".join(names))
+
+    atexit.register(last)
+
+    from tests_shared import PARALLEL_CONFIG, new_linear, record
+    from rodin.train.loop import process_state, run_loop
+
+    loss, _ = record(PARALLEL_CONFIG.steps)
+    run_loop(new_linear(process_state().process_index), loss, PARALLEL_CONFIG, Path(sys.argv[1], "run"), "test")
+"""
+
+
+def test_no_thread_of_the_group_outlives_it(tmp_path: Path, run_ranks: RunRanks) -> None:
+    """One that lets go of a tensor while the interpreter ends aborts a rank whose work is done."""
+    code, output = run_ranks(tmp_path, PARTING, str(tmp_path), module=__file__)
+    assert code == 0, output
+    for rank in range(2):
+        threads = (tmp_path / f"threads-{rank}").read_text()
+        assert threads
+        assert "gloo" not in threads
+        assert "tcpstore" not in threads
