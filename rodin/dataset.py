@@ -196,7 +196,7 @@ def open_image(path: Path) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, at a lower limit
             image = Image.open(path)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such image; put it there or mend file_path") from error
+        raise UserError(f"{path}: no such image; put it there or mend the path") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{path}: the image is too large; scale it to {MAX_PIXELS} pixels") from error
     except DECODE_ERRORS as error:
