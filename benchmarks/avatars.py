@@ -19,13 +19,13 @@ from timing import progress
 from torch import Tensor, nn
 
 from rodin import triplane
-from rodin.component import load_component, save_component
-from rodin.dataset import list_subjects, load_subject
-from rodin.decoder import Decoder, DecoderConfig
+from rodin.data.captures import list_subjects, load_subject
 from rodin.files import atomic_path
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import Scene, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
+from rodin.parts import load_component, save_component
+from rodin.render.decoder import Decoder, DecoderConfig
 
 DATA, CACHE = Path("examples/avatars"), Path("out/bench")
 DECODERS = {

@@ -19,7 +19,7 @@ from claims import Claim, claims_table, table
 from timing import Contender, Timing, ratios, spread, take_turns
 from torch import Tensor, nn
 
-from rodin.aware_conv import TAPS, AwareConv, concatenated_reference, fold_kernel
+from rodin.networks.aware_conv import TAPS, AwareConv, concatenated_reference, fold_kernel
 
 ROUNDS, REPEATS = 7, 3
 TIMES, BF16_TIMES = 2.6, 4.0  # the goals

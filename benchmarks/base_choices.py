@@ -19,12 +19,12 @@ from pathlib import Path
 
 import torch
 
-from rodin.ablations import share_parts
 from rodin.diffusion import DiffusionConfig
-from rodin.presets import mini
+from rodin.networks.unet import UNet
+from rodin.train.ablations import share_parts
 from rodin.train.base import BaseTraining, train_base
+from rodin.train.presets import mini
 from rodin.train.validate import LEVELS
-from rodin.unet import UNet
 
 PARTS = ("planes", "decoder", "encoder")
 

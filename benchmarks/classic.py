@@ -20,8 +20,8 @@ from torch import Tensor
 
 from rodin import triplane
 from rodin.camera import Camera
-from rodin.decoder import Decoder
-from rodin.rays import Rays, camera_rays
+from rodin.render.decoder import Decoder
+from rodin.render.rays import Rays, camera_rays
 
 COARSE = FINE = 48  # EG3D's, for heads
 CHUNKS = (128, 256, 512, 1024, 2048, 4096)

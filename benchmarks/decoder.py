@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from fit import FIT, SHARED, fit_unseen
 
 from rodin import triplane
-from rodin.dataset import list_subjects
-from rodin.decoder import Decoder, DecoderConfig
+from rodin.data.captures import list_subjects
 from rodin.fit.planes import judge
+from rodin.render.decoder import Decoder, DecoderConfig
 
 SAMPLES, ROUNDS = 20_000, 15
 CONFIGS = {

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from rodin.applications import write_picture
-from rodin.avatar import Avatar
-from rodin.encoder import Encoder
-from rodin.pipeline import RodinPipeline
-from rodin.render import over
+from rodin.avatars.avatar import Avatar
+from rodin.avatars.pipeline import RodinPipeline
+from rodin.cli.drawing import write_picture
+from rodin.models.clip import Encoder
+from rodin.render.renderer import over
 
 SIZE = 64
 # Rows of the frontal picture, as shares of its height, in which our avatars have what the words name.

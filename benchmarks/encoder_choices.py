@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rodin.dataset import list_subjects, load_subject
-from rodin.encoder import Encoder
-from rodin.presets import mini
+from rodin.data.captures import list_subjects, load_subject
+from rodin.models.clip import Encoder
 from rodin.train.encoder import EncoderTraining, thumbnails_of, train_encoder
+from rodin.train.presets import mini
 
 ATTRIBUTES = ("hair_color", "hair", "skin", "beard", "glasses", "sex", "age", "top_color")
 RIDGE = (0.003, 0.03, 0.3)  # of which the best counts

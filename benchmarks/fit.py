@@ -20,12 +20,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rodin import triplane
-from rodin.dataset import list_subjects, load_subject
-from rodin.decoder import Decoder, DecoderConfig
+from rodin.data.captures import list_subjects, load_subject
 from rodin.fit.planes import FitConfig, fit_planes, judge
 from rodin.fit.scene import HeldOut, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
-from rodin.presets import mini
+from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.train.presets import mini
 
 FIT = FitConfig(plane_size=64, image_size=64, samples=64, steps=300, rays=1024, learning_rate=0.15, held_out=4)
 SHARED = SharedConfig(subjects=8, common_steps=80, steps=400)

@@ -19,11 +19,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rodin.dataset import list_subjects, load_subject
+from rodin.data.captures import list_subjects, load_subject
 from rodin.fit.planes import FitConfig, fit_planes, judge
 from rodin.fit.scene import prepare
 from rodin.fit.shared import learn_decoder
-from rodin.presets import mini
+from rodin.train.presets import mini
 from rodin.triplane import resize
 
 JUDGED = 6  # subjects; the decoder is learned on the others

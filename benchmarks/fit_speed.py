@@ -24,12 +24,12 @@ from plain_fit import COARSE, FINE, RAYS, fit_plainly, random_planes
 from timing import Contender, Timing, progress, ratios, spread, take_turns
 from torch import Tensor
 
-from rodin.dataset import MultiView, list_subjects, load_subject
-from rodin.decoder import Decoder
+from rodin.data.captures import MultiView, list_subjects, load_subject
 from rodin.fit.losses import LossConfig
 from rodin.fit.planes import FitConfig, fit_planes, judge
 from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig
+from rodin.render.decoder import Decoder
 
 WANTED = 30.0  # dB
 TIMES, QUICK_SECONDS, PLATEAU_SECONDS = 40, 2.0, 10.0  # the goals

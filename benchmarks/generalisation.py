@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from claims import table
 
-from rodin.denoiser import load_denoiser
+from rodin.data.shards import load_statistics, read_index
 from rodin.diffusion import Diffusion
-from rodin.presets import mini
-from rodin.store import load_statistics, read_index
+from rodin.models.denoiser import load_denoiser
+from rodin.networks.unet import UNet, UNetConfig
 from rodin.train.base import load_subjects
 from rodin.train.encoder import split_subjects
+from rodin.train.presets import mini
 from rodin.train.validate import LEVELS, validation
-from rodin.unet import UNet, UNetConfig
 
 BATCH = 16
 

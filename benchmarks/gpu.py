@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py [--subjects N]
 
-Rendering: rays a second of `rodin.kernels.cuda.Field`, the samples that it decodes, and what they take of the GPU's
+Rendering: rays a second of `rodin.render.cuda.Field`, the samples that it decodes, and what they take of the GPU's
 arithmetic and memory as it shows them in a large matrix product and a large copy. Fitting: seconds per 100 avatars with
 `rodin.fit.batch`, loading left out. Without a GPU it says that nothing was measured.
 """
@@ -21,20 +21,19 @@ from render import SAMPLES, psnr, view
 from timing import progress
 from torch import Tensor
 
-from rodin import reference
-from rodin.dataset import list_subjects, load_subject
-from rodin.decoder import Decoder
+from rodin.data.captures import list_subjects, load_subject
 from rodin.fit.batch import fit_planes_batch
 from rodin.fit.planes import judge
 from rodin.fit.scene import HeldOut, prepare
-from rodin.kernels import cuda
-from rodin.rays import Occupancy, Rays, camera_rays, longest_bin
-from rodin.render import measure_occupancy
+from rodin.render import cuda, reference
+from rodin.render.decoder import Decoder
+from rodin.render.rays import Occupancy, Rays, camera_rays, longest_bin
+from rodin.render.renderer import measure_occupancy
 
 ABSENT = """## GPU
 
 There is no GPU here, or none that the kernel takes, and nothing of what runs on one was measured: neither the rendering
-of `rodin.kernels.cuda` nor the fitting of `rodin.fit.batch`."""
+of `rodin.render.cuda` nor the fitting of `rodin.fit.batch`."""
 DEVICE = torch.device("cuda")
 MATRIX, COPY_BYTES = 8192, 2**30
 CALLS = 20  # timed, after CALLS more that warm up
@@ -159,7 +158,7 @@ def main() -> None:
         f"{flops / 1e12:.1f} TFLOP/s in fp32 ({MATRIX}x{MATRIX} matrix product), {memory / 1e9:.0f} GB/s (copy of "
         f"{COPY_BYTES // 2**20} MiB, read and written). The last columns but one are the samples' own operations and "
         f"texels against these: texels come from the caches too, so that memory may pass 100 %. PyTorch is "
-        f"`rodin.reference` on the same GPU, with the same occupancy.\n"
+        f"`rodin.render.reference` on the same GPU, with the same occupancy.\n"
     )
     columns = [
         "decoder, planes, image",

@@ -16,15 +16,15 @@ from pathlib import Path
 import torch
 from claims import table
 
+from rodin.avatars.pipeline import RodinPipeline
+from rodin.evaluate.accuracy import mean_accuracy, worst_accuracy
+from rodin.evaluate.cache import learn
 from rodin.evaluate.config import EvaluationConfig
+from rodin.evaluate.evaluation import ask, draw_and_measure, variant
 from rodin.evaluate.features import features, mean_distance
-from rodin.evaluate.learned import learn
 from rodin.evaluate.measure import Reality
 from rodin.evaluate.prompts import PromptSet, read_prompts
-from rodin.evaluate.reading import mean_accuracy, worst_accuracy
-from rodin.evaluate.real import load_real
-from rodin.evaluate.run import ask, draw_and_measure, variant
-from rodin.pipeline import RodinPipeline
+from rodin.evaluate.subjects import load_real
 
 START = EvaluationConfig(image_size=128)
 SETTINGS = (

@@ -22,15 +22,15 @@ from render import SAMPLES, view
 from timing import Contender, progress, take_turns
 from torch import Tensor
 
-from rodin import reference
-from rodin.dataset import list_subjects, load_subject
-from rodin.decoder import Decoder, DecoderConfig
+from rodin.data.captures import list_subjects, load_subject
 from rodin.fit.fused import start_fit
 from rodin.fit.losses import Batch
 from rodin.fit.scene import prepare
-from rodin.kernels.native import OPAQUE, THIN
-from rodin.rays import Rays, camera_rays, longest_bin
-from rodin.render import Renderer
+from rodin.render import reference
+from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.fused import OPAQUE, THIN
+from rodin.render.rays import Rays, camera_rays, longest_bin
+from rodin.render.renderer import Renderer
 
 PIXELS = 128
 EXP, SIGMOID, SOFTPLUS = 24, 27, 45  # operations, see native/simd.h

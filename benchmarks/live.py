@@ -16,7 +16,7 @@ from render import SAMPLES
 from timing import progress, spread
 
 from rodin.camera import orbit
-from rodin.render import Renderer
+from rodin.render.renderer import Renderer
 
 PIXELS, FRAMES = 256, 72
 GOAL = 10  # frames a second

@@ -22,11 +22,11 @@ from render import SAMPLES, view
 from timing import progress
 from torch import Tensor
 
-from rodin import reference
 from rodin.camera import Camera
-from rodin.decoder import Decoder
-from rodin.rays import camera_rays
-from rodin.render import Renderer, measure_occupancy
+from rodin.render import reference
+from rodin.render.decoder import Decoder
+from rodin.render.rays import camera_rays
+from rodin.render.renderer import Renderer, measure_occupancy
 
 DECODER, PLANE_SIZE, PIXELS = "EG3D", 256, 512
 GOAL = 300  # megabytes

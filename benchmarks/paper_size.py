@@ -24,18 +24,18 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from untrained import untrained
 
+from rodin.avatars.pipeline import RodinPipeline
 from rodin.camera import orbit
-from rodin.decoder import Decoder
+from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig
 from rodin.diffusion import Diffusion
-from rodin.encoder import small_clip
-from rodin.perceptual import load_features
-from rodin.pipeline import RodinPipeline
-from rodin.presets import paper
-from rodin.prior import Prior, TextCondition
-from rodin.refiner import Refiner
-from rodin.store import PlaneStatistics, PlaneStatisticsConfig
+from rodin.models.clip import small_clip
+from rodin.models.perceptual import load_features
+from rodin.models.prior import Prior, TextCondition
+from rodin.models.refiner import Refiner
+from rodin.networks.unet import UNet
+from rodin.render.decoder import Decoder
+from rodin.train.presets import paper
 from rodin.train.upsampler import predict_clean, rendered_losses
-from rodin.unet import UNet
 
 PRESET = paper()
 CAPTION = "an old man with a white beard"

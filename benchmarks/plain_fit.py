@@ -15,10 +15,10 @@ from classic import two_pass
 from torch import Tensor
 
 from rodin.camera import Camera
-from rodin.dataset import MultiView, split_views
-from rodin.decoder import Decoder
+from rodin.data.captures import MultiView, split_views
 from rodin.fit.planes import learning_rate_at
-from rodin.rays import camera_rays
+from rodin.render.decoder import Decoder
+from rodin.render.rays import camera_rays
 
 COARSE = FINE = 64
 RAYS, LEARNING_RATE = 512, 0.1

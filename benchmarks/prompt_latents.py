@@ -20,14 +20,14 @@ import torch.nn.functional as F
 from encoder_choices import ATTRIBUTES, latents, learn_linear, read, read_frontals, share_right, with_ones
 from torch import Tensor
 
-from rodin.component import load_component
-from rodin.denoiser import load_denoiser
-from rodin.encoder import Encoder
+from rodin.avatars.pipeline import PRIOR_STEPS
 from rodin.evaluate.prompts import read_prompts
-from rodin.phrases import PhraseConfig, PhraseReader
-from rodin.pipeline import PRIOR_STEPS
-from rodin.prior import Prior, PriorConfig, TextCondition, TextReader, sample_latents
-from rodin.sentence import SentenceEncoder
+from rodin.models.clip import Encoder
+from rodin.models.denoiser import load_denoiser
+from rodin.models.phrases import PhraseConfig, PhraseReader
+from rodin.models.prior import Prior, PriorConfig, TextCondition, TextReader, sample_latents
+from rodin.models.sentence import SentenceEncoder
+from rodin.parts import load_component
 
 PROMPTS = (Path("examples/prompts/held-out.jsonl"), Path("examples/prompts/new-words.jsonl"))
 RIDGE = 0.1

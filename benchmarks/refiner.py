@@ -22,18 +22,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rodin.camera import Camera, orbit
-from rodin.component import load_component
-from rodin.dataset import MultiView, load_subject
-from rodin.decoder import Decoder, DecoderConfig
-from rodin.encoder import Encoder
+from rodin.data.captures import MultiView, load_subject
 from rodin.fit.planes import FitConfig, fit_planes, judge
-from rodin.fit.run import read_start
 from rodin.fit.scene import prepare
-from rodin.perceptual import load_features
-from rodin.presets import smoke
-from rodin.refiner import Refiner, RefinerConfig, enlarge_picture, refine, render_inputs
-from rodin.render import Renderer, over, straight
+from rodin.fit.subjects import read_start
+from rodin.models.clip import Encoder
+from rodin.models.perceptual import load_features
+from rodin.models.refiner import Refiner, RefinerConfig, enlarge_picture, refine, render_inputs
+from rodin.parts import load_component
+from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.renderer import Renderer, over, straight
 from rodin.train.encoder import split_subjects
+from rodin.train.presets import smoke
 from rodin.train.refiner import FIGURES, fitted_subjects, image_quality
 
 VIEWS, HELD_OUT, SAMPLES = 24, 4, 128

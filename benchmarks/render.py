@@ -23,11 +23,11 @@ from machine import require_kernels
 from timing import Contender, Timing, progress, ratios, spread, take_turns
 from torch import Tensor
 
-from rodin import reference
 from rodin.camera import Camera, orbit
-from rodin.decoder import Decoder
-from rodin.rays import camera_rays
-from rodin.render import Renderer, measure_occupancy
+from rodin.render import reference
+from rodin.render.decoder import Decoder
+from rodin.render.rays import camera_rays
+from rodin.render.renderer import Renderer, measure_occupancy
 
 SAMPLES = 88  # bins a ray of the fused renderer and of the PyTorch reference: the fewest that keep DECIBELS
 DENSE = 192
@@ -132,8 +132,9 @@ def main() -> None:
     print(
         f"One view of one avatar. Classic: two passes of {COARSE} and {FINE} samples a ray in PyTorch, no culling, no "
         "gradients. As published: in the order of EG3D's own code, the image in one piece. With care: in the fastest "
-        "of six chunk sizes, without sorting colours. PyTorch, culled: `rodin.reference` with an occupancy grid and "
-        f"{SAMPLES} bins a ray. Fused: `rodin.render.Renderer`, the same bins. Wall times, medians (quartiles) of "
+        "of six chunk sizes, without sorting colours. PyTorch, culled: `rodin.render.reference` with an occupancy grid "
+        f"and {SAMPLES} bins a ray. Fused: `rodin.render.renderer.Renderer`, the same bins. Wall times, medians "
+        "(quartiles) of "
         f"alternating turns, {ROUNDS[128]} of 128x128 and {ROUNDS[512]} of 512x512, on one thread unless it says "
         "otherwise. Set-up is paid once an avatar and is not in the other columns.\n"
     )

@@ -24,13 +24,13 @@ from claims import Claim, claims_table, table
 from timing import progress, spread
 from torch import Tensor
 
+from rodin.avatars.pipeline import RodinPipeline
 from rodin.diffusion import Predict, Sampler, Scheduler, draw_noise, guided, noise_schedule, sample
-from rodin.evaluate.distribution import fid, kid
 from rodin.evaluate.features import features
-from rodin.evaluate.real import RealSet, load_real
-from rodin.pipeline import RodinPipeline
-from rodin.render import Renderer, over
-from rodin.upsampler import upsample
+from rodin.evaluate.fid import fid, kid
+from rodin.evaluate.subjects import RealSet, load_real
+from rodin.models.upsampler import upsample
+from rodin.render.renderer import Renderer, over
 
 SAMPLERS: tuple[Sampler, ...] = ("dpm++", "ddim", "ancestral")
 STEPS = (5, 10, 20, 50, 100)

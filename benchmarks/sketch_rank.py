@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rodin.presets import mini
-from rodin.sketch import Sketch
-from rodin.store import read_index
+from rodin.data.shards import read_index
+from rodin.networks.linear_sketch import Sketch
 from rodin.train.base import load_subjects, read_subjects
 from rodin.train.encoder import split_subjects, thumbnails_of
+from rodin.train.presets import mini
 from rodin.train.sketch import learn_sketch
 
 RANKS = (4, 16, 32, 48, 64, 96, 512)

@@ -21,14 +21,14 @@ from claims import Claim, claims_table, table
 from timing import progress, ratios, spread
 from torch import Tensor
 
-from rodin import reference
+from rodin.avatars.mesh import Mesh, extract_mesh, write_mesh
+from rodin.avatars.pipeline import RodinPipeline
+from rodin.avatars.seeds import Stream, seeded
 from rodin.diffusion import Sampler, Scheduler, draw_noise, guided, sample
-from rodin.mesh import Mesh, extract_mesh, write_mesh
-from rodin.pipeline import RodinPipeline
-from rodin.rays import grid_points
-from rodin.render import Field, make_field
-from rodin.seeds import Stream, seeded
-from rodin.upsampler import upsample
+from rodin.models.upsampler import upsample
+from rodin.render import reference
+from rodin.render.rays import grid_points
+from rodin.render.renderer import Field, make_field
 
 PROMPT = "an old man with a white beard and glasses"
 SEED, SCALE, TEMPERATURE = 0, 1.3, 0.6  # the last two: the defaults of the pipeline

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from rodin.decoder import Decoder
+from rodin.avatars.pipeline import RodinPipeline
+from rodin.data.shards import PlaneStatistics
 from rodin.diffusion import Scheduler
-from rodin.encoder import small_clip
-from rodin.model import Model
-from rodin.pipeline import RodinPipeline
-from rodin.presets import Preset
-from rodin.prior import Prior
-from rodin.refiner import Refiner
-from rodin.store import PlaneStatistics
-from rodin.unet import UNet
+from rodin.models.clip import small_clip
+from rodin.models.folder import Model
+from rodin.models.prior import Prior
+from rodin.models.refiner import Refiner
+from rodin.networks.unet import UNet
+from rodin.render.decoder import Decoder
+from rodin.train.presets import Preset
 
 
 def untrained(preset: Preset, decoder: Decoder, statistics: PlaneStatistics, caption: str) -> RodinPipeline:

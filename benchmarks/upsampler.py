@@ -20,21 +20,21 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from rodin.component import config_from_dict, load_component
-from rodin.dataset import list_subjects, load_subject
-from rodin.decoder import Decoder, DecoderConfig
-from rodin.denoiser import load_denoiser
-from rodin.encoder import Encoder
+from rodin.data.captures import list_subjects, load_subject
+from rodin.data.shards import load_statistics
 from rodin.files import read_json
 from rodin.fit.planes import FitConfig, fit_planes
-from rodin.fit.run import SETTINGS_NAME, read_start
 from rodin.fit.scene import HeldOut, prepare
-from rodin.perceptual import Features, load_features, perceptual_distance
-from rodin.render import over, render_image
-from rodin.store import load_statistics
+from rodin.fit.subjects import SETTINGS_NAME, read_start
+from rodin.models.clip import Encoder
+from rodin.models.denoiser import load_denoiser
+from rodin.models.perceptual import Features, load_features, perceptual_distance
+from rodin.models.upsampler import upsample
+from rodin.networks.unet import UNet, UNetConfig
+from rodin.parts import config_from_dict, load_component
+from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.renderer import over, render_image
 from rodin.triplane import resize
-from rodin.unet import UNet, UNetConfig
-from rodin.upsampler import upsample
 
 FITTED, PLANES, RESIDUAL, UPSAMPLED = "fitted planes", "bicubic planes", "bicubic residuals", "upsampler"
 

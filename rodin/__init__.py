@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rodin.avatar import Avatar
+    from rodin.avatars.avatar import Avatar
+    from rodin.avatars.pipeline import RodinPipeline
     from rodin.camera import Camera
-    from rodin.pipeline import RodinPipeline
 
 __version__ = "0.1.0"
 __all__ = ["Avatar", "Camera", "RodinPipeline", "__version__"]
 
-_HOMES = {"Avatar": "rodin.avatar", "Camera": "rodin.camera", "RodinPipeline": "rodin.pipeline"}
+_HOMES = {"Avatar": "rodin.avatars.avatar", "Camera": "rodin.camera", "RodinPipeline": "rodin.avatars.pipeline"}
 
 
 def __getattr__(name: str) -> Any:

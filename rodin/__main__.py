@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rodin.cli import main
+from rodin.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -20,12 +20,12 @@ from PIL import Image
 from skimage.data import astronaut
 from torch import Tensor
 
-from rodin.avatar import Avatar
+from rodin.avatars.avatar import Avatar
+from rodin.avatars.contact_sheet import captioned
+from rodin.avatars.pipeline import RodinPipeline
+from rodin.avatars.portrait import read_portrait
 from rodin.camera import orbit
 from rodin.files import atomic_path
-from rodin.pipeline import RodinPipeline
-from rodin.portrait import read_portrait
-from rodin.sheet import captioned
 
 AROUND = (0.0, 50.0, 90.0, 180.0)  # degrees
 ELEVATION = 4.0

@@ -123,23 +123,23 @@ def full_disk() -> FullDisk:
 @pytest.fixture(scope="session")
 def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A YAML preset of the whole chain, for the balls, that trains in seconds."""
-    from rodin.decoder import DecoderConfig
-    from rodin.encoder import EncoderConfig
     from rodin.fit.planes import FitConfig
-    from rodin.fit.run import FittingConfig
     from rodin.fit.shared import SharedConfig
-    from rodin.presets import Preset, preset_yaml
-    from rodin.prior import PriorConfig
-    from rodin.refiner import RefinerConfig
+    from rodin.fit.subjects import FittingConfig
+    from rodin.models.clip import EncoderConfig
+    from rodin.models.prior import PriorConfig
+    from rodin.models.refiner import RefinerConfig
+    from rodin.models.upsampler import LEVELS
+    from rodin.networks.unet import UNetConfig
+    from rodin.render.decoder import DecoderConfig
     from rodin.train.base import BaseTraining
     from rodin.train.encoder import EncoderTraining
     from rodin.train.loop import LoopConfig
     from rodin.train.patches import PatchConfig
+    from rodin.train.presets import Preset, preset_yaml
     from rodin.train.prior import PriorTraining
     from rodin.train.refiner import RefinerTraining
     from rodin.train.upsampler import UpsamplerTraining
-    from rodin.unet import UNetConfig
-    from rodin.upsampler import LEVELS
 
     unet = UNetConfig(
         size=8,

@@ -22,7 +22,7 @@ class EvaluationConfig:
         sentences: draw sets of prompts with unknown words once more, these translated by the general sentence encoder.
         guidance_scale: of everything that is drawn; the row "no guidance" has 1.
         prior_guidance_scale: of everything that is drawn from prompts.
-        temperature: of everything that is drawn, see `rodin.pipeline.RodinPipeline.__call__`.
+        temperature: of everything that is drawn, see `rodin.avatars.pipeline.RodinPipeline.__call__`.
         steps: of the base model's sampler.
         reader_steps: of the attribute reader's training.
         seed: avatar k is drawn with seed + k.

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from rodin.encoder import LATENT_DIM, Encoder
+from rodin.models.clip import LATENT_DIM, Encoder
 
 BATCH = 64
 

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from rodin.avatar import Avatar
+from rodin.avatars.avatar import Avatar
 from rodin.camera import orbit
-from rodin.rays import Occupancy, camera_rays
-from rodin.reference import bins_in_box, bins_with_middle_in
-from rodin.render import ray_weights
+from rodin.render.rays import Occupancy, camera_rays
+from rodin.render.reference import bins_in_box, bins_with_middle_in
+from rodin.render.renderer import ray_weights
 
 CELLS = 64  # of the union hull, along each edge of the box
 AZIMUTHS_DEG = (0.0, 60.0, 120.0, 180.0, 240.0, 300.0)

@@ -7,8 +7,8 @@ import operator
 from dataclasses import dataclass
 from typing import Literal
 
-from rodin.evaluate.against import OWN_ROWS
-from rodin.evaluate.reading import mean_accuracy, worst_accuracy
+from rodin.evaluate.accuracy import mean_accuracy, worst_accuracy
+from rodin.evaluate.compared import OWN_ROWS
 from rodin.evaluate.results import Results
 
 _MEETS = {"at least": operator.ge, "at most": operator.le, "below": operator.lt}

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from rodin.dataset import load_subject
-from rodin.decoder import Decoder
-from rodin.encoder import Encoder
-from rodin.evaluate.distribution import Distance, distance
+from rodin.data.captures import load_subject
+from rodin.data.shards import FittedSubject
 from rodin.evaluate.features import features
-from rodin.evaluate.real import RealSet
+from rodin.evaluate.fid import Distance, distance
 from rodin.evaluate.retrieval import top1
+from rodin.evaluate.subjects import RealSet
 from rodin.fit.planes import FitConfig
-from rodin.fit.run import fit_subject
-from rodin.render import over
-from rodin.store import FittedSubject
+from rodin.fit.subjects import fit_subject
+from rodin.models.clip import Encoder
+from rodin.render.decoder import Decoder
+from rodin.render.renderer import over
 
 
 @dataclass(frozen=True)

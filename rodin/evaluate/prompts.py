@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rodin.errors import UserError
-from rodin.evaluate.real import RealSet
+from rodin.evaluate.subjects import RealSet
 
 CAPTIONS = "captions"  # name of the set that the held-out subjects' captions make
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rodin.avatar import Avatar
+from rodin.avatars.avatar import Avatar
+from rodin.data.shards import FittedSubject
+from rodin.evaluate.accuracy import Reading
 from rodin.evaluate.config import EvaluationConfig
-from rodin.evaluate.draw import Variant
 from rodin.evaluate.measure import Distances, Inversion, Reality
 from rodin.evaluate.neighbours import Neighbours
 from rodin.evaluate.prompts import PromptSet
-from rodin.evaluate.reading import Reading
+from rodin.evaluate.variants import Variant
 from rodin.fit.planes import FitConfig
-from rodin.store import FittedSubject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Asked:
         unread: prompts without a word that the model knows, of which nothing was drawn.
         pictures: [N, 2, S, S, 4] of the first few, from the front and from the side.
         readings: of each attribute, over the prompts that name it.
-        people: of all attributes together, by whom the prompts describe, see `rodin.evaluate.reading.judge_people`.
+        people: of all attributes together, by whom the prompts describe, see `rodin.evaluate.accuracy.judge_people`.
     """
 
     prompts: PromptSet

@@ -7,17 +7,17 @@ from dataclasses import asdict
 
 from torch import Tensor
 
+from rodin.avatars.contact_sheet import strip
 from rodin.camera import orbit
-from rodin.evaluate.distribution import Distance
-from rodin.evaluate.document import Gallery, Picture, Report, Section, Table
-from rodin.evaluate.figures import figures
+from rodin.evaluate.accuracy import Reading, mean_accuracy
+from rodin.evaluate.fid import Distance
 from rodin.evaluate.goals import verdicts
 from rodin.evaluate.histogram import histogram
 from rodin.evaluate.measure import Inversion
-from rodin.evaluate.reading import Reading, mean_accuracy
+from rodin.evaluate.numbers import figures
+from rodin.evaluate.report import Gallery, Picture, Report, Section, Table
 from rodin.evaluate.results import Asked, Drawn, Results
-from rodin.render import SAMPLES
-from rodin.sheet import strip
+from rodin.render.renderer import SAMPLES
 
 SHOWN_SAMPLES = 12
 SHOWN_ROWS = 12  # prompts of a set, portraits, fits

@@ -21,13 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin import triplane
-from rodin.decoder import Decoder
 from rodin.fit.losses import LossConfig, regularizers
 from rodin.fit.planes import FitConfig, learning_rate_at, narrowing_steps, random_size
 from rodin.fit.scene import Scene, empty_cells
 from rodin.fit.step import Moments, rescaled
-from rodin.rays import Occupancy, Rays
-from rodin.reference import alpha_weights
+from rodin.render.decoder import Decoder
+from rodin.render.rays import Occupancy, Rays
+from rodin.render.reference import alpha_weights
 
 
 class Spans:

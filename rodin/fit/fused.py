@@ -11,11 +11,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from rodin.decoder import Decoder
 from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.scene import Scene
 from rodin.fit.step import BETAS, EPSILON, LearnedDecoder, Moments, PlaneFit
-from rodin.kernels.native import at_hand, kernels
 from rodin.kernels.structs import (
     CFit,
     CResize,
@@ -26,6 +24,8 @@ from rodin.kernels.structs import (
     describe_rays,
     flat_parameters,
 )
+from rodin.render.decoder import Decoder
+from rodin.render.fused import at_hand, kernels
 
 
 def start_fit(start: Tensor, decoder: Decoder | LearnedDecoder, loss: LossConfig) -> PlaneFit | FusedFit:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from rodin import triplane
-from rodin.decoder import Decoder
 from rodin.fit.scene import Scene
-from rodin.reference import trace
+from rodin.render.decoder import Decoder
+from rodin.render.reference import trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

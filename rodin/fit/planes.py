@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from rodin.decoder import Decoder
 from rodin.fit.fused import start_fit
 from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.scene import HeldOut, Scene
-from rodin.render import over, render_image
+from rodin.render.decoder import Decoder
+from rodin.render.renderer import over, render_image
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin.camera import Camera
-from rodin.dataset import MultiView, split_views
-from rodin.decoder import Decoder
+from rodin.data.captures import MultiView, split_views
 from rodin.errors import UserError
-from rodin.rays import Occupancy, Rays, camera_rays
-from rodin.render import make_field, measure_occupancy, occupied_bins, ray_weights
+from rodin.render.decoder import Decoder
+from rodin.render.rays import Occupancy, Rays, camera_rays
+from rodin.render.renderer import make_field, measure_occupancy, occupied_bins, ray_weights
 
 OPAQUE = 0.995  # accumulated alpha behind which nothing is seen
 HIDDEN_MARGIN = 4  # bins that a surface may still sink before it is missed

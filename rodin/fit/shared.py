@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rodin.decoder import Decoder, DecoderConfig
 from rodin.fit.fused import FusedFit, start_fit
 from rodin.fit.losses import Batch
 from rodin.fit.planes import FitConfig, learning_rate_at, random_size
 from rodin.fit.scene import Scene
 from rodin.fit.step import LearnedDecoder, PlaneFit
+from rodin.render.decoder import Decoder, DecoderConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

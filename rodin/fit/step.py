@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from rodin import triplane
-from rodin.decoder import Decoder
 from rodin.fit.losses import Batch, LossConfig, fitting_loss
 from rodin.fit.scene import Scene
+from rodin.render.decoder import Decoder
 
 BETAS = (0.9, 0.99)  # of Adam: short memories suit fits of a few hundred steps
 EPSILON = 1e-8

@@ -1,4 +1,5 @@
-"""The fused C++ forms of what a 3D-aware convolution does beside convolving; `rodin.aware_conv` has them in PyTorch.
+"""The fused C++ forms of what a 3D-aware convolution does beside convolving; `rodin.networks.aware_conv` has them in
+PyTorch.
 
 Maps are as `rodin.kernels.maps` takes them; lines are [N, H, C] along rows and [N, W, C] along columns. Sums are kept
 in 32 bits whatever the type.

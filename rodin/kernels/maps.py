@@ -8,8 +8,8 @@ from ctypes import byref
 import torch
 from torch import Tensor
 
-from rodin.kernels.native import kernels
 from rodin.kernels.structs import CMaps, CNorm, native
+from rodin.render.fused import kernels
 
 TYPES = (torch.float32, torch.bfloat16)
 

@@ -1,4 +1,4 @@
-"""The fused C++ form of `rodin.group_norm`. Maps are as `rodin.kernels.maps` takes them."""
+"""The fused C++ form of `rodin.networks.group_norm`. Maps are as `rodin.kernels.maps` takes them."""
 
 from __future__ import annotations
 

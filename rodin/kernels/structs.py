@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rodin.decoder import Decoder
 from rodin.kernels.loader import Kernels, load
-from rodin.rays import Rays
+from rodin.render.decoder import Decoder
+from rodin.render.rays import Rays
 
 PAD = 16  # channels and hidden units are padded to a multiple of this
 

@@ -20,10 +20,10 @@ import numpy as np
 from PIL import Image
 
 from rodin.errors import UserError
-from rodin.synth.avatar import build_avatar, detail_for
+from rodin.synth.body.build import build_avatar, detail_for
+from rodin.synth.body.geometry import WORLD_SCALE, Array, Material, Mesh, Parts, Strands, to_world
 from rodin.synth.cameras import FOV, camera_poses
 from rodin.synth.lighting import LIGHTING, Lighting
-from rodin.synth.mesh import WORLD_SCALE, Array, Material, Mesh, Parts, Strands, to_world
 from rodin.synth.recipe import make_recipe
 from rodin.synth.subject import frame_name, save_frame, subject_folder, touches_border, write_transforms
 from rodin.synth.worker import Job

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from rodin.synth.mesh import ENVELOPE_RADIUS, Array
+from rodin.synth.body.geometry import ENVELOPE_RADIUS, Array
 
 FOV = math.radians(26.0)
 FRONTAL_ELEVATION = math.radians(2.0)

@@ -101,7 +101,7 @@ def _heads_identity(heads: str) -> str:
     """`sdf`, or a digest of the morph model, so that a set never mixes two head models."""
     if heads == "sdf":
         return heads
-    from rodin.synth.morph_head import load_morph_model
+    from rodin.synth.body.morph_head import load_morph_model
 
     return "npz " + load_morph_model(Path(heads)).digest()
 

@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from rodin.files import atomic_path, write_json
+from rodin.synth.body.geometry import Array
 from rodin.synth.cameras import BORDER, FOV, focal_length
-from rodin.synth.caption import make_caption
-from rodin.synth.mesh import Array
-from rodin.synth.paraphrase import paraphrases
 from rodin.synth.recipe import VERSION, AvatarRecipe
+from rodin.synth.words.caption import make_caption
+from rodin.synth.words.paraphrase import paraphrases
 
 QUALITY = 90
 

@@ -12,20 +12,20 @@ import torch.nn.functional as F
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from rodin.component import load_component
-from rodin.decoder import Decoder, DecoderConfig
-from rodin.denoiser import check_denoiser, save_denoiser, take_denoiser
+from rodin.data.shards import FittedSubject, PlaneStatistics, load_statistics, module_hash, read_index, read_shards
 from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
-from rodin.encoder import Encoder
 from rodin.errors import UserError
-from rodin.store import FittedSubject, PlaneStatistics, load_statistics, module_hash, read_index, read_shards
+from rodin.models.clip import Encoder
+from rodin.models.denoiser import check_denoiser, save_denoiser, take_denoiser
+from rodin.networks.unet import UNet, UNetConfig
+from rodin.parts import load_component
+from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.encoder import split_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.pictures import SHOWN, plane_rows
 from rodin.train.sketch import learn_sketch
 from rodin.train.validate import JUDGED, validation
 from rodin.triplane import resize
-from rodin.unet import UNet, UNetConfig
 
 ENCODED_AT_ONCE = 32  # frontal images
 DRAWING_STEPS = 10  # of the pictures' sampler

@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rodin.camera import Camera
-from rodin.dataset import list_subjects, load_subject
-from rodin.encoder import LATENT_DIM, Encoder, EncoderConfig, copied_clip, small_clip
+from rodin.data.captures import list_subjects, load_subject
 from rodin.files import write_json
+from rodin.models.clip import LATENT_DIM, Encoder, EncoderConfig, copied_clip, small_clip
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.phrases import common_phrases

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from rodin.camera import Camera, orbit
-from rodin.decoder import Decoder
-from rodin.rays import Occupancy, Rays, camera_rays
-from rodin.render import make_field, measure_occupancy, occupied_bins, render_rays
+from rodin.render.decoder import Decoder
+from rodin.render.rays import Occupancy, Rays, camera_rays
+from rodin.render.renderer import make_field, measure_occupancy, occupied_bins, render_rays
 
 MOST_DRAWS = 20  # of a patch, before an empty one is taken as it is
 CELL_PIXELS = 2  # size in the image of the cells that tell where matter is, roughly

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rodin.phrases import PhraseConfig, PhraseReader, phrases_of
+from rodin.models.phrases import PhraseConfig, PhraseReader, phrases_of
 
 MOST = 1024  # phrases
 LEAST_SHARE, MOST_SHARE = 0.01, 0.9  # of the subjects: rarer and commoner ones tell too few of them apart

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin.camera import orbit
-from rodin.decoder import Decoder
-from rodin.render import Renderer, over
-from rodin.store import PlaneStatistics
+from rodin.data.shards import PlaneStatistics
+from rodin.render.decoder import Decoder
+from rodin.render.renderer import Renderer, over
 
 SHOWN = 4  # subjects of one kind
 AZIMUTHS_DEG = (0.0, 45.0)

@@ -12,14 +12,14 @@ import torch
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from rodin.component import load_component, save_component
-from rodin.denoiser import check_denoiser, save_denoiser
+from rodin.data.shards import read_shards
 from rodin.diffusion import Diffusion, DiffusionConfig
-from rodin.encoder import Encoder
 from rodin.errors import UserError
-from rodin.phrases import PhraseConfig, PhraseReader
-from rodin.prior import Prior, PriorConfig, TextCondition, TextReader
-from rodin.store import read_shards
+from rodin.models.clip import Encoder
+from rodin.models.denoiser import check_denoiser, save_denoiser
+from rodin.models.phrases import PhraseConfig, PhraseReader
+from rodin.models.prior import Prior, PriorConfig, TextCondition, TextReader
+from rodin.parts import load_component, save_component
 from rodin.train.base import ENCODED_AT_ONCE
 from rodin.train.encoder import draw_captions
 from rodin.train.loop import LoopConfig, process_state, run_loop
@@ -36,7 +36,8 @@ class PriorTraining:
         network: its text_width must be that of what reads the captions.
         diffusion: the schedule and the prediction.
         loop: how to train.
-        phrases: captions are read by `rodin.phrases`, learned from them first; else by the encoder's text transformer.
+        phrases: captions are read by `rodin.models.phrases`, learned from them first; else by the encoder's text
+            transformer.
         mirrored: each subject's mirror image is another subject, as in `rodin.train.base`.
         text_dropout: probability that a caption is left out, which makes guidance and draws from nothing possible.
     """

@@ -20,16 +20,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from rodin.component import load_component, save_component
-from rodin.dataset import list_subjects, load_subject
-from rodin.decoder import Decoder, DecoderConfig
-from rodin.encoder import Encoder
+from rodin.data.captures import list_subjects, load_subject
+from rodin.data.shards import FittedSubject, module_hash, read_shards
 from rodin.errors import UserError
 from rodin.files import write_json
-from rodin.perceptual import Features, load_features, perceptual_distance
-from rodin.refiner import PICTURE_CHANNELS, Refiner, RefinerConfig, enlarge_picture, render_inputs
-from rodin.render import Renderer
-from rodin.store import FittedSubject, module_hash, read_shards
+from rodin.models.clip import Encoder
+from rodin.models.perceptual import Features, load_features, perceptual_distance
+from rodin.models.refiner import PICTURE_CHANNELS, Refiner, RefinerConfig, enlarge_picture, render_inputs
+from rodin.parts import load_component, save_component
+from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.renderer import Renderer
 from rodin.train.encoder import split_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.pictures import SHOWN

@@ -10,7 +10,7 @@ import torch
 from accelerate.utils import reduce
 from torch import Tensor
 
-from rodin.sketch import Sketch
+from rodin.networks.linear_sketch import Sketch
 
 AT_ONCE = 256  # subjects
 LEAST_NOISE = 0.1  # without some, a latent of D numbers tells each of as many subjects from all others

@@ -15,22 +15,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rodin.component import load_component
-from rodin.decoder import Decoder, DecoderConfig
-from rodin.denoiser import check_denoiser, save_denoiser, take_denoiser
+from rodin.data.shards import load_statistics, module_hash, read_index
 from rodin.diffusion import Diffusion, DiffusionConfig
-from rodin.encoder import Encoder
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
-from rodin.perceptual import Features, load_features, perceptual_distance
-from rodin.store import load_statistics, module_hash, read_index
+from rodin.models.clip import Encoder
+from rodin.models.denoiser import check_denoiser, save_denoiser, take_denoiser
+from rodin.models.perceptual import Features, load_features, perceptual_distance
+from rodin.models.upsampler import LEVELS, PERCEPTUAL_NAME, ConditionAugment, augment_condition, upsample
+from rodin.networks.unet import UNet, UNetConfig
+from rodin.parts import load_component
+from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.base import check_channels, rank_share, read_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.pictures import SHOWN, plane_rows
 from rodin.triplane import resize
-from rodin.unet import UNet, UNetConfig
-from rodin.upsampler import LEVELS, PERCEPTUAL_NAME, ConditionAugment, augment_condition, upsample
 
 DRAWING_STEPS = 3  # of the pictures' sampler
 

@@ -10,9 +10,9 @@ import torch
 from classic import Classic, Published, compositing_weights, draw_places, strata, two_pass
 
 from rodin.camera import Camera, look_at, orbit
-from rodin.decoder import Decoder, DecoderConfig
-from rodin.rays import camera_rays, clip_to_box
-from rodin.reference import Field
+from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.rays import camera_rays, clip_to_box
+from rodin.render.reference import Field
 
 
 def smooth_scene(colours: int = 3, density_scale: float = 10.0) -> tuple[torch.Tensor, Decoder]:

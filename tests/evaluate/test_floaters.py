@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from rodin.decoder import Decoder, DecoderConfig
 from rodin.evaluate import floaters
 from rodin.evaluate.floaters import CELLS, floating_shares
-from rodin.rays import Occupancy, Rays
-from rodin.reference import alpha_weights
+from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.rays import Occupancy, Rays
+from rodin.render.reference import alpha_weights
 
 
 class Ghost:

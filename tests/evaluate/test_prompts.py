@@ -10,7 +10,7 @@ import torch
 from rodin.camera import orbit
 from rodin.errors import UserError
 from rodin.evaluate.prompts import Prompt, caption_prompts, learnable, mentioned, read_prompts
-from rodin.evaluate.real import RealSet
+from rodin.evaluate.subjects import RealSet
 
 TRAINING = [{"hair": "red", "hat": True}, {"hair": "black", "hat": False}]
 GOOD = '{"text": "a redhead", "attributes": {"hair": "red"}}'

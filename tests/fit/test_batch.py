@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from rodin import triplane
-from rodin.dataset import load_subject
-from rodin.decoder import Decoder, DecoderConfig
+from rodin.data.captures import load_subject
+from rodin.data.shards import module_hash
 from rodin.errors import UserError
-from rodin.fit import run as fitting
+from rodin.fit import subjects as fitting
 from rodin.fit.batch import BatchFit, Crowd, Draws, fit_planes_batch, look_up, objective
 from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.planes import FitConfig
-from rodin.fit.run import FittingConfig, fit_dataset, fit_on_device, shared_decoder
 from rodin.fit.scene import Scene, empty_cells, prepare
 from rodin.fit.shared import SharedConfig
 from rodin.fit.step import PlaneFit
-from rodin.rays import Occupancy
-from rodin.store import module_hash
+from rodin.fit.subjects import FittingConfig, fit_dataset, fit_on_device, shared_decoder
+from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.rays import Occupancy
 
 CPU = torch.device("cpu")
 PLANES = FitConfig(plane_size=16, image_size=24, samples=24, steps=100, rays=256, learning_rate=0.15, held_out=3)

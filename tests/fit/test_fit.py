@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from rodin import triplane
-from rodin.component import load_component, save_component
-from rodin.dataset import load_subject
-from rodin.decoder import Decoder, DecoderConfig
+from rodin.data.captures import load_subject
+from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig, load_statistics, module_hash, read_shards
 from rodin.errors import UserError
 from rodin.fit.planes import FitConfig, fit_planes, judge, learning_rate_at, random_size
-from rodin.fit.run import FittingConfig, adopt_decoder, fit_dataset, quality_table, read_start
 from rodin.fit.scene import prepare, visual_hull
 from rodin.fit.shared import SharedConfig, learn_decoder
-from rodin.rays import grid_points
-from rodin.store import PlaneStatistics, PlaneStatisticsConfig, load_statistics, module_hash, read_shards
+from rodin.fit.subjects import FittingConfig, adopt_decoder, fit_dataset, quality_table, read_start
+from rodin.parts import load_component, save_component
+from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.rays import grid_points
 
 PLANES = FitConfig(plane_size=16, image_size=24, samples=32, steps=150, rays=384, learning_rate=0.15, held_out=3)
 CONFIG = FittingConfig(

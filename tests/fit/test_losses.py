@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rodin.fit.losses import Batch, LossConfig, distortion, opacity_at, total_variation
 from rodin.fit.scene import Scene, empty_cells
-from rodin.rays import Occupancy, Rays
+from rodin.render.rays import Occupancy, Rays
 
 
 def distortion_by_definition(weights: torch.Tensor) -> torch.Tensor:

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rodin.aware_conv import AwareConv
 from rodin.kernels import lines, loader, maps
+from rodin.networks.aware_conv import AwareConv
 
 pytestmark = pytest.mark.skipif(not loader.levels(), reason=str(loader.why_not()))
 every_level = pytest.mark.parametrize("level", loader.levels())

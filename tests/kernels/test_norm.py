@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rodin.group_norm import GroupNorm, modulated_norm_reference
 from rodin.kernels import loader, maps
+from rodin.networks.group_norm import GroupNorm, modulated_norm_reference
 
 pytestmark = pytest.mark.skipif(not loader.levels(), reason=str(loader.why_not()))
 every_level = pytest.mark.parametrize("level", loader.levels())

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMPILER = shutil.which("g++")
-TESTS = ("tests/kernels/test_native.py", "tests/kernels/test_lines.py", "tests/kernels/test_norm.py")
+TESTS = ("tests/render/test_fused.py", "tests/kernels/test_lines.py", "tests/kernels/test_norm.py")
 CASES = (
     "presets or culled or bins or nothing or without or threads or lines or edges"  # the other random ones take minutes
 )

@@ -18,11 +18,11 @@ from PIL import Image
 import rodin.synth.worker
 from rodin.errors import UserError
 from rodin.synth import SynthConfig, generate
-from rodin.synth.avatar import build_avatar, detail_for
-from rodin.synth.mesh import to_world
-from rodin.synth.paraphrase import paraphrases
+from rodin.synth.body.build import build_avatar, detail_for
+from rodin.synth.body.geometry import to_world
 from rodin.synth.recipe import VERSION, make_recipe
 from rodin.synth.subject import save_frame
+from rodin.synth.words.paraphrase import paraphrases
 
 SIZE, VIEWS, SEED = 32, 3, 21
 needs_blender = pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="bpy is not installed")

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from scipy.stats.contingency import association, crosstab
 
 from rodin.synth import recipe as recipes
-from rodin.synth.caption import NAMED, make_caption
 from rodin.synth.recipe import AvatarRecipe, make_recipe
+from rodin.synth.words.caption import NAMED, make_caption
 
 SEEDS = st.integers(0, 2**31)
 INDICES = st.integers(0, 5000)

@@ -18,13 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import rodin.train.base
-from rodin.component import save_component
-from rodin.decoder import Decoder, DecoderConfig
-from rodin.denoiser import load_denoiser, save_denoiser
-from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
-from rodin.encoder import Encoder, EncoderConfig, small_clip
-from rodin.errors import UserError
-from rodin.store import (
+from rodin.data.shards import (
     FittedSubject,
     load_statistics,
     measure_statistics,
@@ -33,12 +27,18 @@ from rodin.store import (
     save_statistics,
     write_shards,
 )
+from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
+from rodin.errors import UserError
+from rodin.models.clip import Encoder, EncoderConfig, small_clip
+from rodin.models.denoiser import load_denoiser, save_denoiser
+from rodin.networks.unet import UNet, UNetConfig
+from rodin.parts import save_component
+from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.base import BaseTraining, load_subjects, rank_share, train_base
 from rodin.train.loop import LoopConfig
 from rodin.train.pictures import SHOWN, SIDE
 from rodin.train.validate import validation
 from rodin.triplane import mirror
-from rodin.unet import UNet, UNetConfig
 
 UNET = UNetConfig(
     size=8,

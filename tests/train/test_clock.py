@@ -19,8 +19,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from rodin.errors import UserError
-from rodin.stages import check_hours
 from rodin.train import clock, loop
+from rodin.train.chain import check_hours
 from rodin.train.clock import Clock
 from rodin.train.log import LOG_NAME
 from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, run_loop

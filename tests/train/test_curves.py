@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rodin.cli import main
+from rodin.cli.main import main
 from rodin.errors import UserError
 from rodin.train.curves import STAGES, Curve, draw_curves, read_curve
 
@@ -107,6 +107,6 @@ def test_folders_without_a_log_are_named(tmp_path: Path) -> None:
 def test_every_stage_is_offered(tmp_path: Path) -> None:
     from typing import get_args
 
-    from rodin.cli_training import Stage
+    from rodin.cli.training import Stage
 
     assert get_args(Stage) == STAGES

@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 
 from rodin.camera import orbit
-from rodin.encoder import Encoder, EncoderConfig
 from rodin.errors import UserError
+from rodin.models.clip import Encoder, EncoderConfig
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
 from rodin.train.encoder import (
     EncoderTraining,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from rodin.phrases import phrases_of
+from rodin.models.phrases import phrases_of
 from rodin.train.phrases import MOST, RIDGE, common_phrases, learn_reader
 
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from rodin.camera import orbit
-from rodin.decoder import Decoder, DecoderConfig
-from rodin.render import over, render_image
-from rodin.store import PlaneStatistics, PlaneStatisticsConfig
+from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig
+from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.renderer import over, render_image
 from rodin.train.pictures import AZIMUTHS_DEG, ELEVATION_DEG, SAMPLES, SIDE, plane_rows
 
 

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 import rodin.train.prior
-from rodin.component import load_component
-from rodin.denoiser import load_denoiser
-from rodin.encoder import Encoder, EncoderConfig, small_clip
+from rodin.data.shards import FittedSubject, read_shards, write_shards
 from rodin.errors import UserError
-from rodin.phrases import PhraseConfig, PhraseReader
-from rodin.prior import Prior, PriorConfig, TextCondition, sample_latents
-from rodin.store import FittedSubject, read_shards, write_shards
+from rodin.models.clip import Encoder, EncoderConfig, small_clip
+from rodin.models.denoiser import load_denoiser
+from rodin.models.phrases import PhraseConfig, PhraseReader
+from rodin.models.prior import Prior, PriorConfig, TextCondition, sample_latents
+from rodin.parts import load_component
 from rodin.train.loop import LoopConfig
 from rodin.train.prior import DALLE2, PriorTraining, load_latents, train_prior
 

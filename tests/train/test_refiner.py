@@ -21,17 +21,17 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from rodin.component import load_component, save_component
-from rodin.dataset import list_subjects, load_subject
-from rodin.decoder import Decoder, DecoderConfig
-from rodin.encoder import Encoder, EncoderConfig, small_clip
+from rodin.data.captures import list_subjects, load_subject
+from rodin.data.shards import FittedSubject, module_hash, write_shards
 from rodin.errors import UserError
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
-from rodin.perceptual import load_features
-from rodin.refiner import PICTURE_CHANNELS, Refiner, RefinerConfig
-from rodin.store import FittedSubject, module_hash, write_shards
+from rodin.models.clip import Encoder, EncoderConfig, small_clip
+from rodin.models.perceptual import load_features
+from rodin.models.refiner import PICTURE_CHANNELS, Refiner, RefinerConfig
+from rodin.parts import load_component, save_component
+from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.loop import LoopConfig
 from rodin.train.refiner import (
     AdversarialPair,

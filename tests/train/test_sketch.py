@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rodin.sketch import Sketch
+from rodin.networks.linear_sketch import Sketch
 from rodin.train.sketch import LEAST_NOISE, learn_sketch
 
 RunRanks = Callable[..., tuple[int, str]]

@@ -16,22 +16,22 @@ from PIL import Image
 from torch import Tensor, nn
 
 import rodin.train.upsampler
-from rodin.component import save_component
-from rodin.decoder import Decoder, DecoderConfig
-from rodin.denoiser import load_denoiser, save_denoiser
+from rodin.data.shards import FittedSubject, measure_statistics, module_hash, save_statistics, write_shards
 from rodin.diffusion import Diffusion, DiffusionConfig
-from rodin.encoder import EncoderConfig, small_clip
 from rodin.errors import UserError
-from rodin.perceptual import EncoderFeatures, Vgg16Features
-from rodin.store import FittedSubject, measure_statistics, module_hash, save_statistics, write_shards
+from rodin.models.clip import EncoderConfig, small_clip
+from rodin.models.denoiser import load_denoiser, save_denoiser
+from rodin.models.perceptual import EncoderFeatures, Vgg16Features
+from rodin.models.upsampler import upsample
+from rodin.networks.unet import UNet, UNetConfig
+from rodin.parts import save_component
+from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.base import read_subjects
 from rodin.train.loop import LoopConfig
 from rodin.train.patches import PatchConfig
 from rodin.train.pictures import SHOWN, SIDE
 from rodin.train.upsampler import UpsamplerTraining, predict_clean, rendered_losses, train_upsampler
 from rodin.triplane import resize
-from rodin.unet import UNet, UNetConfig
-from rodin.upsampler import upsample
 
 UNET = UNetConfig(
     size=16,
@@ -268,7 +268,7 @@ def test_missing_inputs_are_named(run: Path) -> None:
 
 def test_settings_travel_as_yaml_does(run: Path) -> None:
     """What a preset file gives back is the same config."""
-    from rodin.component import config_from_dict
+    from rodin.parts import config_from_dict
 
     document = json.loads(json.dumps(dataclasses.asdict(CONFIG)))
     assert config_from_dict(UpsamplerTraining, document, "file") == CONFIG

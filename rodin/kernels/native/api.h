@@ -1,4 +1,4 @@
-// The C interface between Python (rodin/kernels/native.py) and the kernels. Floats are 32 bits but in RodinMaps, all arrays
+// The C interface between Python (rodin/render/fused.py) and the kernels. Floats are 32 bits but in RodinMaps, all arrays
 // contiguous. Widths that vectors run along are padded with zeros to a multiple of 16 by the caller ("stride").
 #pragma once
 #include <stdint.h>
@@ -7,7 +7,7 @@
 
 extern "C" {
 
-// rodin.decoder.Decoder: its config and all its parameters, flat, in the order of decoder.parameters().
+// rodin.render.decoder.Decoder: its config and all its parameters, flat, in the order of decoder.parameters().
 typedef struct {
   int32_t channels, hidden, frequencies, colour_layers, colours;
   int32_t softplus;  // activation: 0 = silu, 1 = softplus

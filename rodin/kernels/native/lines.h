@@ -1,4 +1,4 @@
-// The parts of the 3D-aware convolution that are no convolution (rodin/aware_conv.py): edges, means along the rows and
+// The parts of the 3D-aware convolution that are no convolution (rodin/networks/aware_conv.py): edges, means along the rows and
 // columns of planes, and lines added to planes, with their gradients. One pass over a plane each; numbers of 32 bits or
 // bfloat16, sums always in 32 bits. Maps are [height, width, channels] each, `begin` to `end` of them one behind the
 // other; with channels innermost every loop but the last runs over texels.

@@ -1,4 +1,4 @@
-// The decoder (rodin/decoder.py): its parameters packed for vectors, and the way of a batch of samples through it and
+// The decoder (rodin/render/decoder.py): its parameters packed for vectors, and the way of a batch of samples through it and
 // back. A batch, of one ray's samples or of many rays', is what keeps several sums in flight.
 //
 // Every width is padded with zeros to a multiple of 16: padded units are zero, or multiplied by zero. A matrix W is kept
@@ -249,7 +249,7 @@ inline void embed_backward(const Shape& s, const float* e, const float* ge, floa
   }
 }
 
-// rodin.decoder.direction_basis
+// rodin.render.decoder.direction_basis
 inline void direction_basis(const float* d, float* b) {
   float x = d[0], y = d[1], z = d[2];
   b[0] = x, b[1] = y, b[2] = z, b[3] = x * y, b[4] = y * z, b[5] = z * x, b[6] = x * x - y * y, b[7] = 3 * z * z - 1;

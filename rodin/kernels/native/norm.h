@@ -1,4 +1,4 @@
-// Group norm, an affine map of each channel and SiLU, in one (rodin/group_norm.py), with their gradients. Maps are
+// Group norm, an affine map of each channel and SiLU, in one (rodin/networks/group_norm.py), with their gradients. Maps are
 // [height, width, channels] each, of 32 bits a number or bfloat16; gain, offset, sums and statistics are of 32 bits.
 #pragma once
 #include "lines.h"

@@ -1,0 +1,183 @@
+"""An avatar: tri-planes and the decoder that reads them, in one self-contained file.
+
+`NAME.rodin.safetensors` holds the planes (fp16), the decoder's and the refiner's weights, the latent z and the noise
+that the avatar was drawn from, and in its metadata their configs, how it was drawn and the hash of the model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rodin import triplane
+from rodin.avatars.mesh import Mesh, extract_mesh
+from rodin.camera import Camera, orbit
+from rodin.diffusion import Sampler
+from rodin.errors import UserError, one_line
+from rodin.files import atomic_path
+from rodin.models.refiner import Refiner, RefinerConfig
+from rodin.models.refiner import refine as refined_image
+from rodin.parts import config_from_dict
+from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.rays import grid_points
+from rodin.render.renderer import SAMPLES, SURFACE_DENSITY, Renderer
+
+SCHEMA = "rodin-avatar-2"
+SUFFIX = ".rodin.safetensors"
+PORTRAIT_ELEVATION_DEG = 2.0  # where the camera of a portrait stands
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drawing:
+    """How an avatar was drawn: with its latent and its noise, all that the model needs to draw it again.
+
+    Args:
+        seed: of all that is random but the base model's first noise, which the avatar keeps.
+        prompt: the words that it was drawn for; "" = none.
+        guidance_scale: of the base model.
+        num_inference_steps: of the base model.
+        sampler: of the base model; a portrait's `refine` has its own.
+        upsampling_steps: of the upsampler.
+        temperature: length of the first noise, 1 as trained; the noise that the avatar keeps has it.
+        refine: steps of render-guided inversion towards a portrait, whose findings the planes alone hold.
+    """
+
+    seed: int
+    prompt: str = ""
+    guidance_scale: float = 1.0
+    num_inference_steps: int = 10
+    sampler: Sampler = "dpm++"
+    upsampling_steps: int = 3
+    temperature: float = 1.0
+    refine: int = 0
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """A head-and-shoulders avatar in the box [-1, 1]^3, +y up, looking along +z.
+
+    Args:
+        planes: [3, C, H, W]; kept at the precision of the file, so that a saved avatar renders as it did.
+        decoder: reads them.
+        refiner: sharpens what is rendered.
+        latent: [512] of unit length.
+        noise: [3, C, h, w] x_T of the base model.
+        drawing: how it was drawn from latent and noise.
+        model_hash: of the model that drew it.
+    """
+
+    planes: Tensor
+    decoder: Decoder
+    refiner: Refiner
+    latent: Tensor
+    noise: Tensor
+    drawing: Drawing
+    model_hash: str
+
+    def __post_init__(self) -> None:
+        triplane.check_planes(self.planes, leading=0)
+        triplane.check_planes(self.noise, leading=0)
+        object.__setattr__(self, "planes", self.planes.half().float())
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        """Set up once; every view after that is cheap. Without haze."""
+        return Renderer.trimmed(self.planes, self.decoder)
+
+    def render(self, camera: Camera, samples: int = SAMPLES, refine: bool = False) -> Tensor:
+        """Images [..., H, W, 4], straight RGBA in [0, 1], from a camera or a batch of cameras.
+
+        Args:
+            samples: bins a ray.
+            refine: render smaller by the refiner's scale, and let the refiner enlarge it to the camera's size. Sharper;
+                views from different sides agree less.
+        """
+        if refine:
+            return refined_image(self.refiner, self.renderer, camera, samples)
+        return self.renderer.image(camera, samples)[0]
+
+    def portrait(self, size: int = 256, refine: bool = False) -> Tensor:
+        """The frontal view [size, size, 4], straight RGBA in [0, 1]."""
+        return self.render(orbit([0.0], [PORTRAIT_ELEVATION_DEG], size=size)[0], refine=refine)
+
+    def turntable(self, frames: int = 36, size: int = 192, elevation_deg: float = 8.0, refine: bool = False) -> Tensor:
+        """Views from all around, [frames, size, size, 4], starting in front."""
+        azimuths = [360.0 * k / frames for k in range(frames)]
+        return self.render(orbit(azimuths, [elevation_deg] * frames, size=size), refine=refine)
+
+    def mesh(self, resolution: int = 128, threshold: float = SURFACE_DENSITY) -> Mesh:
+        """The surface where density crosses `threshold` (1 / world units), with colours as seen from outside.
+
+        Args:
+            resolution: grid points along each side of the box.
+        """
+        field = self.renderer.field
+        density = field.density(grid_points(resolution, self.planes).reshape(-1, 3))
+
+        def colour(points: Tensor) -> Tensor:
+            """Each point as seen from outside along its radius: a mesh has one colour a vertex, from everywhere."""
+            return field.colour(points, -torch.nn.functional.normalize(points, dim=-1))
+
+        return extract_mesh(density.reshape((resolution,) * 3), colour, threshold)
+
+    def save(self, path: Path) -> None:
+        """Write the avatar to one file, whole or not at all."""
+        facts = {
+            "schema": SCHEMA,
+            "drawing": json.dumps(dataclasses.asdict(self.drawing)),
+            "model_hash": self.model_hash,
+        }
+        tensors = {"planes": self.planes.half(), "latent": self.latent, "noise": self.noise.half()}
+        for name, part in (("decoder", self.decoder), ("refiner", self.refiner)):
+            facts[name] = json.dumps(dataclasses.asdict(part.config))
+            tensors.update({f"{name}.{key}": value for key, value in part.state_dict().items()})
+        with atomic_path(Path(path)) as temporary:
+            save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, metadata=facts)
+
+    @staticmethod
+    def load(path: Path) -> Avatar:
+        """Read an avatar's file.
+
+        Raises:
+            UserError: it is missing, cut off, or no avatar of this version.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; give an avatar ({SUFFIX}) that rodin generate wrote")
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path}: not a whole avatar file ({error}); copy or generate it again") from error
+        if facts.get("schema") != SCHEMA:
+            found = facts.get("schema", "none")
+            raise UserError(f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; generate it again")
+        try:
+            decoder = Decoder(config_from_dict(DecoderConfig, json.loads(facts["decoder"]), str(path)))
+            refiner = Refiner(config_from_dict(RefinerConfig, json.loads(facts["refiner"]), str(path)))
+            for name, part in (("decoder.", decoder), ("refiner.", refiner)):
+                part.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
+                part.requires_grad_(False).eval()
+            for name, shape in (("planes", tensors["planes"].shape), ("noise", tensors["noise"].shape)):
+                if len(shape) != 4 or shape[1] != decoder.config.channels:
+                    raise ValueError(f"{name} {list(shape)} for {decoder.config.channels} channels")
+            return Avatar(
+                tensors["planes"].float(),
+                decoder,
+                refiner,
+                tensors["latent"],
+                tensors["noise"].float(),
+                config_from_dict(Drawing, json.loads(facts["drawing"]), str(path)),
+                facts["model_hash"],
+            )
+        except (KeyError, ValueError, RuntimeError) as error:  # RecursionError is a RuntimeError
+            raise UserError(f"{path}: a damaged avatar file ({one_line(error)}); generate it again") from error

@@ -1,0 +1,379 @@
+"""Render-guided inversion: from a photograph's latent to an avatar that looks like the photograph.
+
+The latent knows what kind of person is shown, not each feature. So the photograph itself steers the sampling: at every
+step the predicted clean planes are moved along the gradient of its rendering loss, and the upsampled planes are then
+fitted to it for a few steps, with the diffusion model as a prior (SSDNeRF, Chen et al. 2023, image-guided sampling and
+fine-tuning). One view says nothing about the sides and the back, and front and back share a plane, through which a face
+in front prints itself on the back of the head. So what the photograph does not show is held, in both parts, to what the
+latent draws without it.
+
+Symbols: C channels, S side of the photograph in pixels, M points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rodin import triplane
+from rodin.camera import Camera, orbit
+from rodin.data.captures import area_resize
+from rodin.data.shards import PlaneStatistics
+from rodin.diffusion import Diffusion, DiffusionConfig, Predict, Scheduler, guided
+from rodin.models.perceptual import Features, perceptual_distance
+from rodin.networks.unet import UNet
+from rodin.render.decoder import Decoder
+from rodin.render.rays import camera_rays
+from rodin.render.renderer import Renderer, make_field, measure_occupancy, occupied_bins, render_rays
+
+RENDER_RADIUS = 5.37  # of the frontal renders, by which portraits are framed: rodin.synth.cameras.distance(64 and more)
+RENDER_ELEVATION_DEG = 2.0  # of the frontal renders
+SAMPLES = 48  # bins a ray
+CELLS = 24  # of the occupancy, a side: coarse, since it is measured again at every step
+PERCEPTUAL_WEIGHT = 0.1  # beside the mean squared error of the pixels
+GUIDING_DETAIL = 2  # pixels a texel of the base model's planes, of the photograph that guides it; more brought nothing
+FEWEST_GUIDED_STEPS = 5  # of sampling
+MOVES = 10  # of x_0 at each of them; 5 steps of 10 moves come nearer to the photograph than 50 of one
+OPACITY_STEP = 2 / SAMPLES  # world units
+SURFACE_BAND = 0.15  # world units around the visible surface that a photograph may change
+AROUND, AROUND_SIZE = 12, 48  # views, of which every surface point is to be held that the photograph does not show
+POINTS_PER_STEP = 4096
+PRIOR_NOISE = (0.02, 0.2)  # of the training steps, the noise levels at which the prior is asked
+HIDDEN_WEIGHT = 5.0  # beside the photograph's loss
+PRIOR_WEIGHT, STAY_WEIGHT = 0.01, 1e-3  # beside it in the fit
+POSE_SIZE = 32  # pixels of the renderings that the pose is sought with
+POSE_STEP, POSE_PRECISION = 20.0, 2.0  # degrees between directions of the coarse grid, and between those of the last
+POSE_AZIMUTHS = tuple(POSE_STEP * k for k in range(-4, 5))
+POSE_ELEVATIONS = tuple(RENDER_ELEVATION_DEG + POSE_STEP * k for k in range(-1, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A portrait and the camera that it is taken to be made with.
+
+    Args:
+        pixels: [S, S, 4] straight RGBA.
+        camera: one camera with images of S x S pixels.
+    """
+
+    pixels: Tensor
+    camera: Camera
+
+    def to(self, device: torch.device | str) -> Photo:
+        """The same photograph, its pixels and its camera on a device."""
+        return Photo(self.pixels.to(device), _camera_on(self.camera, device))
+
+
+def frame_photo(
+    pixels: Tensor, size: int, azimuth_deg: float = 0.0, elevation_deg: float = RENDER_ELEVATION_DEG
+) -> Photo:
+    """A portrait [S, S, 4] at `size` pixels, seen from a direction at the renders' distance."""
+    camera = orbit([azimuth_deg], [elevation_deg], size=size, radius=RENDER_RADIUS)[0]
+    if pixels.shape[0] > size:
+        pixels = area_resize(pixels, size, size)
+    elif pixels.shape[0] < size:
+        premultiplied = torch.cat([pixels[..., :3] * pixels[..., 3:], pixels[..., 3:]], dim=-1)
+        larger = F.interpolate(premultiplied.permute(2, 0, 1)[None], (size, size), mode="bilinear")[0].permute(1, 2, 0)
+        pixels = torch.cat([larger[..., :3] / larger[..., 3:].clamp_min(1e-3), larger[..., 3:]], dim=-1).clamp(0, 1)
+    return Photo(pixels, camera)
+
+
+def _camera_on(camera: Camera, device: torch.device | str) -> Camera:
+    pose, focal, centre = (value.to(device) for value in (camera.cam_to_world, camera.focal, camera.centre))
+    return Camera(pose, focal, centre, camera.width, camera.height)
+
+
+def photo_loss(planes: Tensor, decoder: Decoder, photo: Photo, features: Features | None = None) -> Tensor:
+    """How far the avatar is from the photograph, 0 = not at all: colour where the photograph shows the person, alpha
+    everywhere, and how different both look on white.
+
+    Args:
+        planes: [3, C, H, W]; gradients reach them.
+        features: None leaves the perceptual part out.
+    """
+    rays = camera_rays(photo.camera)
+    found = measure_occupancy(make_field(planes, decoder), CELLS).grown(1)
+    seen = render_rays(planes, decoder, rays, occupied_bins(rays, SAMPLES, found))
+    target = photo.pixels.reshape(-1, 4)
+    mask = target[:, 3:]
+    colour = (mask * (seen.premultiplied - target[:, :3] * mask).square()).sum() / (3 * mask.sum().clamp_min(1))
+    loss = colour + (seen.alpha - mask[:, 0]).square().mean()
+    if features is not None:
+        side = photo.pixels.shape[0]
+        on_white = seen.premultiplied + (1 - seen.alpha)[:, None]
+        true = target[:, :3] * mask + (1 - mask)
+        a, b = (value.reshape(1, side, side, 3).permute(0, 3, 1, 2) for value in (on_white, true))
+        loss = loss + PERCEPTUAL_WEIGHT * perceptual_distance(features, a, b)[0]
+    return loss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inversion:
+    """What guided sampling and fit know alike: the model, and what it draws of the person by itself.
+
+    Args:
+        base, config: the base model; its size is that at which the fit asks what is likely.
+        decoder: reads the planes.
+        z: [1, 512] latent, or None for a base model without.
+        free: [3, C, h, w] planes that were drawn without the photograph.
+        features: of the photograph's loss, see `photo_loss`.
+        generator: of the CPU; draws points that are held to the free planes, and the noise at which the prior is asked.
+    """
+
+    base: UNet
+    config: DiffusionConfig
+    decoder: Decoder
+    z: Tensor | None
+    free: Tensor
+    features: Features | None
+    generator: torch.Generator
+
+    def sample(
+        self,
+        statistics: PlaneStatistics,
+        photo: Photo,
+        noise: Tensor,
+        *,
+        steps: int,
+        guidance_scale: float,
+        strength: float = 0.15,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> Tensor:
+        """Sample the planes of the latent, steered by a photograph; DDIM (Song et al. 2021), so the noise decides the
+        rest.
+
+        At each step the predicted x_0 is moved MOVES times along the gradient of the photograph's loss, and the noise
+        is computed anew from x_t and the moved x_0, so that both belong together. SSDNeRF takes the gradient through
+        the network, once a step; moving x_0 itself is cheaper, so it is done more often.
+
+        Args:
+            statistics: at the base model's size.
+            noise: [1, 3, C, h, w] x_T.
+            steps: sampling steps; one costs MOVES renderings of the photograph's size and their gradients.
+            guidance_scale: of the latent, see `rodin.diffusion.guided`.
+            strength: length of the first move of a step, in standard deviations of the residual (root mean square over
+                all texels); 0 is plain sampling.
+            progress: called after each step with its index and the photograph's loss (nan if it was not computed).
+
+        Returns:
+            [3, C, h, w] residual, as the base model samples it.
+        """
+        photo = photo.to(noise.device)
+        hidden = hidden_points(self.free, self.free, self.decoder, photo, self.generator)
+        diffusion = Diffusion(self.config, noise.device)
+        denoise = guided(self.base, self.z, guidance_scale if self.z is not None else 1.0)
+        scheduler = Scheduler(self.config, "ddim")
+        scheduler.set_timesteps(steps)
+        clip, times = statistics.config.clip, scheduler.timesteps.tolist()
+
+        def error(residual: Tensor) -> Tensor:
+            planes = statistics.denormalize(residual)[0]
+            changed = hidden.change(planes, self.decoder, self.generator)
+            return photo_loss(planes, self.decoder, photo, self.features) + HIDDEN_WEIGHT * changed
+
+        x = clean = noise
+        for index, time in enumerate(times):
+            t = torch.tensor([time], device=noise.device)
+            with torch.no_grad():
+                clean = diffusion.clean(denoise(x, t).float()[:, :, : x.shape[2]], x, t).clamp(-clip, clip)
+            loss = math.nan
+            if strength:
+                clean, loss = descend(clean, error, MOVES, strength, clip)
+            if index + 1 < len(times):
+                abar, abar_next = diffusion.abar[time], diffusion.abar[times[index + 1]]
+                epsilon = (x - abar.sqrt() * clean) / (1 - abar).sqrt()
+                x = abar_next.sqrt() * clean + (1 - abar_next).sqrt() * epsilon
+            if progress is not None:
+                progress(index, loss)
+        return clean[0]
+
+    def fit(
+        self,
+        planes: Tensor,
+        statistics: PlaneStatistics,
+        photo: Photo,
+        *,
+        steps: int,
+        strength: float = 0.05,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> Tensor:
+        """Fit upsampled planes to a photograph, with the base model as a prior.
+
+        Args:
+            planes: [3, C, H, W], as the decoder reads them.
+            statistics: at the planes' size.
+            steps: of descent.
+            strength: length of the first step, see `descend`.
+            progress: called after each step with its index and the whole error.
+
+        Returns:
+            [3, C, H, W]
+        """
+        size, clip = self.base.config.size, statistics.config.clip
+        photo = photo.to(planes.device)
+        diffusion = Diffusion(self.config, planes.device)
+        denoise = guided(self.base, self.z)
+        hidden = hidden_points(planes, self.free, self.decoder, photo, self.generator)
+        start = statistics.normalize(planes)
+
+        def error(residual: Tensor) -> Tensor:
+            now = statistics.denormalize(residual)
+            small = triplane.resize(residual, size, size)
+            unlikely = (small - likely(denoise, diffusion, small.detach(), self.generator)).square().mean()
+            changed = hidden.change(now, self.decoder, self.generator)
+            held = HIDDEN_WEIGHT * changed + STAY_WEIGHT * (residual - start).square().mean()
+            return photo_loss(now, self.decoder, photo, self.features) + PRIOR_WEIGHT * unlikely + held
+
+        return statistics.denormalize(descend(start, error, steps, strength, clip, progress)[0])
+
+
+def guided_steps(moves: int, config: DiffusionConfig) -> int:
+    """Sampling steps for so many moves of x_0 in all."""
+    return min(max(FEWEST_GUIDED_STEPS, moves // MOVES), config.train_steps)
+
+
+def descend(
+    residual: Tensor,
+    error: Callable[[Tensor], Tensor],
+    steps: int,
+    strength: float,
+    clip: float,
+    progress: Callable[[int, float], None] | None = None,
+) -> tuple[Tensor, float]:
+    """Steepest descent of a residual's error by steps of given lengths, falling linearly from `strength` to 0.
+
+    A step's length is the root mean square over all texels together: what the photograph does not see hardly moves. It
+    would if each texel's gradient were scaled by itself, as Adam does.
+
+    Returns:
+        the residual, and the error before the last step.
+    """
+    loss = math.nan
+    for step in range(steps):
+        with torch.enable_grad():
+            residual = residual.detach().requires_grad_()
+            value = error(residual)
+            (gradient,) = torch.autograd.grad(value, residual)
+        length = gradient.square().mean().sqrt().clamp_min(1e-12)
+        residual = (residual.detach() - strength * (1 - step / steps) / length * gradient).clamp(-clip, clip)
+        loss = float(value.detach())
+        if progress is not None:
+            progress(step, loss)
+    return residual, loss
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Points that a photograph says nothing about, and what is there."""
+
+    points: Tensor  # [M, 3]
+    directions: Tensor  # [M, 3] unit, that they are looked at along
+    opacity: Tensor  # [M] over OPACITY_STEP
+    colour: Tensor  # [M, 3]
+
+    def change(self, planes: Tensor, decoder: Decoder, generator: torch.Generator) -> Tensor:
+        """How much planes [3, C, H, W] differ at some of the points: squared, of opacity and of what shows."""
+        chosen = torch.randint(len(self.points), (POINTS_PER_STEP,), generator=generator).to(self.points.device)
+        density, colour = decoder(triplane.sample(planes, self.points[chosen]), self.directions[chosen])
+        before = self.opacity[chosen]
+        recoloured = before * (colour - self.colour[chosen]).square().mean(dim=-1)
+        return ((opacity(density) - before).square() + recoloured).mean()
+
+
+def opacity(density: Tensor) -> Tensor:
+    """Of matter of this density over OPACITY_STEP."""
+    return -torch.expm1(-density * OPACITY_STEP)
+
+
+@torch.no_grad()
+def hidden_points(planes: Tensor, free: Tensor, decoder: Decoder, photo: Photo, generator: torch.Generator) -> Hidden:
+    """Points that must stay: of the surface as seen from all around, and from anywhere in the box, where all must stay
+    empty that is.
+
+    Args:
+        planes: [3, C, H, W], whose shape they are to keep.
+        free: [3, C, h, w], whose colours they are to have, enlarged to H x W.
+
+    Left out are those near the surface that the photograph shows, and those on rays where photograph and avatar
+    disagree whether there is anything.
+    """
+    renderer = Renderer.culled(planes, decoder)
+    azimuths = [360.0 * k / AROUND for k in range(AROUND)]
+    around = orbit(azimuths, [0.0, 30.0] * (AROUND // 2), size=AROUND_SIZE, radius=RENDER_RADIUS)
+    around = _camera_on(around, planes.device)
+    rays = camera_rays(around)
+    image, depth = renderer.image(around, SAMPLES)
+    opaque = image[..., 3].flatten() > 0.5
+    surface = (rays.origins + depth.flatten()[:, None] * rays.directions)[opaque]
+    anywhere = torch.rand(len(surface) + 1, 3, generator=generator).to(planes) * 2 - 1
+    looked = F.normalize(torch.randn(anywhere.shape, generator=generator).to(planes), dim=-1)
+    points, directions = torch.cat([surface, anywhere]), torch.cat([rays.directions[opaque], looked])
+
+    image, depth = renderer.image(photo.camera, SAMPLES)
+    pixels, in_front = photo.camera.project(points)
+    side = photo.camera.width
+    column, row = pixels.floor().long().unbind(dim=-1)
+    in_image = (in_front > 0) & (column >= 0) & (column < side) & (row >= 0) & (row < side)
+    column, row = column.clamp(0, side - 1), row.clamp(0, side - 1)
+    distance = (points - photo.camera.position).norm(dim=-1)
+    shown = (distance - depth[row, column]).abs() < SURFACE_BAND
+    disagree = (image[row, column, 3] - photo.pixels[row, column, 3]).abs() > 0.5
+    held = ~(in_image & (shown | disagree))
+    points, directions = points[held], directions[held]
+    density = renderer.field.density(points)
+    colour = make_field(triplane.resize(free, *planes.shape[-2:]), decoder).colour(points, directions)
+    return Hidden(points, directions, opacity(density), colour)
+
+
+@torch.no_grad()
+def likely(denoise: Predict, diffusion: Diffusion, residual: Tensor, generator: torch.Generator) -> Tensor:
+    """What the base model takes a residual [3, C, h, w] for after some noise: the x_0 nearby that is more likely."""
+    low, high = (round(share * diffusion.config.train_steps) for share in PRIOR_NOISE)
+    t = torch.randint(low, high + 1, (1,), generator=generator).to(residual.device)
+    noise = torch.randn(residual.shape, generator=generator).to(residual)[None]
+    x = diffusion.add_noise(residual[None], noise, t)
+    return diffusion.clean(denoise(x, t).float()[:, :, : x.shape[2]], x, t)[0]
+
+
+@torch.no_grad()
+def search_pose(
+    planes: Tensor, decoder: Decoder, pixels: Tensor, features: Features | None = None
+) -> tuple[float, float, float]:
+    """From where a portrait was taken: the direction from which the avatar looks most like it.
+
+    A coarse grid of directions, then a finer one around the best, and a finer one around that.
+
+    Args:
+        planes: [3, C, H, W] of an avatar of this person, such as the encoder's alone.
+        pixels: [S, S, 4] straight RGBA, framed like a render.
+
+    Returns:
+        azimuth and elevation in degrees, and by how much of its error the best direction of the coarse grid is better
+        than the second best that is no neighbour: near 0, the pose is a guess.
+    """
+    photo = frame_photo(pixels, POSE_SIZE).to(planes.device)
+
+    def error(direction: tuple[float, float]) -> float:
+        camera = orbit([direction[0]], [direction[1]], size=POSE_SIZE, radius=RENDER_RADIUS)[0]
+        seen = Photo(photo.pixels, camera).to(planes.device)
+        return float(photo_loss(planes, decoder, seen, features))
+
+    coarse = {(a, e): error((a, e)) for a in POSE_AZIMUTHS for e in POSE_ELEVATIONS}
+    best = min(coarse, key=coarse.__getitem__)
+    apart = [loss for (azimuth, _), loss in coarse.items() if abs(azimuth - best[0]) > POSE_STEP]
+    margin = 1 - coarse[best] / max(min(apart), 1e-12)
+    known, step = dict(coarse), POSE_STEP
+    while step > POSE_PRECISION:
+        step /= 2
+        for a in (-step, 0.0, step):
+            for e in (-step, 0.0, step):
+                direction = (best[0] + a, best[1] + e)
+                if direction not in known:
+                    known[direction] = error(direction)
+        best = min(known, key=known.__getitem__)
+    return *best, margin

@@ -1,0 +1,448 @@
+"""From words, a portrait or nothing to avatars: latent prior, base diffusion, upsampler, planes (Rodin, Fig. 2)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rodin.avatars.avatar import PORTRAIT_ELEVATION_DEG, Avatar, Drawing
+from rodin.avatars.inversion import GUIDING_DETAIL, Inversion, Photo, frame_photo, guided_steps, search_pose
+from rodin.avatars.portrait import Portrait, read_portrait
+from rodin.avatars.seeds import LARGEST_SEED, Stream, seeded
+from rodin.avatars.slerp import slerp
+from rodin.diffusion import Scheduler, draw_noise, guided, sample
+from rodin.errors import UserError
+from rodin.models.clip import Encoder
+from rodin.models.folder import Model, load_model, save_model, shipped_folder
+from rodin.models.perceptual import load_features
+from rodin.models.prior import TextCondition, TextReader, sample_latents
+from rodin.models.sentence import SentenceEncoder
+from rodin.models.upsampler import upsample
+
+LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt
+BATCH = 8  # avatars denoised together: bounds memory, never changes a result
+PRIOR_STEPS = 20
+EDIT_DRAWS = 16  # of the prior, whose means are compared
+EDIT_GUIDANCE = 4.0  # of these draws: at 1 they lie so near together that clothes and ages hardly change
+
+
+class RodinPipeline:
+    """Draws avatars.
+
+        pipe = RodinPipeline.from_pretrained()                # or of a model folder
+        avatar = pipe("an old man with a white beard")[0]     # from words
+        avatar = pipe(image="portrait.png", refine=50)[0]     # from a portrait
+        avatar = pipe(seed=3)[0]                              # from nothing
+        hat = pipe.edit(avatar, "with a red hat")
+
+    An avatar hangs on the model, its condition and its seed alone, whatever is drawn beside it.
+    `pipe.scheduler` may be replaced: `pipe.scheduler = Scheduler(pipe.diffusion, "ddim")`.
+
+    It looks like diffusers' pipelines but is none: their class would read all parts at once, CLIP too, and is itself
+    three seconds of imports.
+    """
+
+    def __init__(self, model: Model, *, sentences: bool = False) -> None:
+        """Make a pipeline of a model.
+
+        Args:
+            sentences: words that no caption has are translated to known ones by a general sentence encoder; wants the
+                extra `words`. Prompts of known words alone draw the same avatars as without.
+
+        Raises:
+            UserError: the model reads by its encoder's text tower, which takes no translation.
+        """
+        self.model = model
+        if sentences and model.words is None:
+            raise UserError(
+                "sentences: this model reads prompts by its encoder's text tower, and translates nothing; leave it out"
+            )
+        self.words = model.words.translating(SentenceEncoder()) if sentences and model.words else model.words
+        self.prior, self.prior_diffusion = model.prior, model.prior_diffusion
+        self.base, self.diffusion, self.scheduler = model.base, model.diffusion, model.scheduler
+        self.upsampler, self.upsampler_diffusion = model.upsampler, model.upsampler_diffusion
+        self.refiner, self.statistics, self.decoder = model.refiner, model.statistics, model.decoder
+        self.base_statistics = model.statistics.resized(model.base.config.size)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path | None = None, *, sentences: bool = False) -> RodinPipeline:
+        """Read a model folder, or the model that comes with the package.
+
+        Args:
+            sentences: see the constructor.
+
+        Raises:
+            UserError: it is missing, of another schema, or a part of it is missing or damaged.
+        """
+        return cls(load_model(shipped_folder() if folder is None else Path(folder)), sentences=sentences)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a model folder, whole or not at all."""
+        save_model(replace(self.model, scheduler=self.scheduler), Path(folder))
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Frozen CLIP; read when it is first needed, for words or a picture."""
+        return self.model.encoder().to(self.device)
+
+    @property
+    def text_reader(self) -> TextReader:
+        """What reads prompts: the known phrases, or the encoder's text tower."""
+        return self.encoder if self.words is None else self.words.to(self.device)
+
+    @cached_property
+    def model_hash(self) -> str:
+        """Of all that shapes an avatar, see `Model.hash`."""
+        return self.model.hash()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts lie."""
+        return next(self.base.parameters()).device
+
+    def to(self, device: torch.device | str) -> RodinPipeline:
+        """Move all parts, and return the pipeline. Avatars come out on the CPU wherever they were drawn."""
+        for part in (self.prior, self.base, self.upsampler, self.statistics, self.decoder, self.base_statistics):
+            part.to(device)
+        if "encoder" in self.__dict__:  # else it goes there when it is read
+            self.encoder.to(device)
+        return self
+
+    # ---- drawing
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | None = None,
+        image: Portrait | Tensor | Image.Image | str | Path | None = None,
+        *,
+        vary: Avatar | None = None,
+        count: int = 1,
+        seed: int = 0,
+        guidance_scale: float = 1.3,
+        num_inference_steps: int = 10,
+        upsampling_steps: int = 3,
+        prior_guidance_scale: float = 4.0,
+        candidates: int = 4,
+        temperature: float = 0.6,
+        refine: int = 0,
+        azimuth_deg: float = 0.0,
+        elevation_deg: float = PORTRAIT_ELEVATION_DEG,
+        callback_on_step_end: Callable[[int, Tensor], None] | None = None,
+    ) -> list[Avatar]:
+        """Draw avatars from one of: a prompt, a portrait, another avatar's latent, nothing.
+
+        Args:
+            prompt: what they shall look like; each is drawn with its own latent from the prior.
+            image: a portrait as [H, W, 3 or 4] in [0, 1], a PIL image, a file, or one that `read_portrait` has read.
+            vary: the avatar whose latent they share; only the noise is new.
+            count: how many avatars.
+            seed: avatar k is drawn with seed + k, whatever is drawn beside it.
+            guidance_scale: lambda of the base model's guidance, > 0; 1 follows the latent as trained, more exaggerates.
+            num_inference_steps: denoising steps of the base model.
+            upsampling_steps: denoising steps of the upsampler.
+            prior_guidance_scale: lambda of the prior's guidance by the prompt, > 0; see
+                `rodin.models.prior.sample_latents`.
+            candidates: latents that the prior draws for a prompt, of which the best match is taken.
+            temperature: length of the noise that the base model begins with, > 0; 1 as trained, less draws nearer to
+                what is likeliest for the latent: calmer, and less various.
+            refine: gradient steps towards the portrait while sampling, and as many in the fit that follows; 0 = what
+                the encoder makes of it.
+            azimuth_deg, elevation_deg: from where the portrait was taken, for `refine`.
+            callback_on_step_end: called as callback(step, x) with the base model's noisy planes [B, 3, C, h, w]; at the
+                steps of `refine` with those that it began with.
+
+        Raises:
+            UserError: an argument is out of range, two conditions are given, the image cannot be read, or the avatar to
+                vary is another model's.
+        """
+        if sum(given is not None for given in (prompt, image, vary)) > 1:
+            raise UserError("prompt, image, vary: more than one is given; choose one, and edit what it draws")
+        scales = {"guidance_scale": guidance_scale, "prior_guidance_scale": prior_guidance_scale}
+        _check_numbers(count, seed, refine, candidates, {**scales, "temperature": temperature})
+        if not (math.isfinite(azimuth_deg) and math.isfinite(elevation_deg)):
+            raise UserError(f"azimuth_deg, elevation_deg: {azimuth_deg}, {elevation_deg}; choose angles in degrees")
+        if refine and image is None:
+            raise UserError(f"refine: {refine} steps towards no portrait; give image, or 0 steps")
+        seeds = [seed + k for k in range(count)]
+        portrait = None
+        if vary is not None:
+            self._check_own(vary)
+            latents = vary.latent.expand(count, -1)
+        elif image is not None:
+            portrait = image if isinstance(image, Portrait) else read_portrait(image)
+            latents = self.encoder.encode_images(portrait.pixels[None].to(self.device)).cpu().expand(count, -1)
+        else:
+            latents = self.draw_latents(prompt, seeds, prior_guidance_scale, candidates)
+        drawings = [
+            Drawing(
+                seed=one,
+                prompt=prompt or "",
+                guidance_scale=guidance_scale,
+                num_inference_steps=num_inference_steps,
+                sampler=self.scheduler.kind,
+                upsampling_steps=upsampling_steps,
+                temperature=temperature,
+                refine=refine,
+            )
+            for one in seeds
+        ]
+        noise = self._base_noise(seeds, temperature)
+        if refine and portrait is not None:
+            sides = GUIDING_DETAIL * self.base.config.size, self.statistics.config.height
+            small, photo = (frame_photo(portrait.pixels, side, azimuth_deg, elevation_deg) for side in sides)
+            return [
+                self._invert(small, photo, latents[k], noise[k : k + 1], drawings[k], callback_on_step_end)
+                for k in range(count)
+            ]
+        return self._draw(latents, noise, drawings, callback_on_step_end)
+
+    def draw_latents(
+        self, prompt: str | None, seeds: list[int], guidance_scale: float = 4.0, candidates: int = 4
+    ) -> Tensor:
+        """Latents [B, 512] of unit length from the prior, one a seed; from nothing without a prompt.
+
+        Raises:
+            UserError: the prompt is empty, too long, or has no known word.
+        """
+        generators = seeded(seeds, Stream.PRIOR)
+        text = None if prompt is None else self._condition(prompt, len(seeds))
+        scale = 1.0 if text is None else guidance_scale
+        drawn = sample_latents(self.prior, self.prior_diffusion, text, generators, scale, PRIOR_STEPS, candidates)
+        return drawn.cpu()
+
+    def knows(self, prompt: str) -> bool:
+        """Whether a prompt has a word that the model reads; without one it is refused."""
+        return bool(self._read(prompt).mask.any())
+
+    def _read(self, prompt: str) -> TextCondition:
+        return TextCondition(*self.text_reader.encode_text_tokens([prompt]))
+
+    def _condition(self, prompt: str, copies: int) -> TextCondition:
+        if not prompt.strip():
+            raise UserError("prompt: it is empty; describe the avatar, or leave the prompt out to draw from nothing")
+        if len(prompt) > LONGEST_PROMPT:
+            raise UserError(f"prompt: {len(prompt)} characters; give at most {LONGEST_PROMPT}")
+        condition = self._read(prompt)
+        if not condition.mask.any():
+            raise UserError(f"prompt: {prompt!r} has no word that the model knows; say it in other words")
+        return condition.repeat(copies)
+
+    def _base_noise(self, seeds: list[int], temperature: float) -> Tensor:
+        config = self.base.config
+        shape = (3, config.in_channels, config.size, config.size)
+        noise = temperature * draw_noise(shape, seeded(seeds, Stream.NOISE), self.device)
+        return noise.half().float()  # as an avatar's file keeps it
+
+    def _draw(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        drawings: list[Drawing],
+        callback: Callable[[int, Tensor], None] | None = None,
+    ) -> list[Avatar]:
+        """Avatars of latents [B, 512] and x_T [B, 3, C, h, w], drawn alike but for their seeds."""
+        avatars: list[Avatar] = []
+        for start in range(0, len(drawings), BATCH):
+            part = slice(start, start + BATCH)
+            low = self._sample_base(latents[part], noise[part], drawings[part], callback)
+            planes = self._enlarge(low, drawings[part])
+            avatars += self._avatars(planes, latents[part], noise[part], drawings[part])
+        return avatars
+
+    def _sample_base(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        drawings: list[Drawing],
+        callback: Callable[[int, Tensor], None] | None,
+    ) -> Tensor:
+        """The base model's residuals [B, 3, C, h, w]."""
+        one = drawings[0]
+        z = self._condition_of(latents)
+        scale = one.guidance_scale if z is not None else 1.0
+        generators = seeded([drawing.seed for drawing in drawings], Stream.STEPS)
+        try:
+            return sample(
+                guided(self.base, z, scale),
+                Scheduler(self.diffusion, one.sampler),
+                noise.to(self.device),
+                generators,
+                one.num_inference_steps,
+                clip=self.statistics.config.clip,
+                callback=callback,
+            )
+        except ValueError as error:
+            raise UserError(f"num_inference_steps: {error}") from error
+
+    def _condition_of(self, latents: Tensor) -> Tensor | None:
+        """What the base model is told: z [B, 512], or nothing if it was trained without."""
+        return latents.to(self.device) if self.base.config.latent_dim else None
+
+    def _enlarge(self, low: Tensor, drawings: list[Drawing]) -> Tensor:
+        """The base model's residuals [B, 3, C, h, w] to planes [B, 3, C, H, W], on the CPU."""
+        generators = seeded([drawing.seed for drawing in drawings], Stream.UPSAMPLER)
+        try:
+            residual = upsample(
+                self.upsampler,
+                self.upsampler_diffusion,
+                low,
+                self.upsampler.config.size,
+                generators,
+                drawings[0].upsampling_steps,
+                clip=self.statistics.config.clip,
+            )
+        except ValueError as error:
+            raise UserError(f"upsampling_steps: {error}") from error
+        return self.statistics.denormalize(residual).cpu()
+
+    def _avatars(self, planes: Tensor, latents: Tensor, noise: Tensor, drawings: list[Drawing]) -> list[Avatar]:
+        # An avatar stays as it was drawn, whatever becomes of the pipeline.
+        decoder, refiner = copy.deepcopy(self.decoder).cpu(), copy.deepcopy(self.refiner).cpu()
+        return [
+            Avatar(one.cpu(), decoder, refiner, z, x.cpu(), drawing, self.model_hash)
+            for one, z, x, drawing in zip(planes, latents, noise, drawings, strict=True)
+        ]
+
+    # ---- inversion
+
+    @torch.enable_grad()
+    def _invert(
+        self,
+        small: Photo,
+        photo: Photo,
+        latent: Tensor,
+        noise: Tensor,
+        drawing: Drawing,
+        callback: Callable[[int, Tensor], None] | None,
+    ) -> Avatar:
+        """The avatar of a latent [512] and x_T [1, 3, C, h, w], moved towards a photograph: while it is sampled towards
+        the small one, after that towards the other."""
+        free = self._sample_base(latent[None], noise, [drawing], None)
+        inversion = Inversion(
+            base=self.base,
+            config=self.diffusion,
+            decoder=self.decoder,
+            z=self._condition_of(latent[None]),
+            free=self.base_statistics.denormalize(free)[0],
+            features=load_features(self.encoder, None),
+            generator=seeded([drawing.seed], Stream.STEPS)[0],
+        )
+
+        def report(step: int, _loss: float) -> None:
+            if callback is not None:
+                callback(step, noise)
+
+        low = inversion.sample(
+            self.base_statistics,
+            small,
+            noise,
+            steps=guided_steps(drawing.refine, self.diffusion),
+            guidance_scale=drawing.guidance_scale,
+            progress=report,
+        )
+        enlarged = self._enlarge(low[None], [drawing])[0].to(self.device)
+        planes = inversion.fit(enlarged, self.statistics, photo, steps=drawing.refine, progress=report)
+        return self._avatars(planes[None], latent[None], noise, [drawing])[0]
+
+    def search_pose(self, portrait: Portrait, seed: int = 0) -> tuple[float, float, float]:
+        """From where a portrait was taken, by comparing it with its avatar from many sides.
+
+        Returns:
+            azimuth and elevation in degrees, and the margin, see `rodin.avatars.inversion.search_pose`: near 0 it is a
+            guess.
+        """
+        avatar = self(image=portrait, seed=seed)[0]
+        return search_pose(avatar.planes, avatar.decoder, portrait.pixels)
+
+    # ---- from avatars to avatars
+
+    @torch.no_grad()
+    def edit(self, avatar: Avatar, prompt: str, *, source_prompt: str | None = None, strength: float = 0.6) -> Avatar:
+        """Change what the prompt names, and keep the rest: z is moved, the noise stays.
+
+        The direction is the difference of two means of the prior: of the latents for the prompt, and of those for
+        `source_prompt`, or for nothing. (The paper moves CLIP's image latent by the difference of two text embeddings;
+        images and texts lie apart in CLIP's space, and the prior is what maps between them.)
+
+        Args:
+            prompt: what shall be there, such as "with red hair and glasses".
+            source_prompt: what is there instead, such as "with black hair"; None = whatever avatars have on average.
+            strength: how far z is moved; 0 draws the same avatar again, 1 is the whole difference and changes more than
+                the words name, beyond 1 exaggerates, below 0 turns round.
+
+        Raises:
+            UserError: a prompt is empty or too long, the strength is no number, or the avatar is another model's.
+        """
+        self._check_own(avatar)
+        if not math.isfinite(strength):
+            raise UserError(f"strength: {strength}; choose a number such as 1")
+        direction = self._mean_latent(prompt) - self._mean_latent(source_prompt)
+        latent = torch.nn.functional.normalize(avatar.latent + strength * direction, dim=-1)
+        words = ", ".join(filter(None, (avatar.drawing.prompt, prompt)))
+        drawing = replace(avatar.drawing, prompt=words)
+        edited = self._draw(latent[None], avatar.noise[None], [drawing])[0]
+        if not avatar.drawing.refine:
+            return edited
+        # What the inversion found beyond the model's own drawing is carried over.
+        again = self._draw(avatar.latent[None], avatar.noise[None], [avatar.drawing])[0]
+        return replace(edited, planes=edited.planes + avatar.planes - again.planes)
+
+    def _mean_latent(self, prompt: str | None) -> Tensor:
+        """[512] mean of what the prior draws, always from the same noise."""
+        seeds = list(range(EDIT_DRAWS))
+        return self.draw_latents(prompt, seeds, guidance_scale=EDIT_GUIDANCE, candidates=1).mean(dim=0)
+
+    @torch.no_grad()
+    def interpolate(self, first: Avatar, last: Avatar, steps: int = 8) -> list[Avatar]:
+        """Avatars on the way between two, which stand at its ends: z and the noise go along great circles.
+
+        All between are drawn as the first was. What that leaves of an end, such as what an inversion found or another
+        guidance draws, fades along the way.
+
+        Raises:
+            UserError: fewer than 2 steps, or an avatar is another model's.
+        """
+        if steps < 2:
+            raise UserError(f"steps: {steps} avatars; choose 2 or more, the two ends are among them")
+        for avatar in (first, last):
+            self._check_own(avatar)
+        parts = [k / (steps - 1) for k in range(steps)]
+        latents = torch.stack([slerp(first.latent, last.latent, part) for part in parts])
+        noise = torch.stack([slerp(first.noise, last.noise, part) for part in parts])
+        drawing = replace(first.drawing, refine=max(first.drawing.refine, last.drawing.refine))
+        drawn = self._draw(latents, noise.half().float(), [drawing] * steps)
+        left, right = first.planes - drawn[0].planes, last.planes - drawn[-1].planes
+        between = [
+            replace(one, planes=one.planes + torch.lerp(left, right, part))
+            for one, part in list(zip(drawn, parts, strict=True))[1:-1]
+        ]
+        return [first, *between, last]
+
+    def _check_own(self, avatar: Avatar) -> None:
+        if avatar.model_hash != self.model_hash:
+            raise UserError(
+                f"avatar: it was drawn by another model ({avatar.model_hash[:12]}, this is {self.model_hash[:12]}); "
+                "give that model, or an avatar of this one"
+            )
+
+
+def _check_numbers(count: int, seed: int, refine: int, candidates: int, scales: dict[str, float]) -> None:
+    for name, number, unit in (("count", count, "avatars"), ("candidates", candidates, "latents")):
+        if number < 1:
+            raise UserError(f"{name}: {number} {unit}; choose 1 or more")
+    if not 0 <= seed < LARGEST_SEED:
+        raise UserError(f"seed: {seed}; choose 0 or more, below {LARGEST_SEED}")
+    if refine < 0:
+        raise UserError(f"refine: {refine} steps; choose 0 or more")
+    for name, scale in scales.items():
+        if not (math.isfinite(scale) and scale > 0):
+            raise UserError(f"{name}: {scale}; choose a number above 0 (1 = as trained)")

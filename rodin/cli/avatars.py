@@ -1,0 +1,200 @@
+"""The commands that draw avatars, change them and take them away, a function each; `rodin.cli.main` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+AvatarFile = Annotated[Path, tyro.conf.Positional]
+Sampler = Literal["dpm++", "ddim", "ancestral"]
+
+
+def generate(
+    out: Path,
+    model: Path | None = None,
+    text: str | None = None,
+    image: Path | None = None,
+    seed: int = 0,
+    count: int = 1,
+    guidance_scale: float = 1.3,
+    prior_guidance_scale: float = 4.0,
+    temperature: float = 0.6,
+    steps: int = 10,
+    sampler: Sampler = "dpm++",
+    refine: int = 0,
+    azimuth: float = 0.0,
+    elevation: float = 2.0,
+    search_pose: bool = False,
+    sentences: bool = False,
+) -> None:
+    """Draw avatars from a sentence, a portrait or nothing.
+
+    Each becomes avatar-000.rodin.safetensors, avatar-000.png, avatar-000.glb and avatar-000-turntable.gif; overview.png
+    shows them all from three sides.
+
+    Args:
+        out: Folder for the avatars.
+        model: Model folder; left out, the model that comes with Rodin.
+        text: What they shall look like, such as "an old man with a white beard".
+        image: Portrait to follow: a photograph with a face, or a cut-out on transparency, framed head and shoulders.
+        seed: Avatar k is drawn with seed + k.
+        count: Number of avatars.
+        guidance_scale: Above 0; how strongly text or portrait is followed, 1 = as trained.
+        prior_guidance_scale: Above 0; how strongly the latent that is drawn for a text follows it, 1 = as trained.
+        temperature: Above 0; length of the first noise, 1 = as trained; less is calmer and less various.
+        steps: Denoising steps.
+        sampler: dpm++ and ddim are deterministic; ancestral is the paper's, with about 100 steps.
+        refine: Steps of render-guided inversion towards the portrait, such as 50; 0 leaves it to the encoder.
+        azimuth: For --refine: degrees from where the portrait was taken; 0 = front, positive towards its left.
+        elevation: For --refine: degrees above the horizon.
+        search_pose: For --refine: estimate azimuth and elevation instead.
+        sentences: Translate words that the model does not know by a general sentence encoder. Needs: pip install
+            'rodin[words]'.
+    """
+    from rodin.cli import drawing
+
+    drawing.generate(
+        model, out, text, image, seed, count, guidance_scale, prior_guidance_scale, temperature, steps, sampler, refine,
+        azimuth, elevation, search_pose, sentences,
+    )  # fmt: skip
+
+
+def edit(
+    avatar: AvatarFile,
+    text: str,
+    out: Path,
+    model: Path | None = None,
+    source_text: str | None = None,
+    strength: float = 0.6,
+    sentences: bool = False,
+) -> None:
+    """Change an avatar by words; what they do not name stays. before-after.png shows both.
+
+    Args:
+        avatar: File that rodin generate wrote (.rodin.safetensors).
+        text: What shall be there, such as "with red hair and glasses".
+        out: Folder for the changed avatar.
+        model: Model folder that drew the avatar; left out, the model that comes with Rodin.
+        source_text: What is there instead, such as "with black hair"; makes the change more exact.
+        strength: How far; 0 changes nothing, 1 is all that the words mean, which changes more besides.
+        sentences: Translate words that the model does not know by a general sentence encoder. Needs: pip install
+            'rodin[words]'.
+    """
+    from rodin.cli import drawing
+
+    drawing.edit(model, avatar, text, source_text, strength, out, sentences)
+
+
+def vary(avatar: AvatarFile, out: Path, model: Path | None = None, count: int = 4, seed: int = 1) -> None:
+    """Draw an avatar's kin: the same latent, new noise.
+
+    Args:
+        avatar: File that rodin generate wrote (.rodin.safetensors).
+        out: Folder for the avatars.
+        model: Model folder that drew the avatar; left out, the model that comes with Rodin.
+        count: Number of avatars.
+        seed: Avatar k is drawn with seed + k.
+    """
+    from rodin.cli import drawing
+
+    drawing.vary(model, avatar, count, seed, out)
+
+
+def interpolate(first: AvatarFile, last: AvatarFile, out: Path, model: Path | None = None, steps: int = 8) -> None:
+    """Draw the avatars between two, as files, a strip and a video.
+
+    Args:
+        first: File that rodin generate wrote (.rodin.safetensors).
+        last: Another, drawn by the same model.
+        out: Folder for the avatars.
+        model: Model folder that drew them; left out, the model that comes with Rodin.
+        steps: Number of avatars, both ends included.
+    """
+    from rodin.cli import drawing
+
+    drawing.interpolate(model, first, last, steps, out)
+
+
+def render(
+    avatar: AvatarFile,
+    out: Path,
+    size: int = 256,
+    azimuth: float = 0.0,
+    elevation: float = 2.0,
+    turntable: int = 0,
+    refine: bool = False,
+) -> None:
+    """Render a picture of an avatar, or a turntable.
+
+    Args:
+        avatar: File that rodin generate wrote (.rodin.safetensors).
+        out: Picture (.png, .webp), or for a turntable .gif, .webp or .mp4.
+        size: Edge in pixels.
+        azimuth: Degrees; 0 = front, positive towards the avatar's left.
+        elevation: Degrees above the horizon.
+        turntable: Number of views all around; 0 for one picture.
+        refine: Render smaller and let the refiner enlarge it: sharper, but views agree less with each other.
+    """
+    from rodin.cli import drawing
+
+    drawing.render(avatar, out, size, azimuth, elevation, turntable, refine)
+
+
+def export(
+    avatar: AvatarFile,
+    format: Literal["glb", "obj", "ply"] = "glb",
+    out: Path | None = None,
+    resolution: int = 128,
+    threshold: float = 15.0,
+) -> None:
+    """Write an avatar's surface as a mesh with vertex colours.
+
+    Args:
+        avatar: File that rodin generate wrote (.rodin.safetensors).
+        format: File format.
+        out: File to write; beside the avatar if left out.
+        resolution: Grid points along each side of the box.
+        threshold: Density of the surface, in 1 / world units.
+    """
+    from rodin.cli import drawing
+
+    drawing.export(avatar, format, out, resolution, threshold)
+
+
+def demo(
+    out: Path,
+    model: Path | None = None,
+    text: str = "an elderly woman with tan skin, white hair in a bun, black square glasses, wearing a purple sweater",
+    edit: str = "with red hair",
+    image: Path | None = None,
+    seed: int = 0,
+) -> None:
+    """Draw avatars from words, by an edit, from a portrait and from nothing, and show them in OUT/index.html.
+
+    Each comes as avatar file, mesh (.glb), turntable, and pictures, one of them refined.
+
+    Args:
+        out: Folder for the page and the avatars.
+        model: Model folder; left out, the model that comes with Rodin.
+        text: What the first shall look like.
+        edit: What shall be there instead in the second.
+        image: Portrait that the third follows; left out, there is no third.
+        seed: Seed of all.
+    """
+    from rodin.cli.demo import demo as draw
+
+    draw(model, out, text, edit, image, seed)
+
+
+AVATARS: dict[str, Callable[..., None]] = {
+    "generate": generate,
+    "edit": edit,
+    "vary": vary,
+    "interpolate": interpolate,
+    "render": render,
+    "export": export,
+    "demo": demo,
+}

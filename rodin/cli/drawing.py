@@ -1,0 +1,246 @@
+"""What the commands do with a finished model: draw avatars, change them, show them, take them away.
+
+Where they take a model's folder, None is the model that comes with the package.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from rodin.avatars.avatar import SUFFIX, Avatar
+from rodin.avatars.contact_sheet import contact_sheet, strip
+from rodin.avatars.mesh import write_mesh
+from rodin.avatars.pipeline import RodinPipeline
+from rodin.avatars.portrait import Portrait, read_portrait
+from rodin.avatars.video import write_video
+from rodin.camera import orbit
+from rodin.diffusion import Sampler, Scheduler
+from rodin.errors import UserError
+from rodin.files import atomic_path
+from rodin.models.folder import ship_model
+
+PICTURE_SIZE = 256
+TURNTABLE_SIZE = 160
+TURNTABLE_FRAMES = 24
+FRAMES_PER_SECOND = 12
+DOUBTFUL_MARGIN = 0.1  # of a pose that was searched
+
+
+def generate(
+    model_folder: Path | None,
+    out: Path,
+    text: str | None,
+    image: Path | None,
+    seed: int,
+    count: int,
+    guidance_scale: float,
+    prior_guidance_scale: float,
+    temperature: float,
+    steps: int,
+    sampler: Sampler,
+    refine: int,
+    azimuth: float,
+    elevation: float,
+    search_pose: bool,
+    sentences: bool,
+) -> None:
+    """Draw avatars from words, a portrait or nothing, and write each as file, picture, mesh and turntable."""
+    check_folder(out)
+    portrait = None if image is None else read_portrait(image)
+    if portrait is not None:
+        print(f"{image}: {portrait.how}")
+    pipe = RodinPipeline.from_pretrained(model_folder, sentences=sentences)
+    pipe.scheduler = Scheduler(pipe.diffusion, sampler)
+    _name_unknown_words(pipe, text, sentences)
+    if search_pose:
+        azimuth, elevation = _found_pose(pipe, portrait, seed)
+    with _sampling() as advance:
+        avatars = pipe(
+            text,
+            portrait,
+            count=count,
+            seed=seed,
+            guidance_scale=guidance_scale,
+            prior_guidance_scale=prior_guidance_scale,
+            temperature=temperature,
+            num_inference_steps=steps,
+            refine=refine,
+            azimuth_deg=azimuth,
+            elevation_deg=elevation,
+            callback_on_step_end=advance,
+        )
+    write_avatars(avatars, out, None if portrait is None else portrait.pixels)
+
+
+def _name_unknown_words(pipe: RodinPipeline, text: str | None, sentences: bool) -> None:
+    """Say which words of a prompt no caption has."""
+    if text is None or pipe.words is None or not (unknown := pipe.words.unknown_words(text)):
+        return
+    done = "translated" if sentences else "not read; --sentences translates them"
+    print(f"words that no caption has: {', '.join(unknown)} ({done})")
+
+
+def _found_pose(pipe: RodinPipeline, portrait: Portrait | None, seed: int) -> tuple[float, float]:
+    """Where the portrait was taken from, in degrees, by a search that is reported."""
+    if portrait is None:
+        raise UserError("--search-pose: there is no portrait whose pose could be searched; give --image")
+    azimuth, elevation, margin = pipe.search_pose(portrait, seed)
+    doubt = "; another side fits nearly as well" if margin < DOUBTFUL_MARGIN else ""
+    print(f"pose found: azimuth {azimuth:.0f}, elevation {elevation:.0f} degrees (margin {margin:.2f}{doubt})")
+    return azimuth, elevation
+
+
+def edit(
+    model_folder: Path | None,
+    avatar: Path,
+    text: str,
+    source_text: str | None,
+    strength: float,
+    out: Path,
+    sentences: bool,
+) -> None:
+    """Change an avatar by words; before-after.png shows both."""
+    check_folder(out)
+    before = Avatar.load(avatar)
+    pipe = RodinPipeline.from_pretrained(model_folder, sentences=sentences)
+    _name_unknown_words(pipe, f"{text} {source_text or ''}", sentences)
+    after = pipe.edit(before, text, source_prompt=source_text, strength=strength)
+    write_avatars([after], out)
+    write_picture(out / "before-after.png", contact_sheet([before, after], columns=1))
+
+
+def vary(model_folder: Path | None, avatar: Path, count: int, seed: int, out: Path) -> None:
+    """Avatars of the same latent and new noise."""
+    check_folder(out)
+    loaded = Avatar.load(avatar)
+    pipe = RodinPipeline.from_pretrained(model_folder)
+    drawing = loaded.drawing
+    with _sampling() as advance:
+        avatars = pipe(
+            vary=loaded,
+            count=count,
+            seed=seed,
+            guidance_scale=drawing.guidance_scale,
+            num_inference_steps=drawing.num_inference_steps,
+            upsampling_steps=drawing.upsampling_steps,
+            temperature=drawing.temperature,
+            callback_on_step_end=advance,
+        )
+    write_avatars(avatars, out)
+
+
+def interpolate(model_folder: Path | None, first: Path, last: Path, steps: int, out: Path) -> None:
+    """Avatars on the way between two, as a strip and a video, and each as a file."""
+    check_folder(out)
+    ends = Avatar.load(first), Avatar.load(last)
+    avatars = RodinPipeline.from_pretrained(model_folder).interpolate(*ends, steps)
+    frames = []
+    for index, avatar in enumerate(tqdm(avatars, desc="writing", unit="avatar")):
+        avatar.save(out / f"avatar-{index:03d}{SUFFIX}")
+        frames.append(avatar.portrait(PICTURE_SIZE))
+    write_picture(out / "strip.png", strip(frames, PICTURE_SIZE))
+    there_and_back = frames + frames[-2:0:-1]
+    write_video(out / "interpolation.gif", torch.stack(there_and_back), FRAMES_PER_SECOND)
+    print(f"{len(avatars)} avatars, strip.png and interpolation.gif in {out}")
+
+
+def render(avatar: Path, out: Path, size: int, azimuth: float, elevation: float, turntable: int, refine: bool) -> None:
+    """A picture, or with `turntable` views all around a video."""
+    if size < 1 or turntable < 0:
+        raise UserError(f"--size {size}, --turntable {turntable}: choose a size of 1 or more and 0 or more views")
+    if not (math.isfinite(azimuth) and math.isfinite(elevation)):
+        raise UserError(f"--azimuth {azimuth}, --elevation {elevation}: choose angles in degrees")
+    loaded = Avatar.load(avatar)
+    if turntable:
+        write_video(out, loaded.turntable(turntable, size, elevation, refine), FRAMES_PER_SECOND)
+    else:
+        write_picture(out, loaded.render(orbit([azimuth], [elevation], size=size)[0], refine=refine))
+    print(out)
+
+
+def export(
+    avatar: Path, kind: Literal["glb", "obj", "ply"], out: Path | None, resolution: int, threshold: float
+) -> None:
+    """The avatar's mesh in a file."""
+    if not 8 <= resolution <= 1024:
+        raise UserError(f"--resolution: {resolution}; choose 8 to 1024")
+    if not 0 < threshold < math.inf:
+        raise UserError(f"--threshold: {threshold}; choose a density above 0")
+    loaded = Avatar.load(avatar)
+    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + f".{kind}")
+    if out.suffix != f".{kind}":
+        raise UserError(f"--out: {out} does not end in .{kind}; change it or --format")
+    write_mesh(out, loaded.mesh(resolution, threshold))
+    print(out)
+
+
+def ship(model: Path, out: Path, limit: float) -> None:
+    """The model as it ships, see `rodin.models.folder.ship_model`."""
+    print(f"{out}: {ship_model(model, out, limit):.1f} MB")
+
+
+# ---- writing
+
+
+def write_avatars(avatars: list[Avatar], out: Path, portrait: Tensor | None = None) -> None:
+    """Each avatar as file, picture, turntable and mesh; overview.png shows all, after the portrait if there is one.
+
+    Raises:
+        UserError: nothing can be written there; or, when all else is written, an avatar has no surface.
+    """
+    without_mesh: list[str] = []
+    for index, avatar in enumerate(tqdm(avatars, desc="writing", unit="avatar")):
+        name = f"avatar-{index:03d}"
+        avatar.save(out / f"{name}{SUFFIX}")
+        write_picture(out / f"{name}.png", avatar.portrait(PICTURE_SIZE))
+        turntable = avatar.turntable(TURNTABLE_FRAMES, TURNTABLE_SIZE)
+        write_video(out / f"{name}-turntable.gif", turntable, FRAMES_PER_SECOND)
+        try:
+            mesh = avatar.mesh()
+        except UserError as error:  # a weakly trained model may draw fog: the rest of its avatar is still worth having
+            without_mesh.append(f"{name} ({error})")
+            continue
+        write_mesh(out / f"{name}.glb", mesh)
+    write_picture(out / "overview.png", contact_sheet(avatars, portrait))
+    if without_mesh:
+        raise UserError(f"{out}: all is written but the meshes of {', '.join(without_mesh)}; train longer, or export")
+    print(f"{len(avatars)} avatars in {out}")
+
+
+def write_picture(path: Path, image: Tensor) -> None:
+    """Write [H, W, 3] or, straight and transparent, [H, W, 4] in [0, 1] as a picture.
+
+    Raises:
+        UserError: the suffix is no picture format with alpha.
+    """
+    if path.suffix.lower() not in (".png", ".webp"):
+        raise UserError(f"{path}: pictures are .png or .webp; change the suffix")
+    pixels = (image * 255).round().to(torch.uint8).numpy()
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary)
+
+
+def check_folder(out: Path) -> None:
+    """Raise UserError if avatars cannot be written to `out`, since it is a file."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out: {out} is a file; choose a folder")
+
+
+@contextmanager
+def _sampling() -> Iterator[Callable[[int, Tensor], None]]:
+    """A progress bar, and what advances it at every step."""
+    with tqdm(desc="sampling", unit="step") as bar:
+
+        def advance(_step: int, _planes: Tensor) -> None:
+            bar.update()
+
+        yield advance

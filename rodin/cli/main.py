@@ -1,0 +1,287 @@
+"""The command line. Nothing heavy is imported before a command runs, so that `rodin --help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import tyro
+
+from rodin.cli.avatars import AVATARS
+from rodin.cli.training import TRAINING, Ablation, Data
+from rodin.errors import UserError
+
+
+def synth(
+    out: Path,
+    count: int = 16,
+    views: int = 24,
+    size: int = 128,
+    seed: int = 0,
+    workers: int = 1,
+    heads: str = "sdf",
+    samples: int = 16,
+) -> None:
+    """Render synthetic avatars with Blender: subject folders with views, cameras and captions.
+
+    An interrupted run goes on where it stopped. Needs Blender's module: pip install 'rodin[blender]'.
+
+    Args:
+        out: Folder of the set; gets one folder a subject and overview.png.
+        count: Number of subjects.
+        views: Images of each subject; the first is frontal.
+        size: Edge of an image in pixels.
+        seed: Seed of the set; subject i depends on (seed, i) alone.
+        workers: Blender processes, one thread each.
+        heads: sdf for the built-in procedural head, or an .npz file with a morphable head.
+        samples: Rays a pixel; 8 take two thirds of the time of 16 and leave more noise in alpha.
+    """
+    from rodin.synth import SynthConfig, generate
+
+    generate(
+        SynthConfig(
+            out=out, count=count, views=views, size=size, seed=seed, workers=workers, heads=heads, samples=samples
+        )
+    )
+
+
+def describe(data: Data) -> None:
+    """Print which values the subjects' attributes have, how often, and which attributes depend on each other.
+
+    Args:
+        data: Folder of subjects, each with a transforms.json that has attributes.
+    """
+    from rodin.data.describe import describe as text_of
+    from rodin.data.describe import read_attributes
+
+    print(text_of(read_attributes(data)))
+
+
+def fit(
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    workers: int = 2,
+    seed: int = 0,
+    device: Literal["cpu", "cuda"] = "cpu",
+    start: Path | None = None,
+) -> None:
+    """Fit tri-planes to multi-view images: the shared decoder first, then every subject.
+
+    Args:
+        data: Folder of subjects, each with a transforms.json.
+        run: Run folder; what it already holds is not made again.
+        preset: smoke, mini, paper, or a YAML file (see: rodin preset).
+        workers: Processes, one thread each; with --device cuda threads, which load subjects while the GPU fits.
+        seed: Seed of the fits.
+        device: cuda fits many subjects at once on a GPU.
+        start: Take the decoder of this model folder, so that its networks can be trained further on the planes.
+    """
+    from rodin.train import chain
+    from rodin.train.presets import load_preset
+
+    chain.fit(data, run, load_preset(preset), workers, seed, device, start)
+
+
+def ship(model: Data, out: Path, limit: float = 48.0) -> None:
+    """Write a model as it ships: weights in half precision, half as large, loaded to single precision by every command.
+
+    Args:
+        model: Model folder.
+        out: Folder for it; its model card, README.md, stays if there is one.
+        limit: Refuse a larger one, in megabytes.
+    """
+    from rodin.cli import drawing
+
+    drawing.ship(model, out, limit)
+
+
+def evaluate(
+    data: Path,
+    train_data: Path,
+    out: Path,
+    model: Annotated[Path | None, tyro.conf.Positional] = None,
+    preset: str = "smoke",
+    against: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    prompts: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
+    cache: Path | None = None,
+    samples: int = 48,
+    captions: int = 12,
+    photos: int = 12,
+    views: int = 4,
+    fits: int = 3,
+    refine: int = 40,
+    image_size: int = 64,
+    sentences: bool = False,
+    guidance_scale: float = 1.3,
+    prior_guidance_scale: float = 4.0,
+    temperature: float = 0.6,
+    steps: int = 10,
+    seed: int = 0,
+) -> None:
+    """Measure a model on subjects it never saw, and write a report: OUT/index.html, report.md and results.json.
+
+    Args:
+        data: Held-out subjects, which no part of the model was trained on.
+        train_data: The subjects that it was trained on.
+        out: Folder of the report.
+        model: Model folder; left out, the model that comes with Rodin.
+        preset: The preset that the model was trained with, for the fits.
+        against: Another model to measure beside it, as NAME=MODEL; may be given again.
+        prompts: File of prompts that avatars are drawn from; may be given again. Without one, held-out captions.
+        cache: Folder that keeps what is learned of the training data for the next evaluation; OUT-cache if left out.
+        samples: Avatars drawn from nothing.
+        captions: Held-out captions that avatars are drawn from where there are no prompts.
+        photos: Held-out portraits that are inverted.
+        views: Pictures of each avatar.
+        fits: Held-out subjects that planes are fitted to.
+        refine: Steps of render-guided inversion.
+        image_size: Edge of the pictures that are compared.
+        sentences: Draw sets of prompts with unknown words once more, these translated by the general sentence encoder.
+        guidance_scale: Of everything that is drawn.
+        prior_guidance_scale: Of everything that is drawn from prompts.
+        temperature: Of everything that is drawn.
+        steps: Denoising steps.
+        seed: Avatar k is drawn with seed + k.
+    """
+    from rodin.avatars.pipeline import RodinPipeline
+    from rodin.evaluate.compared import load_models
+    from rodin.evaluate.config import EvaluationConfig
+    from rodin.evaluate.evaluation import evaluate as run_evaluation
+    from rodin.parts import config_from_dict
+    from rodin.train.presets import load_preset
+
+    values = {
+        "samples": samples,
+        "views": views,
+        "image_size": image_size,
+        "captions": captions,
+        "photos": photos,
+        "fits": fits,
+        "refine_steps": refine,
+        "sentences": sentences,
+        "guidance_scale": guidance_scale,
+        "prior_guidance_scale": prior_guidance_scale,
+        "temperature": temperature,
+        "steps": steps,
+        "seed": seed,
+    }
+    settings = config_from_dict(EvaluationConfig, values, "rodin eval")
+    fit = load_preset(preset).fitting.planes
+    pipe, others = RodinPipeline.from_pretrained(model), load_models(against)
+    place = out.resolve()  # "." has no name
+    cache = cache or place.with_name(f"{place.name}-cache")
+    run_evaluation(pipe, data, train_data, out, settings, fit, others, prompts, cache)
+    print(out / "index.html")
+
+
+def preset(
+    name: Annotated[Literal["smoke", "mini", "paper"], tyro.conf.Positional], ablation: Ablation | None = None
+) -> None:
+    """Print a preset as YAML, to be changed and given to --preset.
+
+    Args:
+        name: Which one.
+        ablation: Take this part of the paper's method away.
+    """
+    from rodin.train.ablations import ablated
+    from rodin.train.presets import load_preset, preset_yaml
+
+    settings = load_preset(name)
+    print(preset_yaml(settings if ablation is None else ablated(settings, ablation)), end="")
+
+
+def doctor() -> None:
+    """Say what this installation can use: native kernels, instruction level, GPU, optional parts. Problems have a !"""
+    from rodin.cli.doctor import report
+
+    print(report())
+
+
+def assets_makehuman(checkout: Data, out: Path) -> None:
+    """Write the head file that rodin synth --heads takes, from a checkout of MakeHuman.
+
+    Its base mesh and morph targets are CC0: https://github.com/makehumancommunity/makehuman
+
+    Args:
+        checkout: Folder that holds makehuman/data/3dobjs/base.obj.
+        out: File to write (.npz).
+    """
+    from rodin.synth.body.makehuman import convert
+
+    convert(checkout, out)
+
+
+def assets() -> None:
+    """Make what rodin synth can use from other projects' files; see: rodin assets --help."""
+
+
+def train() -> None:
+    """Train a stage or the whole chain; see: rodin train --help."""
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "assets": assets,  # for the list of commands, as train: main hands their own commands to GROUPS
+    "synth": synth,
+    "describe": describe,
+    "fit": fit,
+    "train": train,
+    **AVATARS,
+    "eval": evaluate,
+    "ship": ship,
+    "preset": preset,
+    "doctor": doctor,
+}
+ASSETS: dict[str, Callable[..., None]] = {"makehuman": assets_makehuman}
+GROUPS = {
+    "assets": (ASSETS, "Make what rodin synth can use from other projects' files."),
+    "train": (
+        TRAINING,
+        "Train a stage, or all of them one after another. What a run folder holds is not made again.",
+    ),
+}
+DESCRIPTION = """Rodin: 3D avatars by diffusion over tri-planes.
+
+The way from pictures to avatars: synth (or your own captures), train all, generate; then edit, vary, interpolate,
+render and export. describe shows what a set holds, eval measures a model, doctor says what this installation can use.
+Each command explains itself: rodin COMMAND --help"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command. A user's mistake is one line and exit code 2; a traceback is a defect of ours."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # One thread a process: the tensors are small, and threads that wait for each other cost up to ten times what they
+    # bring. Work is spread over processes instead: --workers, or torchrun. The environment may say otherwise.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    commands, prog, description = COMMANDS, "rodin", DESCRIPTION
+    if arguments and arguments[0] in GROUPS:
+        prog = f"rodin {arguments[0]}"
+        commands, description = GROUPS[arguments[0]]
+        arguments = arguments[1:]
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog=prog,
+            description=description,
+            args=arguments or ["--help"],
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    except UserError as error:
+        _stop(error, str(error), 2)
+    except OSError as error:  # a full disk or a closed door where nothing nearer has put it into words
+        _stop(error, f"{error}; free some space or check the place", 2)
+    except KeyboardInterrupt as error:
+        resumes = prog == "rodin train" or arguments[:1] in (["synth"], ["fit"])
+        _stop(error, "interrupted" + "; the same command goes on where it stopped" * resumes, 130)
+
+
+def _stop(error: BaseException, message: str, code: int) -> NoReturn:
+    """End with one line of its own: progress bars that the error cut short end theirs when their frames are cleared."""
+    traceback.clear_frames(error.__traceback__)
+    print(f"rodin: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

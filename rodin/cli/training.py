@@ -1,0 +1,195 @@
+"""The commands of `rodin train`, a function each; `rodin.cli.main` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+Data = Annotated[Path, tyro.conf.Positional]
+Stage = Literal["encoder", "base", "prior", "upsampler", "refiner"]
+Ablation = Literal["no-aware", "no-latent", "no-rescaling", "autoencoder"]
+
+
+def train_encoder(
+    data: Data, run: Path, preset: str = "smoke", hours: float | None = None, start: Path | None = None
+) -> None:
+    """Train the small CLIP that turns a portrait or a caption into the latent z.
+
+    Args:
+        data: Folder of subjects, each with a transforms.json.
+        run: Run folder.
+        preset: smoke, mini, paper, or a YAML file.
+        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
+        start: Begin from this model folder's encoder, not from random weights; of the same preset.
+    """
+    from rodin.train import chain
+    from rodin.train.presets import load_preset
+
+    chain.encoder(data, run, load_preset(preset), hours, start)
+
+
+def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
+    """Train the latent prior, which draws the latent z from text or from nothing.
+
+    Args:
+        run: Run folder with planes/ and encoder/.
+        preset: smoke, mini, paper, or a YAML file.
+        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
+    """
+    from rodin.train import chain
+    from rodin.train.presets import load_preset
+
+    chain.prior(run, load_preset(preset), hours)
+
+
+def train_base(run: Path, preset: str = "smoke", hours: float | None = None, start: Path | None = None) -> None:
+    """Train the base diffusion model on the planes of a run.
+
+    On many processes or machines: torchrun OPTIONS -m -- rodin train base --run RUN --preset PRESET
+
+    Args:
+        run: Run folder with planes/, encoder/ and decoder/.
+        preset: smoke, mini, paper, or a YAML file.
+        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
+        start: Begin from this model folder's base model, not from random weights; of the same preset.
+    """
+    from rodin.train import chain
+    from rodin.train.presets import load_preset
+
+    chain.base(run, load_preset(preset), hours, start)
+
+
+def train_upsampler(
+    run: Path,
+    preset: str = "smoke",
+    vgg: Path | None = None,
+    hours: float | None = None,
+    start: Path | None = None,
+) -> None:
+    """Train the upsampler, which makes large planes of the base model's small ones.
+
+    On many processes or machines: torchrun OPTIONS -m -- rodin train upsampler --run RUN --preset PRESET
+
+    Args:
+        run: Run folder with planes/, encoder/ and decoder/.
+        preset: smoke, mini, paper, or a YAML file.
+        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else it is the encoder.
+        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
+        start: Begin from this model folder's upsampler, not from random weights; of the same preset.
+    """
+    from rodin.train import chain
+    from rodin.train.presets import load_preset
+
+    chain.upsampler(run, load_preset(preset), vgg, hours, start)
+
+
+def train_refiner(
+    data: Data, run: Path, preset: str = "smoke", vgg: Path | None = None, hours: float | None = None
+) -> None:
+    """Train the refiner, which enlarges and sharpens rendered pictures.
+
+    On many processes or machines: torchrun OPTIONS -m -- rodin train refiner DATA --run RUN --preset PRESET
+
+    Args:
+        data: Folder of subjects of the run, in pictures at least as large as the refiner's output.
+        run: Run folder with planes/, encoder/ and decoder/.
+        preset: smoke, mini, paper, or a YAML file.
+        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else it is the encoder.
+        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
+    """
+    from rodin.train import chain
+    from rodin.train.presets import load_preset
+
+    chain.refiner(data, run, load_preset(preset), vgg, hours)
+
+
+def train_all(
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    workers: int = 2,
+    seed: int = 0,
+    clip: str | None = None,
+    large: Path | None = None,
+    vgg: Path | None = None,
+    start: Path | None = None,
+) -> None:
+    """Train the whole chain: encoder, fitted planes, base model, prior, upsampler, refiner. The result is RUN/model.
+
+    Args:
+        data: Folder of subjects, each with a transforms.json.
+        run: Run folder; an interrupted run goes on where it stopped.
+        preset: smoke, mini, paper, or a YAML file (see: rodin preset).
+        workers: Processes that fit subjects and train base, upsampler and refiner, one thread each.
+        seed: Seed of the fits.
+        clip: Use this CLIP with 512 outputs (a folder or a hub name) instead of training one.
+        large: Folder of the same subjects in larger pictures, for the refiner; else it learns from DATA.
+        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual losses; else the encoder.
+        start: Train this model folder further, say the one that ships on your own heads; of the same preset.
+    """
+    from rodin.train import chain
+    from rodin.train.presets import load_preset
+
+    chain.train_all(data, run, load_preset(preset), workers, seed, clip, large or data, vgg, start)
+
+
+def train_ablations(
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    only: tuple[Ablation, ...] = ("no-aware", "no-latent", "no-rescaling", "autoencoder"),
+    workers: int = 2,
+    seed: int = 0,
+    large: Path | None = None,
+    vgg: Path | None = None,
+) -> None:
+    """Train the paper's ablations of a finished run, for rodin eval --against. Each becomes RUN/ablations/NAME/model.
+
+    Args:
+        data: The run's subjects.
+        run: Finished run folder.
+        preset: That the run was trained with.
+        only: Which ablations.
+        workers: Processes, one thread each.
+        seed: That of the run.
+        large: That of the run.
+        vgg: That of the run.
+    """
+    from rodin.train.ablations import train_ablations as train
+    from rodin.train.presets import load_preset
+
+    train(data, run, load_preset(preset), only, workers, seed, large or data, vgg)
+
+
+def train_curves(
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    stage: Stage | None = None,
+    column: str = "loss",
+    out: Path = Path("curves.png"),
+) -> None:
+    """Draw learning curves of one run or several over the samples seen, and print where they end.
+
+    Args:
+        runs: Run folders.
+        stage: One stage; else all that one of the runs has begun.
+        column: Of the stages' log.csv.
+        out: Picture, such as .png or .svg.
+    """
+    from rodin.train.curves import draw_curves
+
+    draw_curves(runs, stage, column, out)
+
+
+TRAINING: dict[str, Callable[..., None]] = {
+    "all": train_all,
+    "encoder": train_encoder,
+    "prior": train_prior,
+    "base": train_base,
+    "upsampler": train_upsampler,
+    "refiner": train_refiner,
+    "ablations": train_ablations,
+    "curves": train_curves,
+}

@@ -1,0 +1,418 @@
+"""Fitted tri-planes on disk, and their statistics.
+
+While fitting, each subject is one safetensors file, so that an interrupted run goes on where it was. The finished set
+is a folder of webdataset shards:
+
+    planes-00000.tar ...  members NAME.safetensors (planes, fp16), NAME.json (id, captions, quality), NAME.png (frontal)
+    index.json            written last: schema, the decoder's hash, plane shape, and name, count and bytes of each shard
+    statistics/           what maps planes to the unit-variance residuals that the diffusion learns, and back
+
+Planes mean something only together with the decoder that they were fitted with, hence its hash in the index.
+
+Symbols: P = 3 planes, C channels, H W rows and columns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save, save_file
+from torch import Tensor, nn
+
+from rodin.errors import UserError, one_line
+from rodin.files import atomic_path, read_json, write_json
+from rodin.parts import Configured, config_from_dict, load_component, save_component
+from rodin.triplane import PLANES, check_planes, mirror, resize
+
+SCHEMA = 2
+INDEX_NAME = "index.json"
+STATISTICS_NAME = "statistics"
+
+
+@dataclass(frozen=True)
+class FittedSubject:
+    """One avatar as fitted planes.
+
+    Args:
+        name: subject id, unique in a set.
+        planes: [3, C, H, W] float32; stored as fp16.
+        caption: what the subject looks like, or "".
+        frontal: [H', W', 4] frontal view, straight sRGB in [0, 1]; stored in 8 bits a channel, losslessly.
+        psnr, ssim: quality of the fit on held-out views.
+        captions: paraphrases of the caption; none given means (caption,), or () where there is no caption either.
+    """
+
+    name: str
+    planes: Tensor
+    caption: str
+    frontal: Tensor
+    psnr: float
+    ssim: float
+    captions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.caption and not self.captions:
+            object.__setattr__(self, "captions", (self.caption,))
+        check_planes(self.planes, leading=0)
+        if self.frontal.ndim != 3 or self.frontal.shape[-1] != 4:
+            raise ValueError(f"frontal must be [H, W, 4], got {list(self.frontal.shape)}")
+
+    def mirrored(self) -> FittedSubject:
+        """The avatar's mirror image, seen from the front in a mirror.
+
+        Exact but for what the decoder makes of the viewing direction, which is not mirrored. Captions must not tell
+        left from right.
+        """
+        return dataclasses.replace(self, planes=mirror(self.planes), frontal=self.frontal.flip(-2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One line of the index: file name, number of subjects in it, size of the file in bytes."""
+
+    name: str
+    count: int
+    bytes: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or Path(self.name).name != self.name:
+            raise ValueError(f"shard name must be a file name, got {self.name!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """What `index.json` says about a folder of shards."""
+
+    schema: int
+    decoder_hash: str
+    plane_shape: tuple[int, ...]
+    shards: tuple[Shard, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of subjects in all shards."""
+        return sum(shard.count for shard in self.shards)
+
+
+# ---- one subject
+
+
+def write_subject(path: Path, subject: FittedSubject) -> None:
+    """Write one subject to a safetensors file, whole or not at all."""
+    tensors = {"planes": _half(subject), "frontal": _to_bytes(subject.frontal)}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"subject": json.dumps(_facts(subject))})
+
+
+def read_subject(path: Path) -> FittedSubject:
+    """Read a file of `write_subject`.
+
+    Raises:
+        UserError: the file is missing, cut off, or of another kind.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file; check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})["subject"])
+            planes, frontal = file.get_tensor("planes").float(), file.get_tensor("frontal").float() / 255.0
+        return FittedSubject(planes=planes, frontal=frontal, **_checked_facts(facts))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: not a whole file of a fitted subject ({one_line(error, kind=True)}); fit it again"
+        ) from error
+
+
+# ---- shards
+
+
+def write_shards(folder: Path, subjects: Iterable[FittedSubject], *, decoder_hash: str, per_shard: int) -> None:
+    """Write a set of subjects as webdataset shards, replacing the set that the folder had.
+
+    Each shard is written whole or not at all, and the index last: without it a set does not count. Only one shard of
+    subjects is in memory at a time if `subjects` is an iterator.
+
+    Raises:
+        UserError: no subjects, two of one name, planes of different shapes, or the disk is full.
+    """
+    if per_shard < 1:
+        raise UserError(f"per_shard: {per_shard} subjects; choose at least 1")
+    folder = Path(folder)
+    (folder / INDEX_NAME).unlink(missing_ok=True)
+    shards: list[Shard] = []
+    keys: set[str] = set()
+    shape: tuple[int, ...] | None = None
+    remaining = iter(subjects)
+    while batch := list(islice(remaining, per_shard)):
+        for subject in batch:
+            shape = shape or tuple(subject.planes.shape)
+            if tuple(subject.planes.shape) != shape:
+                found = list(subject.planes.shape)
+                raise UserError(f"{subject.name}: planes are {found}, the first subject's {list(shape)}; fit all alike")
+            key = sample_key(subject.name)
+            if key in keys:
+                raise UserError(f"{subject.name}: two subjects have this name; rename one")
+            keys.add(key)
+        name = f"planes-{len(shards):05d}.tar"
+        shards.append(Shard(name=name, count=len(batch), bytes=_write_shard(folder / name, batch)))
+    if shape is None:
+        raise UserError(f"{folder}: there are no subjects to write; fit some first")
+    for stale in set(folder.glob("planes-*.tar")) - {folder / shard.name for shard in shards}:
+        stale.unlink()
+    index = Index(schema=SCHEMA, decoder_hash=decoder_hash, plane_shape=shape, shards=tuple(shards))
+    write_json(folder / INDEX_NAME, dataclasses.asdict(index))
+
+
+def read_index(folder: Path, *, decoder_hash: str | None = None) -> Index:
+    """Read the index and check the shards' presence and sizes, and the decoder's hash if one is given.
+
+    Raises:
+        UserError: the index is missing, of another version or of another decoder; a shard is missing or cut off.
+    """
+    path = Path(folder) / INDEX_NAME
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give a folder of fitted planes, or finish the interrupted fit")
+    document = read_json(path)
+    entries = document.get("shards") if isinstance(document, dict) and document.get("schema") == SCHEMA else None
+    if not isinstance(entries, list):
+        raise UserError(f"{path}: not an index of schema {SCHEMA}; fit again with this version")
+    shards = [config_from_dict(Shard, shard, str(path)) for shard in entries]
+    index = config_from_dict(Index, {**document, "shards": shards}, str(path))
+    if decoder_hash is not None and index.decoder_hash != decoder_hash:
+        raise UserError(
+            f"{path}: the planes were fitted with decoder {index.decoder_hash!s:.12}, not {decoder_hash[:12]}; "
+            "refit them or use their decoder"
+        )
+    for shard in index.shards:
+        file = path.parent / shard.name
+        if not file.is_file():
+            raise UserError(f"{file}: this shard is missing; copy it again or fit again")
+        if (size := file.stat().st_size) != shard.bytes:
+            raise UserError(f"{file}: {size} bytes, {shard.bytes} were written; copy it again or fit again")
+    return index
+
+
+def read_shards(folder: Path, *, decoder_hash: str | None = None) -> Iterator[FittedSubject]:
+    """The subjects of a set, in the order in which they were written, one at a time.
+
+    The index, the presence and the sizes of the shards are checked before this returns.
+
+    Raises:
+        UserError: as `read_index`; while iterating: a shard is damaged, or holds another number of subjects than the
+            index says.
+    """
+    index = read_index(folder, decoder_hash=decoder_hash)
+    return _iterate_shards(Path(folder), index)
+
+
+def sample_key(name: str) -> str:
+    """A subject's name as a tar member may have it: webdataset splits keys at dots and slashes, so both are escaped."""
+    return quote(name, safe="", errors="surrogateescape").replace(".", "%2E")
+
+
+def _write_shard(path: Path, subjects: list[FittedSubject]) -> int:
+    """Returns the size of the file in bytes."""
+    from webdataset import TarWriter  # a second of imports that only writing and reading shards need
+
+    with atomic_path(path) as temporary:
+        # PAX: long names. mtime 0: the same planes make the same file
+        with open(temporary, "wb") as file, TarWriter(file, encoder=False, mtime=0, format="PAX_FORMAT") as tar:
+            for subject in subjects:
+                tar.write(
+                    {
+                        "__key__": sample_key(subject.name),
+                        "safetensors": save({"planes": _half(subject)}),
+                        "json": json.dumps(_facts(subject)).encode(),
+                        "png": _png(subject.frontal),
+                    }
+                )
+        return temporary.stat().st_size
+
+
+def _iterate_shards(folder: Path, index: Index) -> Iterator[FittedSubject]:
+    from webdataset.tariterators import group_by_keys, tar_file_expander
+
+    for shard in index.shards:
+        path = folder / shard.name
+        count = 0
+        with open(path, "rb") as stream:
+            # The lower half of webdataset's reader: its default handlers re-raise, and no URL or brace in a path is
+            # expanded. A tar cut off between members still ends quietly, hence the count.
+            samples = group_by_keys(tar_file_expander([{"url": str(path), "stream": stream}]))
+            try:
+                for sample in samples:
+                    subject = _from_sample(sample)
+                    if tuple(subject.planes.shape) != index.plane_shape:
+                        raise ValueError(f"planes {list(subject.planes.shape)}, not {list(index.plane_shape)}")
+                    count += 1
+                    yield subject
+            except Exception as error:  # tarfile, Pillow, safetensors and json: whatever damaged bytes can raise
+                reason = one_line(error, kind=True)
+                raise UserError(f"{path}: damaged after {count} subjects ({reason}); copy it again or refit") from error
+        if count != shard.count:
+            raise UserError(f"{path}: holds {count} subjects, the index has {shard.count}; copy it again or refit")
+
+
+def _from_sample(sample: dict[str, Any]) -> FittedSubject:
+    planes = load(sample["safetensors"])["planes"].float()
+    with Image.open(io.BytesIO(sample["png"])) as image:
+        frontal = torch.from_numpy(np.asarray(image.convert("RGBA")).copy()).float() / 255.0
+    return FittedSubject(planes=planes, frontal=frontal, **_checked_facts(json.loads(sample["json"])))
+
+
+def _facts(subject: FittedSubject) -> dict[str, Any]:
+    names = ("name", "caption", "captions", "psnr", "ssim")
+    return {name: getattr(subject, name) for name in names}
+
+
+def _checked_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    kinds = {"name": str, "caption": str, "psnr": float, "ssim": float}
+    return {"captions": tuple(map(str, facts["captions"])), **{key: kind(facts[key]) for key, kind in kinds.items()}}
+
+
+def _half(subject: FittedSubject) -> Tensor:
+    """The planes as fp16. Raises ValueError where they do not fit: a fit that diverged must not be stored."""
+    half = subject.planes.detach().cpu().half().contiguous()
+    if not torch.isfinite(half).all():
+        raise ValueError(f"{subject.name}: planes are not finite in fp16 (largest: {subject.planes.abs().max():g})")
+    return half
+
+
+def _to_bytes(image: Tensor) -> Tensor:
+    return (image.detach().cpu() * 255.0).round().clamp(0, 255).to(torch.uint8).contiguous()
+
+
+def _png(image: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(_to_bytes(image).numpy(), mode="RGBA").save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+# ---- statistics
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaneStatisticsConfig:
+    """Shape of the planes, and the bound on normalised values."""
+
+    channels: int
+    height: int
+    width: int
+    clip: float
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "height", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.clip > 0:
+            raise ValueError(f"clip must be above 0, got {self.clip}")
+
+
+class PlaneStatistics(nn.Module):
+    """Maps planes to residuals from the mean avatar, of unit variance in each channel, and back.
+
+    Buffers:
+        mean_planes: [3, C, H, W] the mean over subjects.
+        std: [C] standard deviation of the residual over subjects, planes and positions.
+    """
+
+    mean_planes: Tensor
+    std: Tensor
+
+    def __init__(self, config: PlaneStatisticsConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("mean_planes", torch.zeros(PLANES, config.channels, config.height, config.width))
+        self.register_buffer("std", torch.ones(config.channels))
+
+    def normalize(self, planes: Tensor) -> Tensor:
+        """clip((planes - mean) / std, +-clip) of planes [..., 3, C, H, W]."""
+        self._check(planes)
+        return ((planes - self.mean_planes) / self.std[:, None, None]).clamp(-self.config.clip, self.config.clip)
+
+    def denormalize(self, normalized: Tensor) -> Tensor:
+        """The inverse of `normalize` within the clip, [..., 3, C, H, W]."""
+        self._check(normalized)
+        return normalized * self.std[:, None, None] + self.mean_planes
+
+    def resized(self, size: int) -> PlaneStatistics:
+        """The same for planes of size x size: the mean plane is resampled, the deviations stay, so that planes of all
+        sizes share one domain."""
+        config = dataclasses.replace(self.config, height=size, width=size)
+        statistics = PlaneStatistics(config)
+        statistics.mean_planes.copy_(resize(self.mean_planes, size, size))
+        statistics.std.copy_(self.std)
+        return statistics
+
+    def _check(self, planes: Tensor) -> None:
+        if planes.shape[-4:] != self.mean_planes.shape:
+            raise ValueError(f"planes must be [..., {list(self.mean_planes.shape)}], got {list(planes.shape)}")
+
+
+def measure_statistics(subjects: Iterable[FittedSubject], *, clip: float) -> PlaneStatistics:
+    """Measure a set in one pass, holding no more than one subject (Welford's method, in float64).
+
+    A channel that never varies gets std 1, so that its residual stays 0.
+
+    Args:
+        clip: bound on the normalised values, in standard deviations.
+
+    Raises:
+        UserError: no subjects, or planes of different shapes.
+    """
+    count = 0
+    mean = squares = torch.zeros(())
+    for subject in subjects:
+        planes = subject.planes.double()
+        if count == 0:
+            mean, squares = torch.zeros_like(planes), torch.zeros_like(planes)
+        if planes.shape != mean.shape:
+            raise UserError(f"{subject.name}: planes are {list(planes.shape)}, the first subject's {list(mean.shape)}")
+        count += 1
+        delta = planes - mean
+        mean = mean + delta / count
+        squares = squares + delta * (planes - mean)
+    if count == 0:
+        raise UserError("subjects: none to measure statistics of; fit some first")
+    _, channels, height, width = mean.shape
+    statistics = PlaneStatistics(PlaneStatisticsConfig(channels=channels, height=height, width=width, clip=clip))
+    std = (squares.mean(dim=(0, 2, 3)) / count).sqrt()
+    statistics.mean_planes.copy_(mean)
+    statistics.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+    return statistics
+
+
+def save_statistics(statistics: PlaneStatistics, folder: Path) -> None:
+    """Write `folder`/statistics, whole or not at all."""
+    save_component(statistics, Path(folder) / STATISTICS_NAME)
+
+
+def load_statistics(folder: Path) -> PlaneStatistics:
+    """Read `folder`/statistics.
+
+    Raises:
+        UserError: missing, cut off, or of another version.
+    """
+    return load_component(PlaneStatistics, PlaneStatisticsConfig, Path(folder) / STATISTICS_NAME)
+
+
+def module_hash(module: Configured) -> str:
+    """sha256 (hex) of a module's config and weights: equal exactly when two modules compute the same function."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(module.config), sort_keys=True).encode())
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,232 @@
+"""The evaluation of a model: draw, measure, and put it down in a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rodin.avatars.pipeline import RodinPipeline
+from rodin.errors import UserError
+from rodin.evaluate.accuracy import judge, judge_people
+from rodin.evaluate.attribute_reader import AttributeReader
+from rodin.evaluate.cache import learn
+from rodin.evaluate.compared import OWN_ROWS
+from rodin.evaluate.config import EvaluationConfig
+from rodin.evaluate.features import features, mean_distance
+from rodin.evaluate.floaters import floating_shares
+from rodin.evaluate.measure import Reality, fit_held_out, measure_distances, measure_inversion
+from rodin.evaluate.neighbours import find_neighbours
+from rodin.evaluate.prompts import PromptSet, caption_prompts, read_prompts
+from rodin.evaluate.report import Report, check_place
+from rodin.evaluate.results import Asked, Drawn, Results
+from rodin.evaluate.sections import SHOWN_ROWS, SHOWN_SAMPLES, make_report
+from rodin.evaluate.subjects import RealSet, load_real
+from rodin.evaluate.variants import Variant, render_all
+from rodin.fit.planes import FitConfig
+from rodin.render.renderer import render_image
+
+
+class Stopwatch:
+    """Seconds that the parts of an evaluation take, in their order."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a block."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - began
+
+
+def evaluate(
+    pipe: RodinPipeline,
+    held_out: Path,
+    train_data: Path,
+    out: Path,
+    settings: EvaluationConfig,
+    fit: FitConfig,
+    against: Mapping[str, RodinPipeline],
+    prompts: Sequence[Path],
+    cache: Path,
+) -> Report:
+    """Evaluate a model, and write the report to the folder `out`.
+
+    Args:
+        held_out: subjects that no part of the model was trained on.
+        train_data: those that it was trained on.
+        fit: how planes are fitted to held-out subjects.
+        against: other models by name, such as ablations, whose samples are measured beside its own in one encoder's
+            features.
+        prompts: files that avatars are drawn from, see `rodin.evaluate.prompts`; none = captions of held-out subjects.
+        cache: folder for what is learned of the training data, see `rodin.evaluate.cache`.
+
+    Raises:
+        UserError: data, prompts or `fit` do not suit, words cannot be translated as asked, a subject is in both sets,
+            or `out` holds something else.
+    """
+    check_place(out)
+    plane_size = pipe.statistics.config.height
+    if settings.fits and fit.plane_size != plane_size:
+        raise UserError(
+            f"--preset: fits planes of {fit.plane_size}, the model's are {plane_size}; "
+            "give the preset that it was trained with, or --fits 0"
+        )
+    watch = Stopwatch()
+    with watch.part("reading and encoding real subjects"):
+        training = load_real(train_data, settings.views, settings.image_size, "training subjects")
+        unseen = load_real(held_out, settings.views, settings.image_size, "held-out subjects")
+        check_sets(training, unseen)
+        sets = read_prompts(prompts, training.attributes)
+        sets = sets or [caption_prompts(unseen, training.attributes, settings.captions)]
+        main = variant(OWN_ROWS[0], pipe, settings.guidance_scale, settings)
+        readers = [by_reader(main, one, settings) for one in sets]
+        reality = Reality.measure(training, unseen, pipe.encoder)
+    with watch.part("learning from the training subjects"):
+        named = sorted({name for one in sets for truth in one.truth for name in truth})
+        learned = learn(training.folders, named, settings.reader_steps, cache)
+        read = learned.reader.read(unseen.images)
+        real_readings = judge(read, unseen.attributes, training.attributes)
+        real_people = judge_people(read, unseen.attributes, training.attributes)
+
+    with watch.part("samples"):
+        samples = list(main.draw(settings.samples, settings.seed))
+        pictures = render_all(samples, training.cameras)
+        seen = features(reality.encoder, pictures)
+        drawn = [Drawn(variant=main, pictures=pictures, distances=measure_distances(seen, reality, settings.seed))]
+        refined = features(reality.encoder, render_all(samples, training.cameras, refine=True))
+        floating = floating_shares(samples, learned.union)
+    with watch.part("samples of other models"):
+        others = [] if main.guidance_scale == 1.0 else [variant(OWN_ROWS[1], pipe, 1.0, settings)]
+        others += [variant(name, other, settings.guidance_scale, settings) for name, other in against.items()]
+        drawn += [draw_and_measure(one, reality, settings) for one in others]
+    with watch.part("prompts"):
+        asked = [
+            ask(drawing, one, flag, learned.reader, unseen, training, settings)
+            for one, found in zip(sets, readers, strict=True)
+            for flag, drawing in found.items()
+        ]
+    with watch.part("portraits"):
+        inverted = portraits(main, unseen, settings, 0)
+    refined_inverted = None
+    if settings.refine_steps:
+        with watch.part("portraits, refined"):
+            refined_inverted = portraits(main, unseen, settings, settings.refine_steps)
+    with watch.part("fits"):
+        decoder, start = samples[0].decoder, pipe.statistics.mean_planes.cpu()  # avatars keep theirs on the CPU
+        fits = fit_held_out(unseen.folders[: settings.fits], decoder, start, fit, settings.seed)
+        shown = zip(fits[:SHOWN_ROWS], unseen.cameras, strict=False)
+        fit_pictures = [render_image(one.planes, decoder, camera)[0] for one, camera in shown]
+    real_frontal = reality.training_features[:, 0]
+    results = Results(
+        settings=settings,
+        fit=fit,
+        model_hash=pipe.model_hash,
+        reality=reality,
+        drawn=drawn,
+        samples=samples[:SHOWN_SAMPLES],
+        refined=measure_distances(refined, reality, settings.seed),
+        diversity=mean_distance(seen[:, 0]) / mean_distance(real_frontal),
+        floating=floating,
+        asked=asked,
+        real_readings=real_readings,
+        real_people=real_people,
+        inverted=inverted,
+        inversion=measure_inversion(inverted, reality),
+        refined_inverted=refined_inverted,
+        refined_inversion=None if refined_inverted is None else measure_inversion(refined_inverted, reality),
+        neighbours=find_neighbours(seen[:, 0], reality.held_out_features[:, 0], real_frontal),
+        fits=fits,
+        fit_pictures=fit_pictures,
+        data=(str(train_data), str(held_out)),
+        seconds=watch.seconds,
+    )
+    report = make_report(results)
+    report.write(out)
+    return report
+
+
+def variant(label: str, pipe: RodinPipeline, guidance_scale: float, settings: EvaluationConfig) -> Variant:
+    """How a model is drawn from. One of a single step (the auto-encoder) is a function of z: nothing is guided."""
+    one = Variant(label, pipe, guidance_scale, settings.prior_guidance_scale, settings.temperature, settings.steps)
+    single = pipe.diffusion.train_steps == 1
+    return replace(one, guidance_scale=1.0, temperature=1.0, steps=1) if single else one
+
+
+def check_sets(training: RealSet, held_out: RealSet) -> None:
+    """Raise UserError unless the two sets are disjoint and large enough."""
+    for real, least in ((training, 4), (held_out, 2)):
+        if len(real) < least:
+            raise UserError(f"{real.folders[0].parent}: {len(real)} subjects; at least {least} are needed")
+    for folder, frontal in zip(held_out.folders, held_out.frontals, strict=True):
+        same = (training.frontals == frontal).flatten(1).all(dim=1)
+        if same.any():
+            twin = training.folders[int(same.nonzero()[0, 0])]
+            raise UserError(f"{folder}: is the training subject {twin}; hold out subjects that were never trained on")
+
+
+def draw_and_measure(one: Variant, reality: Reality, settings: EvaluationConfig) -> Drawn:
+    """What all models of a report are compared in."""
+    pictures = render_all(one.draw(settings.samples, settings.seed), reality.training.cameras)
+    distances = measure_distances(features(reality.encoder, pictures), reality, settings.seed)
+    return Drawn(variant=one, pictures=pictures, distances=distances)
+
+
+def by_reader(main: Variant, prompts: PromptSet, settings: EvaluationConfig) -> dict[bool, Variant]:
+    """The model as it reads prompts and, if that is asked for and prompts have unknown words, with these translated."""
+    found = {False: main}
+    words = main.pipe.words
+    if settings.sentences and (words is None or any(map(words.unknown_words, prompts.texts))):
+        label = f"{main.label}, unknown words translated"
+        found[True] = replace(main, label=label, pipe=RodinPipeline(main.pipe.model, sentences=True))
+    return found
+
+
+def ask(
+    one: Variant,
+    prompts: PromptSet,
+    sentences: bool,
+    reader: AttributeReader,
+    unseen: RealSet,
+    training: RealSet,
+    settings: EvaluationConfig,
+) -> Asked:
+    """Draw a set of prompts, and read the avatars by the cameras of held-out subjects.
+
+    Of a prompt without a word that the model knows there is no avatar: nothing that it names is shown.
+    """
+    read: dict[str, list[str]] = {name: [] for name in reader.values}
+    shown, unread = [], 0
+    for k, avatar in enumerate(one.draw_prompts(prompts.texts, settings.seed)):
+        if avatar is None:
+            unread += 1
+            for values in read.values():
+                values.append("")
+            if k < SHOWN_ROWS:
+                shown.append(torch.zeros(2, settings.image_size, settings.image_size, 4))
+            continue
+        pictures = avatar.render(unseen.cameras[k % len(unseen)])
+        for name, values in reader.read(pictures[None]).items():
+            read[name] += values
+        if k < SHOWN_ROWS:
+            shown.append(pictures[[0, -1]])
+    return Asked(
+        prompts=prompts,
+        sentences=sentences,
+        unread=unread,
+        pictures=torch.stack(shown),
+        readings=judge(read, prompts.truth, training.attributes),
+        people=judge_people(read, prompts.truth, training.attributes),
+    )
+
+
+def portraits(one: Variant, unseen: RealSet, settings: EvaluationConfig, refine: int) -> Tensor:
+    """Pictures [N, V, S, S, 4] of avatars inverted from held-out portraits."""
+    return render_all(one.invert(unseen.frontals[: settings.photos], settings.seed, refine), unseen.cameras)

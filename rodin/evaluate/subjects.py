@@ -1,0 +1,88 @@
+"""The real subjects that a model is held against: their pictures, cameras and words.
+
+Symbols: N subjects, V views of each, S side of the images in pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from rodin.camera import Camera
+from rodin.data.captures import list_subjects, load_subject
+from rodin.errors import UserError
+from rodin.train.encoder import azimuths_deg, front_views
+
+
+@dataclass(frozen=True)
+class RealSet:
+    """Some subjects.
+
+    Args:
+        folders: N subject folders.
+        images: [N, V, S, S, 4] straight RGBA; the frontal view first, then the more oblique the later.
+        cameras: N batches of V cameras, those of the images.
+        captions: N texts, "" where there is none.
+        attributes: N mappings.
+    """
+
+    folders: list[Path]
+    images: Tensor
+    cameras: list[Camera]
+    captions: list[str]
+    attributes: list[dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def first(self, count: int) -> RealSet:
+        """The first subjects, all if there are fewer."""
+        parts = (self.folders, self.images, self.cameras, self.captions, self.attributes)
+        return RealSet(*(part[:count] for part in parts))  # type: ignore[arg-type]
+
+    @property
+    def names(self) -> list[str]:
+        """The subjects' names."""
+        return [folder.name for folder in self.folders]
+
+    @property
+    def frontals(self) -> Tensor:
+        """[N, S, S, 4] the frontal views."""
+        return self.images[:, 0]
+
+
+def load_real(data: Path, views: int, size: int, label: str) -> RealSet:
+    """Read the subjects in `data`.
+
+    Args:
+        views: of each subject: the frontal one, and others spread evenly over the front half.
+        label: for the progress bar.
+
+    Raises:
+        UserError: a subject cannot be read, or has too few views.
+    """
+    folders = list_subjects(data)
+    images, cameras, captions, attributes = [], [], [], []
+    for folder in tqdm(folders, desc=label, unit="subject", leave=False):
+        subject = load_subject(folder, size)
+        frontal, *others = front_views(subject.camera, subject.frontal)
+        if len(others) + 1 < views:
+            there = f"{len(others) + 1} views in the front half"
+            raise UserError(f"{folder}: {there}, {views} are needed; choose fewer --views")
+        aside = azimuths_deg(subject.camera).abs().tolist()
+        chosen = spread([frontal, *sorted(others, key=lambda view: aside[view])], views)
+        images.append(subject.images[chosen])
+        cameras.append(subject.camera[chosen])
+        captions.append(subject.caption)
+        attributes.append(subject.attributes)
+    return RealSet(folders, torch.stack(images), cameras, captions, attributes)
+
+
+def spread(items: list[int], count: int) -> list[int]:
+    """`count` of the items, evenly spread from the first to the last; the first where only one is wanted."""
+    return [items[round(k * (len(items) - 1) / max(1, count - 1))] for k in range(count)]

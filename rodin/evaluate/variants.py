@@ -1,0 +1,87 @@
+"""Drawing and rendering what an evaluation looks at, with progress bars.
+
+Avatars are drawn one after another as they are looked at: hundreds of them together would not fit into memory.
+
+Symbols: N avatars, V views of each, S side of the images in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from rodin.avatars.avatar import Avatar
+from rodin.avatars.pipeline import BATCH, RodinPipeline
+from rodin.camera import Camera
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model and how it is drawn from: one row of a report's tables.
+
+    Args:
+        label: names the row.
+        pipe: the model.
+        guidance_scale: 1 = no guidance.
+        prior_guidance_scale: of prompts.
+        temperature: length of the first noise, 1 as trained.
+        steps: of the base model's sampler.
+    """
+
+    label: str
+    pipe: RodinPipeline
+    guidance_scale: float
+    prior_guidance_scale: float
+    temperature: float
+    steps: int
+
+    def draw(self, count: int, seed: int) -> Iterator[Avatar]:
+        """Avatars from nothing; avatar k has seed + k."""
+        with tqdm(total=count, desc=f"{self.label}: drawing", unit="avatar", leave=False) as bar:
+            for first in range(0, count, BATCH):
+                part = self.pipe(
+                    count=min(BATCH, count - first),
+                    seed=seed + first,
+                    guidance_scale=self.guidance_scale,
+                    temperature=self.temperature,
+                    num_inference_steps=self.steps,
+                )
+                bar.update(len(part))
+                yield from part
+
+    def draw_prompts(self, texts: Sequence[str], seed: int) -> Iterator[Avatar | None]:
+        """An avatar of each text, or None where it has no word that the model knows; avatar k has seed + k."""
+        for k, text in enumerate(tqdm(texts, desc=f"{self.label}: prompts", unit="avatar", leave=False)):
+            if not self.pipe.knows(text):
+                yield None
+                continue
+            yield self.pipe(
+                prompt=text,
+                seed=seed + k,
+                guidance_scale=self.guidance_scale,
+                prior_guidance_scale=self.prior_guidance_scale,
+                temperature=self.temperature,
+                num_inference_steps=self.steps,
+            )[0]
+
+    def invert(self, photos: Tensor, seed: int, refine: int) -> Iterator[Avatar]:
+        """An avatar of each portrait [N, S, S, 4], all with the same seed; `refine` steps follow the encoder's."""
+        for photo in tqdm(photos, desc=f"{self.label}: portraits, {refine} steps", unit="avatar", leave=False):
+            yield self.pipe(
+                image=photo,
+                seed=seed,
+                guidance_scale=self.guidance_scale,
+                temperature=self.temperature,
+                num_inference_steps=self.steps,
+                refine=refine,
+            )[0]
+
+
+def render_all(avatars: Iterable[Avatar], cameras: Sequence[Camera], refine: bool = False) -> Tensor:
+    """Pictures [N, V, S, S, 4] of avatars, each from its own V cameras; with fewer cameras than avatars, those of the
+    first are used again."""
+    return torch.stack([avatar.render(cameras[k % len(cameras)], refine=refine) for k, avatar in enumerate(avatars)])

@@ -1,0 +1,272 @@
+"""Fitting a folder of subjects: the shared decoder, then every subject in parallel processes, then shards.
+
+RUN/decoder/             the shared decoder, frozen
+RUN/start.safetensors    the planes that every fit starts from
+RUN/fitting.json         how the subjects are fitted
+RUN/fits-HASH/           one file a subject, HASH that of the decoder: an interrupted run goes on where it was
+RUN/planes/              the finished set: shards, index, statistics
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from rodin.data.captures import MultiView, list_subjects, load_subject
+from rodin.data.shards import (
+    FittedSubject,
+    PlaneStatistics,
+    PlaneStatisticsConfig,
+    measure_statistics,
+    module_hash,
+    read_subject,
+    save_statistics,
+    write_shards,
+    write_subject,
+)
+from rodin.errors import UserError
+from rodin.files import atomic_path, read_json, write_json
+from rodin.fit.batch import fit_planes_batch
+from rodin.fit.planes import FitConfig, fit_planes, judge
+from rodin.fit.scene import HeldOut, Scene, prepare
+from rodin.fit.shared import SharedConfig, learn_decoder
+from rodin.parts import load_component, read_tensors, save_component
+from rodin.render.decoder import Decoder, DecoderConfig
+
+SETTINGS_NAME = "fitting.json"
+START_NAME = "start.safetensors"
+RAYS_AT_ONCE = 2**16  # in a step on a GPU, of all subjects: about a million samples, which need some GB
+CLIP = 5.0  # standard deviations: residuals beyond are outliers of single texels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittingConfig:
+    """Both stages of fitting."""
+
+    decoder: DecoderConfig
+    shared: SharedConfig
+    planes: FitConfig
+    per_shard: int = 1024
+    """Subjects in one shard."""
+
+
+def fit_dataset(
+    data: Path, run: Path, config: FittingConfig, workers: int, seed: int, device: str = "cpu"
+) -> list[FittedSubject]:
+    """Fit all subjects in `data`; what `run` already holds is not fitted again.
+
+    Args:
+        workers: processes of one thread each; on a GPU threads, which load subjects while it fits.
+        device: where subjects are fitted, "cpu" or "cuda"; the shared decoder is learned on the CPU.
+
+    Returns:
+        the fitted subjects, in the order of their names.
+
+    Raises:
+        UserError: data or run cannot be used, or a worker process was killed.
+    """
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UserError(f"--device: {device}, but PyTorch finds no such device; leave it out to fit on the CPU")
+    folders = list_subjects(data)
+    decoder = shared_decoder(folders, run, config, seed)
+    decoder_hash = module_hash(decoder)
+    fits = run / f"fits-{decoder_hash[:12]}"
+    paths = [fits / f"{folder.name}.safetensors" for folder in folders]
+    todo = [(folder, path) for folder, path in zip(folders, paths, strict=True) if not path.exists()]
+    _match_settings(run / SETTINGS_NAME, {**asdict(config.planes), "seed": seed})
+    if todo and device == "cpu":
+        fit_in_parallel(todo, run, config.planes, workers, seed)
+    elif todo:
+        fit_on_device(todo, run, config.planes, workers, seed, torch.device(device))
+    subjects = [read_subject(path) for path in paths]
+    planes = run / "planes"
+    save_statistics(measure_statistics(subjects, clip=CLIP), planes)
+    write_shards(planes, subjects, decoder_hash=decoder_hash, per_shard=config.per_shard)
+    return subjects
+
+
+def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: int) -> Decoder:
+    """The run's decoder, learned now if the run has none; RUN/start.safetensors is written beside it."""
+    folder = run / "decoder"
+    if folder.exists():
+        decoder = load_component(Decoder, DecoderConfig, folder)
+        if decoder.config != config.decoder:
+            raise UserError(f"{folder}: holds {decoder.config}, asked for {config.decoder}; choose another --run")
+        return decoder
+    order = torch.randperm(len(folders), generator=torch.Generator().manual_seed(seed)).tolist()
+    chosen = sorted(order[: config.shared.subjects])
+    fit = config.planes
+    with tqdm(chosen, desc="decoder: loading views", leave=False) as loading:
+        scenes = [prepare(load_subject(folders[k], fit.image_size), fit.samples, fit.held_out)[0] for k in loading]
+    with tqdm(total=config.shared.common_steps + config.shared.steps, desc="decoder") as bar:
+
+        def report(loss: float) -> None:
+            bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            bar.update()
+
+        decoder, start = learn_decoder(scenes, config.decoder, config.shared, fit, seed, report)
+    with atomic_path(run / START_NAME) as temporary:
+        save_file({"planes": start}, temporary)
+    save_component(decoder, folder)  # last: its presence says that this stage is finished
+    return decoder
+
+
+def adopt_decoder(model: Path, run: Path) -> None:
+    """A run's decoder and the planes that its fits start from, taken from a model: what is fitted, the model can read.
+
+    Raises:
+        UserError: a part of the model is missing or damaged, or the run has another decoder.
+    """
+    decoder = load_component(Decoder, DecoderConfig, model / "decoder")
+    if (own := run / "decoder").exists():
+        if module_hash(load_component(Decoder, DecoderConfig, own)) != module_hash(decoder):
+            raise UserError(f"{own}: another decoder than that of {model}; choose another --run, or leave out --start")
+        return
+    statistics = load_component(PlaneStatistics, PlaneStatisticsConfig, model / "statistics")
+    with atomic_path(run / START_NAME) as temporary:
+        save_file({"planes": statistics.mean_planes}, temporary)
+    save_component(decoder, run / "decoder")
+
+
+def _match_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Note how the run's subjects are fitted, or compare with what is noted: they must all be fitted alike."""
+    settings = json.loads(json.dumps(settings))  # as they will be read
+    if not path.exists():
+        write_json(path, settings)
+        return
+    found = read_json(path)
+    for name, value in settings.items():
+        if not isinstance(found, dict) or found.get(name) != value:
+            old = found.get(name) if isinstance(found, dict) else found
+            raise UserError(f"{path}: the run fits with {name} {old}, not {value}; give the same or another --run")
+
+
+def read_start(run: Path) -> torch.Tensor:
+    """The planes [3, C, H, W] that every fit of the run starts from.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = run / START_NAME
+    tensors = read_tensors(path)
+    if "planes" not in tensors:
+        raise UserError(f"{path}: holds no planes; delete {run / 'decoder'} to learn both again")
+    return tensors["planes"]
+
+
+def fit_in_parallel(todo: list[tuple[Path, Path]], run: Path, config: FitConfig, workers: int, seed: int) -> None:
+    """Fit (subject folder, result file) pairs; results that are written stay, whatever happens to the others."""
+    read_start(run)  # a worker's failure to start would be reported as a killed one
+    context = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads can hang
+    with ProcessPoolExecutor(min(workers, len(todo)), context, _start_worker, (run, config, seed)) as pool:
+        try:
+            jobs = [pool.submit(_fit_one, folder, path) for folder, path in todo]
+            with tqdm(total=len(jobs), desc="fitting", unit="subject") as bar:
+                for job in as_completed(jobs):
+                    bar.set_postfix(psnr=f"{job.result():.1f} dB", refresh=False)
+                    bar.update()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"{run}: a fitting process was killed (out of memory?); run again to go on, with fewer --workers"
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def fit_on_device(
+    todo: list[tuple[Path, Path]], run: Path, config: FitConfig, workers: int, seed: int, device: torch.device
+) -> None:
+    """Fit (subject folder, result file) pairs, RAYS_AT_ONCE in a batch, while `workers` threads load the next.
+
+    Results that are written stay, whatever happens to the others.
+    """
+    count = max(1, RAYS_AT_ONCE // config.rays)
+    decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False).to(device)
+    start = read_start(run)
+
+    def load(folder: Path) -> tuple[MultiView, Scene, HeldOut]:
+        subject = load_subject(folder, config.image_size)
+        return subject, *prepare(subject, config.samples, config.held_out)
+
+    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(todo), desc="fitting", unit="subject") as bar:
+        upcoming = [pool.submit(load, folder) for folder, _ in todo[:count]]
+        for first in range(0, len(todo), count):
+            batch, others = todo[first : first + count], todo[first + count :]
+            loaded = [job.result() for job in upcoming]
+            upcoming = [pool.submit(load, folder) for folder, _ in others[:count]]
+            planes = fit_planes_batch([scene for _, scene, _ in loaded], decoder, start, config, seed, device)
+            for (subject, _, held_out), (_, path), one in zip(loaded, batch, planes, strict=True):
+                fitted = judged(subject, one, decoder, HeldOut(held_out.camera, held_out.images.to(device)))
+                write_subject(path, fitted)
+                bar.set_postfix(psnr=f"{fitted.psnr:.1f} dB", refresh=False)
+                bar.update()
+
+
+def fit_subject(
+    subject: MultiView, decoder: Decoder, start: torch.Tensor, config: FitConfig, seed: int
+) -> FittedSubject:
+    """Fit and judge one subject."""
+    scene, held_out = prepare(subject, config.samples, config.held_out)
+    return judged(subject, fit_planes(scene, decoder, start, config, seed), decoder, held_out)
+
+
+def judged(subject: MultiView, planes: torch.Tensor, decoder: Decoder, held_out: HeldOut) -> FittedSubject:
+    """What is kept of a subject and its planes [3, C, H, W]."""
+    psnr, ssim = judge(planes, decoder, held_out)
+    frontal = subject.images[subject.frontal]
+    return FittedSubject(subject.name, planes.cpu(), subject.caption, frontal, psnr, ssim, subject.captions)
+
+
+class _Worker:
+    """What a fitting process keeps between subjects."""
+
+    decoder: Decoder
+    start: torch.Tensor
+    config: FitConfig
+    seed: int
+
+
+def _start_worker(run: Path, config: FitConfig, seed: int) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)  # small operations on several threads fight each other
+    _Worker.decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
+    _Worker.start = read_start(run)
+    _Worker.config, _Worker.seed = config, seed
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for its next job for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _fit_one(folder: Path, path: Path) -> float:
+    config = _Worker.config
+    subject = load_subject(folder, config.image_size)
+    fitted = fit_subject(subject, _Worker.decoder, _Worker.start, config, _Worker.seed)
+    write_subject(path, fitted)
+    return fitted.psnr
+
+
+def quality_table(subjects: list[FittedSubject]) -> Iterator[str]:
+    """Lines that sum up held-out quality: mean and worst."""
+    psnr = [subject.psnr for subject in subjects]
+    worst = min(subjects, key=lambda subject: subject.psnr)
+    ssim = sum(subject.ssim for subject in subjects) / len(subjects)
+    yield f"held-out views of {len(subjects)} subjects, rendered without culling:"
+    yield f"  PSNR {sum(psnr) / len(psnr):.2f} dB (worst {worst.psnr:.2f} dB: {worst.name}), SSIM {ssim:.3f}"

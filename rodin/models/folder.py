@@ -1,0 +1,337 @@
+"""A model on disk: a folder of parts in diffusers' layout, each read by explicit code; nothing is unpickled.
+
+    model_index.json   schema, the hash of all that shapes an avatar, the class of each part
+    encoder/           frozen CLIP: portrait -> z, text -> conditions of the prior
+    prior/             denoises z under text, or under nothing
+    base/              denoises small planes under z
+    upsampler/         denoises large planes under small ones
+    words/             optional: reads texts in place of the encoder's text tower (`rodin.models.phrases`)
+    refiner/           enlarges rendered pictures
+    statistics/        maps the planes' unit-variance residuals, of which the two speak, to planes
+    decoder/           planes -> density and colour
+    scheduler/         the base model's sampler, as the config of diffusers' scheduler of the same kind
+
+prior/, base/ and upsampler/ hold the diffusion that they were trained on beside their weights, the upsampler and the
+refiner also by which features their perceptual loss was measured.
+
+Training writes weights as float32. A model that ships has them as float16, with README.md, the model card, beside the
+parts; loaded, all weights are float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig, module_hash
+from rodin.diffusion import DiffusionConfig, Sampler, Scheduler, noise_schedule
+from rodin.errors import UserError
+from rodin.files import atomic_path, read_json, write_json
+from rodin.models.clip import Encoder, check_folder
+from rodin.models.denoiser import load_denoiser, save_denoiser
+from rodin.models.phrases import PhraseConfig, PhraseReader
+from rodin.models.prior import Prior, PriorConfig
+from rodin.models.refiner import Refiner, RefinerConfig
+from rodin.models.upsampler import PERCEPTUAL_NAME
+from rodin.networks.unet import UNet, UNetConfig
+from rodin.parts import WEIGHTS_NAME, load_component, read_tensors, save_component
+from rodin.render.decoder import Decoder, DecoderConfig
+
+SCHEMA = "rodin-model-2"
+INDEX_NAME = "model_index.json"
+SCHEDULER_NAME = "scheduler_config.json"
+CARD_NAME = "README.md"  # the model card, written by hand
+SHIPPED_NAME = "weights"  # the folder of the model that comes with the package
+SCHEDULERS: dict[Sampler, str] = {  # by diffusers' names
+    "ancestral": "DDPMScheduler",
+    "ddim": "DDIMScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """All parts of a model, in eval mode.
+
+    Args:
+        encoder: reads the encoder. A function, as transformers takes two seconds to import, and only words and pictures
+            need it.
+        words: reads prompts; None = the encoder's text tower does.
+        statistics: of planes of the upsampler's size.
+        scheduler: of the base model.
+        upsampler_perceptual: the features that the upsampler's perceptual loss was measured by.
+    """
+
+    encoder: Callable[[], Encoder]
+    prior: Prior
+    prior_diffusion: DiffusionConfig
+    words: PhraseReader | None
+    base: UNet
+    diffusion: DiffusionConfig
+    upsampler: UNet
+    upsampler_diffusion: DiffusionConfig
+    upsampler_perceptual: str
+    refiner: Refiner
+    statistics: PlaneStatistics
+    decoder: Decoder
+    scheduler: Scheduler
+
+    def hash(self) -> str:
+        """One hash of all that turns noise and z into an avatar: same hash, z and seed, same avatar."""
+        parts = (self.base, self.upsampler, self.statistics, self.decoder)
+        return hashlib.sha256("".join(module_hash(part) for part in parts).encode()).hexdigest()
+
+    def check(self, where: Path) -> None:
+        """Raise UserError unless the parts are of one model; `where` names it."""
+        base, upsampler, statistics = self.base.config, self.upsampler.config, self.statistics.config
+        channels = base.in_channels
+        found = {
+            "upsampler": (upsampler.in_channels, upsampler.condition_channels),
+            "statistics": (statistics.channels, statistics.channels),
+            "decoder": (self.decoder.config.channels, channels),
+            "refiner": (self.refiner.config.channels, channels),
+        }
+        for name, numbers in found.items():
+            if set(numbers) != {channels}:
+                raise UserError(
+                    f"{where}: {name} and base are not of one model ({numbers[0]} channels, {channels}); "
+                    "copy all parts of one"
+                )
+        if self.words is not None and self.prior.config.text_width != self.words.text_width:
+            raise UserError(f"{where}: words and prior are not of one model; copy all parts of one")
+        if not base.size <= upsampler.size == statistics.height == statistics.width:
+            sizes = f"{base.size}, {upsampler.size}, {statistics.height} x {statistics.width}"
+            raise UserError(
+                f"{where}: base, upsampler and statistics are not of one model (planes of {sizes}); "
+                "copy all parts of one"
+            )
+
+
+def shipped_folder() -> Path:
+    """The model that comes with the package: inside it where a wheel was installed, beside it in the source tree.
+
+    Raises:
+        UserError: this installation has none.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / SHIPPED_NAME, package.parent / SHIPPED_NAME):
+        if (folder / INDEX_NAME).is_file():
+            return folder
+    raise UserError(
+        f"no model comes with this installation (looked in {package} and beside it for {SHIPPED_NAME}/{INDEX_NAME}); "
+        "name a model folder, or train one with: rodin train all DATA --run RUN"
+    )
+
+
+def load_model(folder: Path) -> Model:
+    """Read a model folder. Weights are mapped into memory, so that only those in use are read; those that are stored as
+    float16 are read at once.
+
+    Raises:
+        UserError: it is missing, of another schema, or a part of it is missing, damaged or of another model.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such model folder; train one with: rodin train all DATA --run RUN")
+    path = folder / INDEX_NAME
+    index = read_json(path)
+    found = index.get("schema") if isinstance(index, dict) else None
+    if found != SCHEMA:
+        raise UserError(f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; train again or get a newer model")
+    model = _parts(folder, folder / "statistics")
+    model.check(folder)
+    return replace(model, scheduler=Scheduler(model.diffusion, _sampler(folder / "scheduler", index, model.diffusion)))
+
+
+def assemble(run: Path) -> Model:
+    """The model of a finished run folder.
+
+    Raises:
+        UserError: a stage of the run is missing, damaged or of other settings.
+    """
+    run = Path(run)
+    model = _parts(run, run / "planes" / "statistics")
+    model.check(run)
+    return model
+
+
+def _parts(folder: Path, statistics: Path) -> Model:
+    check_folder(folder / "encoder")
+    base, diffusion = load_denoiser(UNet, UNetConfig, folder / "base")
+    prior, prior_diffusion = load_denoiser(Prior, PriorConfig, folder / "prior")
+    upsampler, upsampler_diffusion = load_denoiser(UNet, UNetConfig, folder / "upsampler")
+    return Model(
+        partial(Encoder.from_pretrained, folder / "encoder"),
+        prior,
+        prior_diffusion,
+        _words(folder / "words"),
+        base,
+        diffusion,
+        upsampler,
+        upsampler_diffusion,
+        _perceptual(folder / "upsampler" / PERCEPTUAL_NAME),
+        load_component(Refiner, RefinerConfig, folder / "refiner"),
+        load_component(PlaneStatistics, PlaneStatisticsConfig, statistics),
+        load_component(Decoder, DecoderConfig, folder / "decoder").requires_grad_(False),
+        Scheduler(diffusion, "dpm++"),
+    )
+
+
+def _words(folder: Path) -> PhraseReader | None:
+    """The optional part."""
+    return load_component(PhraseReader, PhraseConfig, folder) if folder.exists() else None
+
+
+def save_model(model: Model, folder: Path) -> None:
+    """Write a model folder, whole or not at all."""
+    with atomic_path(Path(folder)) as temporary:
+        temporary.mkdir()
+        model.encoder().save_pretrained(temporary / "encoder")
+        save_denoiser(model.prior, model.prior_diffusion, temporary / "prior")
+        if model.words is not None:
+            save_component(model.words, temporary / "words")
+        save_denoiser(model.base, model.diffusion, temporary / "base")
+        save_denoiser(model.upsampler, model.upsampler_diffusion, temporary / "upsampler")
+        write_json(temporary / "upsampler" / PERCEPTUAL_NAME, {"features": model.upsampler_perceptual})
+        for name in ("refiner", "statistics", "decoder"):
+            save_component(getattr(model, name), temporary / name)
+        (temporary / "scheduler").mkdir()
+        write_json(temporary / "scheduler" / SCHEDULER_NAME, scheduler_config(model.scheduler))
+        index: dict[str, Any] = {
+            "_class_name": "RodinPipeline",
+            "schema": SCHEMA,
+            "model_hash": model.hash(),
+            "encoder": ["rodin.models.clip", "Encoder"],
+            "prior": ["rodin.models.prior", "Prior"],
+            "base": ["rodin.networks.unet", "UNet"],
+            "upsampler": ["rodin.networks.unet", "UNet"],
+            "refiner": ["rodin.models.refiner", "Refiner"],
+            "statistics": ["rodin.data.shards", "PlaneStatistics"],
+            "decoder": ["rodin.render.decoder", "Decoder"],
+            "scheduler": ["diffusers", SCHEDULERS[model.scheduler.kind]],
+        }
+        write_json(temporary / INDEX_NAME, index)
+
+
+def ship_model(source: Path, out: Path, limit_mb: float) -> float:
+    """Write a model folder with its weights as float16: half as large, and no avatar looks another.
+
+    A model card that lies in `out` stays.
+
+    Args:
+        source: a model folder.
+        limit_mb: largest size of all its files together, in millions of bytes.
+
+    Returns:
+        that size.
+
+    Raises:
+        UserError: the model cannot be read, has weights beyond float16 or is larger; `out` holds anything else.
+    """
+    source, out = Path(source), Path(out)
+    load_model(source)
+    _check_place(out, source)
+    card = out / CARD_NAME
+    with atomic_path(out) as folder:
+        shutil.copytree(source, folder)
+        if card.is_file():
+            shutil.copy(card, folder)
+        for path in sorted(folder.rglob(WEIGHTS_NAME)):
+            _halve(path, source)
+        index = read_json(folder / INDEX_NAME)
+        write_json(folder / INDEX_NAME, {**index, "model_hash": load_model(folder).hash()})
+        sizes = {part.name: _megabytes(part) for part in sorted(folder.iterdir()) if part.is_dir()}
+        size = _megabytes(folder)
+        if size > limit_mb:
+            parts = ", ".join(f"{name} {part:.1f}" for name, part in sizes.items())
+            raise UserError(
+                f"{source}: {size:.1f} MB as float16 ({parts}), the limit is {limit_mb:g}; "
+                "train smaller networks, or raise it"
+            )
+    return size
+
+
+def _check_place(out: Path, source: Path) -> None:
+    """Raise UserError if a model written to `out` would replace anything but a model and its card."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; choose a folder for the model")
+    if source.resolve() in (out.resolve(), *out.resolve().parents):
+        raise UserError(f"{out}: is the model itself or lies in it; choose another folder")
+    own = {path.name for path in source.iterdir()} | {CARD_NAME}
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in own) if out.is_dir() else []
+    if foreign:
+        raise UserError(f"{out}: holds other files than a model ({', '.join(foreign[:3])}); choose another folder")
+
+
+def _halve(path: Path, model: Path) -> None:
+    """Store the weights in a safetensors file as float16."""
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()  # by which transformers knows whose tensors they are
+    halves = {}
+    for name, value in read_tensors(path).items():
+        halves[name] = value.half() if value.is_floating_point() else value.clone()
+        if not torch.isfinite(halves[name]).all():
+            where = f"{model / path.parent.name / path.name}: {name}"
+            raise UserError(f"{where} has no float16 (largest: {value.abs().max():g}); train that part again")
+    save_file(halves, path, metadata=metadata)
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def scheduler_config(scheduler: Scheduler) -> dict[str, Any]:
+    """The config of diffusers' scheduler that makes the same steps between the same timesteps."""
+    config = scheduler.config
+    common = {
+        "_class_name": SCHEDULERS[scheduler.kind],
+        "num_train_timesteps": config.train_steps,
+        "prediction_type": config.prediction,
+        "trained_betas": noise_schedule(config).tolist(),
+        "timestep_spacing": "trailing",
+    }
+    match scheduler.kind:
+        case "ancestral":
+            variance = "learned_range" if config.learned_variance else "fixed_small"
+            return {**common, "variance_type": variance, "clip_sample": False}
+        case "ddim":
+            return {**common, "clip_sample": False}
+        case "dpm++":  # the flag keeps its log-SNR finite at zero terminal SNR; our betas stay as they are
+            flags = {"final_sigmas_type": "zero", "rescale_betas_zero_snr": config.zero_terminal_snr}
+            return {**common, "algorithm_type": "dpmsolver++", "solver_order": 2, **flags}
+
+
+def _sampler(folder: Path, index: dict[str, Any], diffusion: DiffusionConfig) -> Sampler:
+    """The sampler that the index names, by diffusers' name; its config must be of the base model."""
+    entry = index.get("scheduler")
+    name = str(entry[-1] if isinstance(entry, list) and entry else entry)
+    kinds = {known: kind for kind, known in SCHEDULERS.items()}
+    if name not in kinds:
+        raise UserError(f"{folder}: scheduler {name!r} is not known; choose one of {', '.join(kinds)}")
+    path = folder / SCHEDULER_NAME
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: expected a mapping, found {config!r}; copy it again")
+    wanted = {"num_train_timesteps": diffusion.train_steps, "prediction_type": diffusion.prediction}
+    for field, value in wanted.items():
+        if config.get(field) != value:
+            raise UserError(f"{path}: {field} is {config.get(field)!r}, of base {value!r}; copy all parts of one model")
+    return kinds[name]
+
+
+def _perceptual(path: Path) -> str:
+    """Which features the upsampler's perceptual loss was measured by."""
+    document = read_json(path)
+    found = document.get("features") if isinstance(document, dict) else None
+    if not isinstance(found, str):
+        raise UserError(f"{path}: features is {found!r}; copy the file again")
+    return found

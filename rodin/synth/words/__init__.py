@@ -1,0 +1,1 @@
+"""What is said of a synthetic avatar: its caption, other wordings, prompts."""

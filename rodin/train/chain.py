@@ -1,0 +1,147 @@
+"""What the training commands do: each stage by a preset, alone or one after another.
+
+RUN/preset.yaml   the settings of the last `train all`
+RUN/encoder/  RUN/decoder/  RUN/planes/  RUN/base/  RUN/words/  RUN/prior/  RUN/upsampler/  RUN/refiner/   their results
+RUN/model/        the finished model folder
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rodin.errors import UserError
+from rodin.files import write_text
+from rodin.fit.subjects import adopt_decoder, fit_dataset, quality_table
+from rodin.models.clip import Encoder
+from rodin.models.folder import assemble, save_model
+from rodin.train.base import train_base
+from rodin.train.encoder import train_encoder
+from rodin.train.presets import Preset, preset_yaml
+from rodin.train.prior import train_prior
+from rodin.train.processes import run_on_processes
+from rodin.train.refiner import train_refiner
+from rodin.train.upsampler import train_upsampler
+
+
+def train_all(
+    data: Path,
+    run: Path,
+    preset: Preset,
+    workers: int,
+    seed: int,
+    clip: str | None,
+    large: Path,
+    vgg: Path | None,
+    start: Path | None = None,
+) -> None:
+    """All stages and RUN/model; what the run holds is not made again.
+
+    Args:
+        large: the subjects in pictures that suffice for the refiner; may be `data`.
+        start: a model whose decoder is kept, and whose encoder, base model and upsampler are trained further.
+    """
+    check_workers(workers)
+    if clip is None:
+        encoder(data, run, preset, None, start)
+    elif start is None:
+        adopt_clip(clip, run, preset)
+    else:
+        raise UserError(f"--clip {clip}: the networks of {start} know the latents of its own encoder; leave out one")
+    fit(data, run, preset, workers, seed, "cpu", start)
+    write_text(run / "preset.yaml", preset_yaml(preset))
+    on_processes(base, run / "base", (run, preset, None, start), workers)
+    prior(run, preset)
+    on_processes(upsampler, run / "upsampler", (run, preset, vgg, None, start), workers)
+    on_processes(refiner, run / "refiner", (large, run, preset, vgg), workers)
+    model(run)
+
+
+def check_workers(workers: int) -> None:
+    """Raise UserError unless there is a worker."""
+    if workers < 1:
+        raise UserError(f"--workers: {workers}; choose 1 or more")
+
+
+def check_hours(hours: float | None) -> None:
+    """Raise UserError unless there is time to train."""
+    if hours is not None and not 0 < hours < math.inf:
+        raise UserError(f"--hours: {hours:g}; choose more than 0")
+
+
+def on_processes(stage: Callable[..., None], output: Path, arguments: tuple[Any, ...], processes: int) -> None:
+    """Train a stage on several processes of this machine; a finished one is only checked, by this process."""
+    if processes == 1 or output.exists():
+        stage(*arguments)
+    else:
+        run_on_processes(stage, arguments, processes)
+
+
+def encoder(data: Path, run: Path, preset: Preset, hours: float | None = None, start: Path | None = None) -> None:
+    """RUN/encoder, trained on the subjects in `data`."""
+    check_hours(hours)
+    train_encoder(data, run, preset.encoder, hours, start)
+
+
+def adopt_clip(clip: str, run: Path, preset: Preset) -> None:
+    """RUN/encoder, copied from a CLIP folder or the hub. One that is there already stays, and that is said.
+
+    Raises:
+        UserError: the CLIP cannot be used, or is not what the preset's prior is made for.
+    """
+    target = run / "encoder"
+    if target.exists():
+        print(f"encoder: {target} is there already, {clip} is not read; delete it to take another")
+        return
+    encoder = Encoder.from_pretrained(clip)
+    if not preset.prior.phrases and encoder.text_width != preset.prior.network.text_width:
+        raise UserError(
+            f"--clip {clip}: its text is {encoder.text_width} numbers wide, the prior is for "
+            f"{preset.prior.network.text_width}; set text_width of encoder.network and prior.network in a preset file"
+        )
+    encoder.save_pretrained(target)
+
+
+def fit(
+    data: Path, run: Path, preset: Preset, workers: int, seed: int, device: str = "cpu", start: Path | None = None
+) -> None:
+    """RUN/decoder and RUN/planes, and how well held-out views are met."""
+    check_workers(workers)
+    if start is not None:
+        adopt_decoder(start, run)
+    subjects = fit_dataset(data, run, preset.fitting, workers, seed, device)
+    print("\n".join(quality_table(subjects)))
+
+
+def base(run: Path, preset: Preset, hours: float | None = None, start: Path | None = None) -> None:
+    """RUN/base."""
+    check_hours(hours)
+    train_base(run, preset.base, hours, start)
+
+
+def prior(run: Path, preset: Preset, hours: float | None = None) -> None:
+    """RUN/prior."""
+    check_hours(hours)
+    train_prior(run, preset.prior, hours)
+
+
+def upsampler(
+    run: Path, preset: Preset, vgg: Path | None, hours: float | None = None, start: Path | None = None
+) -> None:
+    """RUN/upsampler."""
+    check_hours(hours)
+    train_upsampler(run, preset.upsampler, vgg, hours, start)
+
+
+def refiner(data: Path, run: Path, preset: Preset, vgg: Path | None, hours: float | None = None) -> None:
+    """RUN/refiner, from subjects of the run in pictures of the refiner's size."""
+    check_hours(hours)
+    train_refiner(data, run, preset.refiner, vgg, hours)
+
+
+def model(run: Path) -> None:
+    """RUN/model, from the stages' results."""
+    save_model(assemble(run), run / "model")
+    print(f"model: {run / 'model'}")

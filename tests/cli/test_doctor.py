@@ -1,0 +1,43 @@
+"""Contract of `rodin doctor`: a line a fact, all that this installation can use; problems are marked, never errors."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+import torch
+
+from rodin.cli.main import main
+from rodin.kernels import loader
+
+
+def report(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
+    """Name -> mark and what was found."""
+    main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    width = max(len(line[2:].split("  ")[0]) for line in lines)
+    return {line[2 : 2 + width].strip(): (line[0], line[4 + width :]) for line in lines}
+
+
+def test_it_tells_what_there_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RODIN_KERNELS", raising=False)
+    found = report(capsys)
+    assert found["Python"] == (" ", platform.python_version())
+    assert found["torch"] == (" ", torch.__version__)
+    assert found["threads"][1].startswith(f"{torch.get_num_threads()} a process")
+    if loader.levels():
+        assert found["native kernels"] == (" ", "built")
+        assert found["instructions"][1].startswith(loader.levels()[-1])
+    else:
+        assert found["native kernels"][0] == "!"
+    assert {"rodin", "CPU", "GPU", "Triton", "blender", "mesh", "video"} <= set(found)
+
+
+@pytest.mark.parametrize(("setting", "said"), [("off", "switched off by RODIN_"), ("sse9", "'sse9'; choose one of")])
+def test_a_problem_is_marked(
+    setting: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RODIN_KERNELS", setting)
+    mark, found = report(capsys)["native kernels"]
+    assert mark == "!"
+    assert said in found

@@ -1,0 +1,110 @@
+"""Contract: a model may read prompts by phrases in place of its encoder's text tower. Unknown words are translated only
+when that is asked for; the part follows the model when it is saved and shipped, and its absence is named."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rodin.avatars.pipeline import RodinPipeline
+from rodin.cli.main import main
+from rodin.errors import UserError
+from rodin.evaluate.config import EvaluationConfig
+from rodin.evaluate.evaluation import by_reader, variant
+from rodin.evaluate.prompts import Prompt, PromptSet
+from rodin.models.folder import load_model, ship_model
+from rodin.train import chain
+from rodin.train.presets import load_preset
+
+
+@pytest.fixture(scope="module")
+def worded(trained: Path, tiny_preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with a prior that reads phrases."""
+    run = tmp_path_factory.mktemp("worded") / "run"
+    shutil.copytree(trained, run, ignore=shutil.ignore_patterns("prior", "prior.training", "model"))
+    preset = load_preset(str(tiny_preset))
+    network = replace(preset.prior.network, text_width=512)
+    chain.prior(run, replace(preset, prior=replace(preset.prior, network=network, phrases=True)))
+    chain.model(run)
+    return run / "model"
+
+
+def known_word(pipe: RodinPipeline) -> str:
+    assert pipe.words is not None
+    return next(phrase for phrase in pipe.words.config.phrases if " " not in phrase)
+
+
+def test_known_words_are_read_alike_with_and_without_translation(worded: Path) -> None:
+    plain, translating = (RodinPipeline.from_pretrained(worded, sentences=flag) for flag in (False, True))
+    known = known_word(plain)
+    assert torch.equal(plain.draw_latents(known, [3]), translating.draw_latents(known, [3]))
+    new = f"{known} flabbergasted"
+    assert torch.equal(plain.draw_latents(new, [3]), plain.draw_latents(known, [3]))
+    avatar = translating(new, num_inference_steps=2, upsampling_steps=1)[0]
+    changed = translating.edit(avatar, known)
+    assert not torch.equal(changed.planes, avatar.planes)
+    plain.edit(avatar, known)  # one model, whichever way it reads
+
+
+def test_a_prompt_of_unknown_words_is_refused(worded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["generate", "--model", str(worded), "--text", "xyzzy", "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert "no word that the model knows" in said.err
+    assert "words that no caption has: xyzzy (not read; --sentences translates them)" in said.out
+
+
+def test_it_ships_with_the_model(worded: Path, tmp_path: Path) -> None:
+    ship_model(worded, tmp_path / "weights", 48.0)
+    one, other = (load_model(folder).words for folder in (worded, tmp_path / "weights"))
+    assert one is not None
+    assert other is not None
+    assert other.config == one.config
+    torch.testing.assert_close(other.effects, one.effects, atol=1e-3, rtol=1e-3)
+
+
+def test_a_prior_of_another_model_is_refused(trained: Path, worded: Path, tmp_path: Path) -> None:
+    shutil.copytree(worded, tmp_path / "model")
+    shutil.rmtree(tmp_path / "model" / "prior")
+    shutil.copytree(trained / "prior", tmp_path / "model" / "prior")
+    with pytest.raises(UserError, match="words and prior are not of one model"):
+        load_model(tmp_path / "model")
+
+
+def test_a_model_without_it(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = RodinPipeline.from_pretrained(trained / "model")
+    assert pipe.text_reader is pipe.encoder
+    command = ["generate", "--model", str(trained / "model"), "--text", "a ball", "--sentences"]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "translates nothing; leave it out" in capsys.readouterr().err
+
+
+def test_an_evaluation_draws_nothing_of_words_that_nobody_knows(worded: Path) -> None:
+    pipe = RodinPipeline.from_pretrained(worded)
+    settings = EvaluationConfig(steps=2)
+    first, second = variant("model", pipe, 1.5, settings).draw_prompts(["zzyzx", known_word(pipe)], 0)
+    assert first is None
+    assert second is not None
+    assert second.drawing.seed == 1
+
+
+def test_an_evaluation_draws_prompts_twice(worded: Path) -> None:
+    pipe = RodinPipeline.from_pretrained(worded)
+    alone, both = (EvaluationConfig(sentences=flag, steps=2) for flag in (False, True))
+    prompt = f"{known_word(pipe)} and crimson"
+    new, known = (PromptSet("some", [Prompt(text, {})]) for text in (prompt, known_word(pipe)))
+    assert list(by_reader(variant("model", pipe, 1.5, alone), new, alone)) == [False]
+    assert list(by_reader(variant("model", pipe, 1.5, both), known, both)) == [False], "it would draw the same again"
+    found = by_reader(variant("model", pipe, 1.5, both), new, both)
+    one, other = (next(iter(found[flag].draw_prompts([prompt], 0))) for flag in (False, True))
+    assert one is not None
+    assert other is not None
+    assert one.latent.shape == other.latent.shape == (512,)
