@@ -20,9 +20,8 @@ from tqdm import tqdm
 
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.pipeline import RodinPipeline
-from rodin.cli.drawing import write_picture
+from rodin.images import over, write_picture
 from rodin.models.clip import Encoder
-from rodin.render.renderer import over
 
 SIZE = 64
 # Rows of the frontal picture, as shares of its height, in which our avatars have what the words name.

@@ -26,12 +26,13 @@ from rodin.data.captures import MultiView, load_subject
 from rodin.fit.planes import FitConfig, fit_planes, judge
 from rodin.fit.scene import prepare
 from rodin.fit.subjects import read_start
+from rodin.images import over, straight
 from rodin.models.clip import Encoder
 from rodin.models.perceptual import load_features
 from rodin.models.refiner import Refiner, RefinerConfig, enlarge_picture, refine, render_inputs
 from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
-from rodin.render.renderer import Renderer, over, straight
+from rodin.render.renderer import Renderer
 from rodin.train.encoder import split_subjects
 from rodin.train.presets import smoke
 from rodin.train.refiner import FIGURES, fitted_subjects, image_quality

@@ -29,8 +29,9 @@ from rodin.diffusion import Predict, Sampler, Scheduler, draw_noise, guided, noi
 from rodin.evaluate.features import features
 from rodin.evaluate.fid import fid, kid
 from rodin.evaluate.subjects import RealSet, load_real
+from rodin.images import over
 from rodin.models.upsampler import upsample
-from rodin.render.renderer import Renderer, over
+from rodin.render.renderer import Renderer
 
 SAMPLERS: tuple[Sampler, ...] = ("dpm++", "ddim", "ancestral")
 STEPS = (5, 10, 20, 50, 100)

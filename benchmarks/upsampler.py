@@ -26,6 +26,7 @@ from rodin.files import read_json
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import HeldOut, prepare
 from rodin.fit.subjects import SETTINGS_NAME, read_start
+from rodin.images import over
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import load_denoiser
 from rodin.models.perceptual import Features, load_features, perceptual_distance
@@ -33,7 +34,7 @@ from rodin.models.upsampler import upsample
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import config_from_dict, load_component
 from rodin.render.decoder import Decoder, DecoderConfig
-from rodin.render.renderer import over, render_image
+from rodin.render.renderer import render_image
 from rodin.triplane import resize
 
 FITTED, PLANES, RESIDUAL, UPSAMPLED = "fitted planes", "bicubic planes", "bicubic residuals", "upsampler"

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from rodin.avatars.avatar import Avatar
 from rodin.camera import orbit
+from rodin.images import from_bytes, over, resized, to_bytes
 from rodin.lettering import wrapped
-from rodin.render.renderer import over
 
 AZIMUTHS_DEG = (0.0, 60.0, 180.0)
 BACKGROUND = (0.93, 0.94, 0.95)
@@ -33,8 +33,7 @@ def contact_sheet(avatars: list[Avatar], portrait: Tensor | None = None, size: i
     camera = orbit(list(AZIMUTHS_DEG), [4.0] * len(AZIMUTHS_DEG), size=size)
     first = []
     if portrait is not None:
-        pixels = F.interpolate(portrait.permute(2, 0, 1)[None], (size, size), mode="bilinear", antialias=True)
-        first = [over(pixels[0].permute(1, 2, 0), background)]
+        first = [over(resized(portrait, size, size), background)]
     cards = [torch.cat([*first, *over(avatar.render(camera), background)], dim=1) for avatar in avatars]
     height, width = cards[0].shape[:2]
     columns = min(columns, len(cards))
@@ -96,12 +95,12 @@ def captioned(cards: Sequence[tuple[Sequence[Tensor], str]], size: int, columns:
         for row, line in enumerate(lines):
             place = (left + 1.5 * PADDING, top + PADDING + size + row * LEADING)
             draw.text(place, line, fill=_rgb(INK), font=font)
-    return torch.from_numpy(np.asarray(sheet).copy()).float() / 255
+    return from_bytes(torch.from_numpy(np.asarray(sheet).copy()))
 
 
 def _image(view: Tensor) -> Image.Image:
     """A straight view with its colours premultiplied, so that resizing mixes in none of transparent pixels."""
-    return Image.fromarray((view.cpu() * 255).round().to(torch.uint8).numpy()).convert("RGBa")
+    return Image.fromarray(to_bytes(view).numpy()).convert("RGBa")
 
 
 def _rgb(colour: tuple[float, float, float]) -> tuple[int, int, int]:

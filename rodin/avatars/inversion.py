@@ -22,9 +22,9 @@ from torch import Tensor
 
 from rodin import triplane
 from rodin.camera import Camera, orbit
-from rodin.data.captures import area_resize
 from rodin.data.shards import PlaneStatistics
 from rodin.diffusion import Diffusion, DiffusionConfig, Predict, Scheduler, guided
+from rodin.images import area_resize, over, premultiplied, resized
 from rodin.models.perceptual import Features, perceptual_distance
 from rodin.networks.unet import UNet
 from rodin.render.decoder import Decoder
@@ -77,8 +77,7 @@ def frame_photo(
     if pixels.shape[0] > size:
         pixels = area_resize(pixels, size, size)
     elif pixels.shape[0] < size:
-        premultiplied = torch.cat([pixels[..., :3] * pixels[..., 3:], pixels[..., 3:]], dim=-1)
-        larger = F.interpolate(premultiplied.permute(2, 0, 1)[None], (size, size), mode="bilinear")[0].permute(1, 2, 0)
+        larger = resized(premultiplied(pixels), size, size)
         pixels = torch.cat([larger[..., :3] / larger[..., 3:].clamp_min(1e-3), larger[..., 3:]], dim=-1).clamp(0, 1)
     return Photo(pixels, camera)
 
@@ -106,8 +105,7 @@ def photo_loss(planes: Tensor, decoder: Decoder, photo: Photo, features: Feature
     if features is not None:
         side = photo.pixels.shape[0]
         on_white = seen.premultiplied + (1 - seen.alpha)[:, None]
-        true = target[:, :3] * mask + (1 - mask)
-        a, b = (value.reshape(1, side, side, 3).permute(0, 3, 1, 2) for value in (on_white, true))
+        a, b = (value.reshape(1, side, side, 3).permute(0, 3, 1, 2) for value in (on_white, over(target, 1.0)))
         loss = loss + PERCEPTUAL_WEIGHT * perceptual_distance(features, a, b)[0]
     return loss
 

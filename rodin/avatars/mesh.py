@@ -21,6 +21,7 @@ from torch import Tensor
 
 from rodin.errors import UserError
 from rodin.files import atomic_path
+from rodin.images import to_bytes
 
 COLOUR_CHUNK = 65536  # vertices coloured at a time, which bounds memory
 _FLOAT, _UINT32, _UINT16 = 5126, 5125, 5123  # glTF component types
@@ -133,7 +134,7 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
             vertices=mesh.vertices.numpy(),
             faces=mesh.faces.numpy(),
             vertex_normals=mesh.normals.numpy(),
-            vertex_colors=(mesh.colours * 255.0).round().to(torch.uint8).numpy(),
+            vertex_colors=to_bytes(mesh.colours).numpy(),
             process=False,
         )
         options: dict[str, Any] = {"include_normals": True} if suffix == ".obj" else {"vertex_normal": True}

@@ -16,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from rodin.data.captures import DECODE_ERRORS, MAX_PIXELS, area_resize, decode_image, open_image
 from rodin.errors import UserError
+from rodin.images import DECODE_ERRORS, MAX_PIXELS, area_resize, decode_image, open_image, over, resized
 
 Array = NDArray[np.float64]
 
@@ -172,7 +171,7 @@ def find_faces(pixels: Tensor) -> list[tuple[float, float, float]]:
     height, width = pixels.shape[:2]
     low, high = DETECTION_SIDES
     scale = min(max(max(height, width), low), high) / max(height, width)
-    small = _resized(_opaque(pixels), max(1, round(height * scale)), max(1, round(width * scale)))
+    small = resized(over(pixels, 1.0), max(1, round(height * scale)), max(1, round(width * scale)))
     side = min(small.shape[:2])
     cascade = Cascade(lbp_frontal_face_cascade_filename())
     for neighbours in NEIGHBOURS:
@@ -216,8 +215,8 @@ def foreground(framed: Tensor) -> Tensor:
     from skimage.segmentation import random_walker  # a second that only photographs need
 
     size = MATTE_SIDE
-    known = _resized(framed[..., 3:], size, size)[..., 0].numpy() > 0.99
-    rgb = _resized(_opaque(framed), size, size).numpy()
+    known = resized(framed[..., 3:], size, size)[..., 0].numpy() > 0.99
+    rgb = resized(over(framed, 1.0), size, size).numpy()
     lab = rgb2lab(rgb) / 100  # L in [0, 1], a and b in about [-1, 1]
     inside, outside, likely, bust = _template(size)
     outside = (outside | ~known) & ~inside
@@ -228,7 +227,7 @@ def foreground(framed: Tensor) -> Tensor:
     else:
         alpha = (sure == 1).astype(np.float64)
     matte = torch.from_numpy(alpha * bust * known).float()
-    return _resized(matte[..., None], *framed.shape[:2])[..., 0] * framed[..., 3]
+    return resized(matte[..., None], *framed.shape[:2])[..., 0] * framed[..., 3]
 
 
 def _template(size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Array, Array]:
@@ -285,15 +284,3 @@ def _sure(chance: Array, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) 
     person = pieces == pieces[inside][0]  # one piece around the face; what else has its colours does not count
     behind = (ndimage.maximum_filter(chance, 3) < 0.15) | outside
     return np.where(person, 1, np.where(behind & ~inside, 2, 0))
-
-
-def _opaque(pixels: Tensor) -> Tensor:
-    """[H, W, 3] of [H, W, 4], over white."""
-    return pixels[..., :3] * pixels[..., 3:] + (1 - pixels[..., 3:])
-
-
-def _resized(values: Tensor, height: int, width: int) -> Tensor:
-    """Values [H, W, C] in [0, 1] at another size, without aliasing."""
-    batch = values.permute(2, 0, 1)[None]
-    resized = F.interpolate(batch, (height, width), mode="bilinear", align_corners=False, antialias=True)
-    return resized[0].permute(1, 2, 0).clamp(0, 1).contiguous()

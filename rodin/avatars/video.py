@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rodin.errors import UserError
 from rodin.files import atomic_path
+from rodin.images import over, to_bytes
 
 WHITE = (1.0, 1.0, 1.0)
 GIF_MAX_FPS = 50.0  # browsers slow down a GIF with less than 20 ms a frame
@@ -46,7 +47,7 @@ def write_gif(path: Path, frames: Tensor, fps: float, background: tuple[float, f
 
     A GIF counts hundredths of a second: frames get whole ones such that the whole lasts as long as asked.
     """
-    pixels = _to_bytes(frames, fps, background)
+    pixels = _laid_on(frames, fps, background)
     if fps > GIF_MAX_FPS:
         raise UserError(f"{path}: {fps:g} frames a second are too many for a GIF; choose {GIF_MAX_FPS:g} or fewer")
     palette = _palette(pixels)
@@ -58,7 +59,7 @@ def write_gif(path: Path, frames: Tensor, fps: float, background: tuple[float, f
 
 def write_webp(path: Path, frames: Tensor, fps: float, background: tuple[float, float, float] = WHITE) -> None:
     """Write a looped animated WebP. See `write_video`."""
-    pictures = [Image.fromarray(frame) for frame in _to_bytes(frames, fps, background)]
+    pictures = [Image.fromarray(frame) for frame in _laid_on(frames, fps, background)]
     _save_animation(path, pictures, _durations_ms(len(pictures), fps, step=1), "WEBP")
 
 
@@ -68,7 +69,7 @@ def write_mp4(path: Path, frames: Tensor, fps: float, background: tuple[float, f
         import av
     except ImportError as error:
         raise UserError(f"{path}: MP4 needs the package av; pip install 'rodin[video]', or write a .gif") from error
-    pixels = _to_bytes(frames, fps, background)
+    pixels = _laid_on(frames, fps, background)
     height, width = pixels.shape[1:3]
     pixels = np.pad(pixels, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")  # 4:2:0 wants even sides
     with atomic_path(path) as temporary:
@@ -85,17 +86,15 @@ def write_mp4(path: Path, frames: Tensor, fps: float, background: tuple[float, f
             raise UserError(f"{path}: not written ({' '.join(str(error).split())}); write a .gif instead") from error
 
 
-def _to_bytes(frames: Tensor, fps: float, background: tuple[float, float, float]) -> np.ndarray:
+def _laid_on(frames: Tensor, fps: float, background: tuple[float, float, float]) -> np.ndarray:
     """[N, H, W, 3] uint8, laid on the background."""
     if frames.ndim != 4 or frames.shape[-1] not in (3, 4) or 0 in frames.shape:
         raise ValueError(f"frames must be [N, H, W, 3 or 4] and not empty, got {list(frames.shape)}")
     if not 0 < fps <= 1000:
         raise UserError(f"fps: {fps:g} frames a second; choose above 0 and at most 1000")
-    frames = frames.detach().cpu().float()
     if frames.shape[-1] == 4:
-        alpha = frames[..., 3:]
-        frames = frames[..., :3] * alpha + (1.0 - alpha) * torch.tensor(background)
-    return (frames * 255.0).round().clamp(0, 255).to(torch.uint8).numpy()
+        frames = over(frames, torch.tensor(background).to(frames))
+    return to_bytes(frames).numpy()
 
 
 def _durations_ms(count: int, fps: float, step: int) -> list[int]:

@@ -16,9 +16,10 @@ from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.video import write_video
 from rodin.camera import orbit
 from rodin.cli.demo_page import Entry, Figure, Turning, page
-from rodin.cli.drawing import FRAMES_PER_SECOND, check_folder, write_picture
+from rodin.cli.drawing import FRAMES_PER_SECOND, check_folder
 from rodin.errors import UserError
 from rodin.files import write_text
+from rodin.images import write_picture
 
 REFINED_SIZE = 512
 VIEW_SIZE = 256

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,7 +24,7 @@ from rodin.avatars.video import write_video
 from rodin.camera import orbit
 from rodin.diffusion import Sampler, Scheduler
 from rodin.errors import UserError
-from rodin.files import atomic_path
+from rodin.images import write_picture
 from rodin.models.folder import ship_model
 
 PICTURE_SIZE = 256
@@ -214,19 +213,6 @@ def write_avatars(avatars: list[Avatar], out: Path, portrait: Tensor | None = No
     if without_mesh:
         raise UserError(f"{out}: all is written but the meshes of {', '.join(without_mesh)}; train longer, or export")
     print(f"{len(avatars)} avatars in {out}")
-
-
-def write_picture(path: Path, image: Tensor) -> None:
-    """Write [H, W, 3] or, straight and transparent, [H, W, 4] in [0, 1] as a picture.
-
-    Raises:
-        UserError: the suffix is no picture format with alpha.
-    """
-    if path.suffix.lower() not in (".png", ".webp"):
-        raise UserError(f"{path}: pictures are .png or .webp; change the suffix")
-    pixels = (image * 255).round().to(torch.uint8).numpy()
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary)
 
 
 def check_folder(out: Path) -> None:

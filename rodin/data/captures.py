@@ -12,31 +12,26 @@ Symbols: V views, H W rows and columns.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from rodin.camera import Camera
-from rodin.errors import UserError, one_line
+from rodin.errors import UserError
 from rodin.files import read_json
+from rodin.images import area_resize, decode_image, open_image
 
 TRANSFORMS_NAMES = ("transforms.json", "transforms_train.json")  # the second is NeRF-synthetic's own training split
 IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG", ".tif", ".tiff", ".bmp")
-MAX_PIXELS = 2**26  # 8192 x 8192: a larger header is a mistake or an attack, and is refused before it is decoded
 RIGID_TOLERANCE = 1e-3
 LARGEST_NUMBER = 1e12  # anything beyond is a mistake, and would not survive float32
 
 _DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 _PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "OPENCV", "RADIAL", "SIMPLE_RADIAL")
-_EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa")
-_SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
-DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -133,96 +128,11 @@ def load_subject(folder: Path, size: int | None = None) -> MultiView:
     )
 
 
-def area_resize(images: Tensor, height: int, width: int) -> Tensor:
-    """Average straight RGBA images down, each new pixel over exactly the area it covers.
-
-    The average is taken of premultiplied values, so that the colour of transparent pixels never bleeds in; fully
-    transparent pixels of the result are black.
-
-    Args:
-        images: [..., H, W, 4] straight, in [0, 1].
-
-    Returns:
-        [..., height, width, 4] straight.
-    """
-    rows = _area_weights(images.shape[-3], height).to(images)
-    columns = _area_weights(images.shape[-2], width).to(images)
-    alpha = images[..., 3:]
-    premultiplied = torch.cat([images[..., :3] * alpha, alpha], dim=-1)
-    averaged = rows @ premultiplied.flatten(-2)  # [..., height, W * 4]
-    averaged = columns @ averaged.unflatten(-1, (-1, 4))  # [..., height, width, 4]
-    alpha = averaged[..., 3:]
-    # 1e-6 is far below one step of 16-bit alpha; smaller values are rounding, and no colour can be had from them
-    colour = torch.where(alpha > 1e-6, averaged[..., :3] / alpha.clamp_min(1e-6), torch.zeros_like(alpha))
-    return torch.cat([colour, alpha], dim=-1).clamp(0.0, 1.0)
-
-
-def read_image(path: Path) -> Tensor:
-    """Read an image file as [H, W, 4] straight sRGB in [0, 1]; alpha is 1 where the file has none.
-
-    Grey and palette images become RGBA, 16-bit grey keeps its precision. The colour channels of 16-bit RGB lose their
-    low byte (Pillow reads them so).
-
-    Raises:
-        UserError: the file is missing, cut off, no image, too large, or of a colour space that is not supported.
-    """
-    with open_image(path) as image:
-        return decode_image(image, path)
-
-
 def _transforms_path(folder: Path) -> Path | None:
     return next((folder / name for name in TRANSFORMS_NAMES if (folder / name).is_file()), None)
 
 
-def _area_weights(old: int, new: int) -> Tensor:
-    """[new, old] rows that sum to 1: the share of each old pixel in each new one."""
-    edges = torch.arange(new + 1, dtype=torch.float64) * old / new
-    left = torch.arange(old, dtype=torch.float64)
-    overlap = torch.minimum(edges[1:, None], left + 1) - torch.maximum(edges[:-1, None], left)
-    return overlap.clamp_min(0.0) * new / old
-
-
 # ---- images
-
-
-def open_image(path: Path) -> Image.Image:
-    """Open an image file without decoding its pixels; what is too large is refused by its header.
-
-    Raises:
-        UserError: the file is missing, no image, or too large.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, at a lower limit
-            image = Image.open(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such image; put it there or mend the path") from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: the image is too large; scale it to {MAX_PIXELS} pixels") from error
-    except DECODE_ERRORS as error:
-        raise UserError(f"{path}: cannot be read as an image ({one_line(error)}); write it again") from error
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise UserError(f"{path}: {image.width} x {image.height} pixels is too large; scale it to {MAX_PIXELS} pixels")
-    return image
-
-
-def decode_image(image: Image.Image, path: Path | str) -> Tensor:
-    """[H, W, 4] as `read_image` gives it; `path` names the image in errors.
-
-    Raises:
-        UserError: the image is cut off, or of a colour space that is not supported.
-    """
-    mode = image.mode
-    if mode not in _EIGHT_BIT_MODES + _SIXTEEN_BIT_MODES:
-        raise UserError(f"{path}: pixel format {mode} is not supported; save it as 8-bit RGBA or RGB")
-    try:
-        if mode in _SIXTEEN_BIT_MODES:
-            grey = torch.from_numpy(np.asarray(image).astype(np.float32) / 65535.0)
-            return torch.stack([grey, grey, grey, torch.ones_like(grey)], dim=-1)
-        return torch.from_numpy(np.array(image.convert("RGBA"))).float() / 255.0
-    except DECODE_ERRORS as error:
-        raise UserError(f"{path}: damaged or cut off ({one_line(error)}); write it again") from error
 
 
 def _load_images(

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json, write_json
+from rodin.images import from_bytes, to_bytes
 from rodin.parts import Configured, config_from_dict, load_component, save_component
 from rodin.triplane import PLANES, check_planes, mirror, resize
 
@@ -112,7 +113,7 @@ class Index:
 
 def write_subject(path: Path, subject: FittedSubject) -> None:
     """Write one subject to a safetensors file, whole or not at all."""
-    tensors = {"planes": _half(subject), "frontal": _to_bytes(subject.frontal)}
+    tensors = {"planes": _half(subject), "frontal": to_bytes(subject.frontal)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"subject": json.dumps(_facts(subject))})
 
@@ -128,7 +129,7 @@ def read_subject(path: Path) -> FittedSubject:
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["subject"])
-            planes, frontal = file.get_tensor("planes").float(), file.get_tensor("frontal").float() / 255.0
+            planes, frontal = file.get_tensor("planes").float(), from_bytes(file.get_tensor("frontal"))
         return FittedSubject(planes=planes, frontal=frontal, **_checked_facts(facts))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -269,7 +270,7 @@ def _iterate_shards(folder: Path, index: Index) -> Iterator[FittedSubject]:
 def _from_sample(sample: dict[str, Any]) -> FittedSubject:
     planes = load(sample["safetensors"])["planes"].float()
     with Image.open(io.BytesIO(sample["png"])) as image:
-        frontal = torch.from_numpy(np.asarray(image.convert("RGBA")).copy()).float() / 255.0
+        frontal = from_bytes(torch.from_numpy(np.asarray(image.convert("RGBA")).copy()))
     return FittedSubject(planes=planes, frontal=frontal, **_checked_facts(json.loads(sample["json"])))
 
 
@@ -291,13 +292,9 @@ def _half(subject: FittedSubject) -> Tensor:
     return half
 
 
-def _to_bytes(image: Tensor) -> Tensor:
-    return (image.detach().cpu() * 255.0).round().clamp(0, 255).to(torch.uint8).contiguous()
-
-
 def _png(image: Tensor) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(_to_bytes(image).numpy(), mode="RGBA").save(buffer, format="PNG")
+    Image.fromarray(to_bytes(image).numpy(), mode="RGBA").save(buffer, format="PNG")
     return buffer.getvalue()
 
 

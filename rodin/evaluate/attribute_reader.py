@@ -24,8 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from rodin.data.captures import area_resize
-from rodin.render.renderer import over
+from rodin.images import area_resize, from_bytes, over
 
 SIDE = 96  # pixels of what is kept of a picture along each edge
 SEEN = 64  # to which these are reduced before they are read: sharper ones are read worse, for their noise is their own
@@ -164,7 +163,7 @@ def train_reader(lesson: Lesson, names: Sequence[str], steps: int, seed: int = 0
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=max(steps, 2))
         for _ in tqdm(range(steps if names else 0), desc="attribute reader", unit="step", leave=False):
             chosen = torch.multinomial(lesson.weights, BATCH, replacement=True, generator=generator)
-            pictures = varied(lesson.pictures[chosen].float() / 255, generator)
+            pictures = varied(from_bytes(lesson.pictures[chosen]), generator)
             owners = lesson.owners[chosen]
             pictures[COLOURED:] = drained(pictures[COLOURED:], generator)
             losses = [

@@ -23,6 +23,7 @@ from rodin.evaluate.attribute_reader import AttributeReader, Lesson, read_size, 
 from rodin.evaluate.floaters import CELLS
 from rodin.files import atomic_path
 from rodin.fit.scene import visual_hull
+from rodin.images import to_bytes
 from rodin.render.rays import Occupancy
 from rodin.train.encoder import azimuths_deg
 
@@ -63,7 +64,7 @@ def learn(folders: Sequence[Path], names: Sequence[str], steps: int, cache: Path
     for index, folder in enumerate(tqdm(folders, desc="learning from training subjects", leave=False)):
         subject = load_subject(folder)
         union |= visual_hull(subject.images, subject.camera, CELLS).grid
-        pictures.append((read_size(subject.images) * 255).round().to(torch.uint8))
+        pictures.append(to_bytes(read_size(subject.images)))
         owners += [index] * len(subject.images)
         behind = azimuths_deg(subject.camera).abs() > SIDEWAYS_DEG
         weights.append(torch.where(behind, BEHIND_WEIGHT, 1.0))

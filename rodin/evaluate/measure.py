@@ -21,9 +21,9 @@ from rodin.evaluate.retrieval import top1
 from rodin.evaluate.subjects import RealSet
 from rodin.fit.planes import FitConfig
 from rodin.fit.subjects import fit_subject
+from rodin.images import over
 from rodin.models.clip import Encoder
 from rodin.render.decoder import Decoder
-from rodin.render.renderer import over
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from rodin.errors import UserError
 from rodin.files import atomic_path, write_json, write_text
+from rodin.images import to_bytes
 
 RESULTS_NAME = "results.json"
 WEBP_QUALITY = 85
@@ -166,9 +166,8 @@ def _write_picture(path: Path, content: Tensor | str) -> None:
     if isinstance(content, str):
         write_text(path, content)
         return
-    pixels = (content.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, quality=WEBP_QUALITY, method=6)
+        Image.fromarray(to_bytes(content).numpy()).save(temporary, quality=WEBP_QUALITY, method=6)
 
 
 def _block_html(block: str | Table | Gallery) -> str:

@@ -12,8 +12,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from rodin.fit.fused import start_fit
 from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.scene import HeldOut, Scene
+from rodin.images import over
 from rodin.render.decoder import Decoder
-from rodin.render.renderer import over, render_image
+from rodin.render.renderer import render_image
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 from rodin.camera import Camera
 from rodin.data.captures import MultiView, split_views
 from rodin.errors import UserError
+from rodin.images import premultiplied
 from rodin.render.decoder import Decoder
 from rodin.render.rays import Occupancy, Rays, camera_rays
 from rodin.render.renderer import make_field, measure_occupancy, occupied_bins, ray_weights
@@ -104,6 +105,5 @@ def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, Hel
     useful = bins.any(dim=1).nonzero()[:, 0]
     if not len(useful):
         raise UserError(f"{subject.folder}: no view sees matter in the unit box; check the images' alpha and cameras")
-    targets = torch.cat([flat[:, :3] * flat[:, 3:], flat[:, 3:]], dim=1)
-    scene = Scene(rays[useful], targets[useful], bins[useful], hull, empty_cells(hull))
+    scene = Scene(rays[useful], premultiplied(flat[useful]), bins[useful], hull, empty_cells(hull))
     return scene, HeldOut(subject.camera[test], subject.images[test])

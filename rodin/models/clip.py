@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json
+from rodin.images import over
 
 if TYPE_CHECKING:  # two seconds of imports, which only an encoder in use needs: functions import what they call
     from transformers import CLIPModel, CLIPTokenizer
@@ -185,7 +186,7 @@ class Encoder(nn.Module):
         if images.ndim != 4 or images.shape[-1] not in (3, 4):
             raise ValueError(f"images must be [B, H, W, 3 or 4], got {list(images.shape)}")
         if images.shape[-1] == 4:
-            images = images[..., :3] * images[..., 3:] + (1.0 - images[..., 3:])
+            images = over(images, 1.0)
         pixels = images.permute(0, 3, 1, 2)  # [B, 3, H, W]
         height, width = pixels.shape[-2:]
         side = max(height, width)

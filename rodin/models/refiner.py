@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rodin.camera import Camera
-from rodin.render.renderer import Renderer, straight
+from rodin.images import straight
+from rodin.render.renderer import Renderer
 
 PICTURE_CHANNELS = 5  # premultiplied colour, alpha, relief; the features follow
 SCALES = (2, 4)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from rodin.camera import Camera
+from rodin.images import straight
 from rodin.render import cuda, fused, reference
 from rodin.render.decoder import Decoder
 from rodin.render.rays import RAYS_PER_CHUNK, Occupancy, Rays, camera_rays, grid_points, longest_bin
@@ -184,13 +185,3 @@ def ray_weights(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor, opaq
     starts = range(0, len(rays), RAYS_PER_CHUNK)
     chunks = [slice(start, start + RAYS_PER_CHUNK) for start in starts]
     return torch.cat([reference.trace(planes, decoder, rays[chunk], bins[chunk])[1] for chunk in chunks])
-
-
-def straight(premultiplied: Tensor, alpha: Tensor) -> Tensor:
-    """Divide colours [..., 3] by alpha [...]; black where there is nothing."""
-    return torch.where(alpha[..., None] > 1e-4, premultiplied / alpha[..., None].clamp_min(1e-4), 0)
-
-
-def over(image: Tensor, background: float | Tensor) -> Tensor:
-    """Composite straight RGBA [..., 4] over a grey level or a colour [3] -> [..., 3]."""
-    return image[..., :3] * image[..., 3:] + (1 - image[..., 3:]) * background

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rodin.images import premultiplied
+
 _CLOUD_SIZE = 5  # pixels of the random images that are enlarged into backgrounds
 
 
@@ -66,8 +68,7 @@ def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Gener
     Returns:
         [B, 3, S, S] in [0, 1].
     """
-    alpha = images[..., 3:]
-    layers = torch.cat([images[..., :3] * alpha, alpha], dim=-1).permute(0, 3, 1, 2)  # [B, 4, S, S], premultiplied
+    layers = premultiplied(images).permute(0, 3, 1, 2)  # [B, 4, S, S]
     layers = _move(layers, config, generator)
     background = _backgrounds(len(images), images.shape[1], config.white_probability, generator)
     pixels = layers[:, :3] + (1.0 - layers[:, 3:]) * background

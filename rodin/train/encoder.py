@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from rodin.camera import Camera
 from rodin.data.captures import list_subjects, load_subject
 from rodin.files import write_json
+from rodin.images import from_bytes, premultiplied, to_bytes
 from rodin.models.clip import LATENT_DIM, Encoder, EncoderConfig, copied_clip, small_clip
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
 from rodin.train.loop import LoopConfig, process_state, run_loop
@@ -184,7 +185,7 @@ def train_encoder(
         drawn = subjects[torch.randperm(len(subjects), generator=generator, device=generator.device)[:batch]]
         pairs = first[drawn, None] + draw_two(chances[drawn], generator)
         chosen = torch.cat([pairs, first[drawn, None]], dim=1).t().flatten()  # [3B]: one view, another, the frontal one
-        shown = mirror_some(images[chosen].float() / 255.0, 3, changes.mirror, generator)
+        shown = mirror_some(from_bytes(images[chosen]), 3, changes.mirror, generator)
         seen, frontal = shown.split([2 * batch, batch])
         pixels = augment_images(seen, changes, generator)
         texts = draw_captions([views.captions[k] for k in drawn.tolist()], generator)
@@ -230,13 +231,12 @@ def _report_retrieval(encoder: Encoder, views: Views, trained: list[int], held_o
 
 def thumbnails_of(images: Tensor) -> Tensor:
     """[B, S, S, 4] straight RGBA -> [B, 4, 16, 16], colour over black and alpha."""
-    alpha = images[..., 3:]
-    return F.adaptive_avg_pool2d(torch.cat([images[..., :3] * alpha, alpha], dim=-1).permute(0, 3, 1, 2), THUMBNAIL)
+    return F.adaptive_avg_pool2d(premultiplied(images).permute(0, 3, 1, 2), THUMBNAIL)
 
 
 def thumbnail_statistics(views: Views, subjects: list[int]) -> tuple[Tensor, float]:
     """The mean thumbnail [4, 16, 16] of the frontal views of some subjects, and how much one varies about it."""
-    thumbnails = thumbnails_of(views.images[views.first[subjects]].float() / 255.0)
+    thumbnails = thumbnails_of(from_bytes(views.images[views.first[subjects]]))
     mean = thumbnails.mean(dim=0)
     return mean, float((thumbnails - mean).square().mean().clamp(min=1e-6))
 
@@ -283,7 +283,7 @@ def load_views(data: Path, size: int) -> Views:
     for folder in list_subjects(data):
         subject = load_subject(folder, size)
         front = front_views(subject.camera, subject.frontal)
-        images.append((subject.images[front] * 255.0).round().to(torch.uint8))
+        images.append(to_bytes(subject.images[front]))
         cosine = azimuths_deg(subject.camera)[front].deg2rad().cos()
         chances.append(cosine.clamp_min(math.cos(math.radians(FRONT_HALF_DEG))))  # the frontal one may lie elsewhere
         caption.append(subject.caption)
@@ -322,7 +322,7 @@ def measure_retrieval(encoder: Encoder, views: Views, subjects: list[int]) -> di
         view_top1: share of other front views whose nearest frontal view is of the same subject,
         mean_cosine: mean cosine between the frontal views of different subjects: near 1, z would say nothing.
     """
-    latents = [encoder.encode_images(views.of(k).float() / 255.0) for k in subjects]
+    latents = [encoder.encode_images(from_bytes(views.of(k))) for k in subjects]
     frontal = torch.stack([z[0] for z in latents])
     figures = {}
     if said := [k for k in range(len(subjects)) if views.caption[subjects[k]]]:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
-from PIL import Image
 from torch import Tensor
 
 from rodin.files import atomic_path
+from rodin.images import to_bytes, write_picture
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -100,11 +100,9 @@ class Log:
 
     def write_picture(self, step: int, picture: Tensor) -> None:
         """Keep a picture [H, W, 3] in [0, 1]. For rank 0 alone."""
-        pixels = (picture.detach().cpu().float() * 255).round().to(torch.uint8).numpy()
-        with atomic_path(self._folder / SAMPLES_NAME / f"step-{step:06d}.png") as temporary:
-            Image.fromarray(pixels).save(temporary)
+        write_picture(self._folder / SAMPLES_NAME / f"step-{step:06d}.png", picture)
         if self._events is not None:
-            self._events.add_image("samples", pixels, step, dataformats="HWC")
+            self._events.add_image("samples", to_bytes(picture).numpy(), step, dataformats="HWC")
             self._events.flush()
 
     def close(self) -> None:

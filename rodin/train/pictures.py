@@ -13,8 +13,9 @@ from torch import Tensor
 
 from rodin.camera import orbit
 from rodin.data.shards import PlaneStatistics
+from rodin.images import over
 from rodin.render.decoder import Decoder
-from rodin.render.renderer import Renderer, over
+from rodin.render.renderer import Renderer
 
 SHOWN = 4  # subjects of one kind
 AZIMUTHS_DEG = (0.0, 45.0)

@@ -24,6 +24,7 @@ from rodin.data.captures import list_subjects, load_subject
 from rodin.data.shards import FittedSubject, module_hash, read_shards
 from rodin.errors import UserError
 from rodin.files import write_json
+from rodin.images import from_bytes, premultiplied, to_bytes
 from rodin.models.clip import Encoder
 from rodin.models.perceptual import Features, load_features, perceptual_distance
 from rodin.models.refiner import PICTURE_CHANNELS, Refiner, RefinerConfig, enlarge_picture, render_inputs
@@ -162,7 +163,7 @@ class Pairs:
             inputs.append(self.inputs[index, :, y : y + size, x : x + size])
             rows, columns = slice(scale * y, scale * (y + size)), slice(scale * x, scale * (x + size))
             true.append(self.true[index, :, rows, columns])
-        return torch.stack(inputs).float(), torch.stack(true).float() / 255.0
+        return torch.stack(inputs).float(), from_bytes(torch.stack(true))
 
 
 def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | None, hours: float | None = None) -> None:
@@ -275,9 +276,7 @@ def render_pairs(data: Path, run: Path, decoder: Decoder, config: RefinerTrainin
         renderer = Renderer.culled(fitted.planes, decoder)
         camera = subject.camera[views].resized(size, size)
         inputs.append(render_inputs(renderer, camera, config.samples).half())
-        images = subject.images[views]
-        premultiplied = torch.cat([images[..., :3] * images[..., 3:], images[..., 3:]], dim=-1)
-        true.append((premultiplied.movedim(-1, 1) * 255).round().to(torch.uint8))
+        true.append(to_bytes(premultiplied(subject.images[views]).movedim(-1, 1)))
     return Pairs(torch.cat(inputs), torch.cat(true))
 
 
@@ -300,7 +299,7 @@ def laid_on(premultiplied: Tensor, background: float | Tensor) -> Tensor:
 def picture_rows(refiner: Refiner, pairs: Pairs) -> Tensor:
     """Picture [M s h, 3 s w, 3] in [0, 1]: a row for each view, resized, refined, true, over white."""
     inputs = pairs.inputs.float()
-    columns = enlarge_picture(inputs, refiner.config.scale), refiner.premultiplied(inputs), pairs.true.float() / 255.0
+    columns = enlarge_picture(inputs, refiner.config.scale), refiner.premultiplied(inputs), from_bytes(pairs.true)
     rows = torch.cat([laid_on(column.float(), 1.0) for column in columns], dim=3)  # [M, 3, s h, 3 s w]
     return rows.permute(0, 2, 3, 1).flatten(0, 1)
 
@@ -311,7 +310,7 @@ def compare(refiner: Refiner, pairs: Pairs, features: Features) -> dict[str, dic
     the views."""
     rows: dict[str, list[list[float]]] = {"resized": [], "refined": []}
     for inputs, true in zip(pairs.inputs.split(1), pairs.true.split(1), strict=True):
-        wanted = laid_on(true.float() / 255.0, 1.0)
+        wanted = laid_on(from_bytes(true), 1.0)
         resized = enlarge_picture(inputs.float(), refiner.config.scale)
         for name, seen in (("resized", resized), ("refined", refiner.premultiplied(inputs.float()))):
             rows[name].append(list(image_quality(laid_on(seen, 1.0), wanted, features).values()))

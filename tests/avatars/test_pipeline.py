@@ -24,9 +24,10 @@ from rodin.avatars.slerp import slerp
 from rodin.data.captures import load_subject
 from rodin.diffusion import Scheduler
 from rodin.errors import UserError
+from rodin.images import over
 from rodin.models.clip import EncoderConfig, small_clip
 from rodin.models.prior import Prior
-from rodin.render.renderer import Renderer, over
+from rodin.render.renderer import Renderer
 
 STEPS = 4
 

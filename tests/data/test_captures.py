@@ -1,6 +1,5 @@
-"""Contract of rodin.data.captures: captures in either dialect load with exact geometry; what cannot be used is refused.
-
-Images are averaged down as premultiplied colour; every refusal is one line that names the file.
+"""Contract of rodin.data.captures: captures in either dialect load with exact geometry; what cannot be used is
+refused in one line that names the file.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rodin.camera import orbit
-from rodin.data.captures import area_resize, list_subjects, load_subject, read_image, split_views
+from rodin.data.captures import list_subjects, load_subject, split_views
 from rodin.errors import UserError
 
 WIDTH, HEIGHT = 12, 8  # not square on purpose
@@ -143,46 +142,6 @@ def test_aabb_moves_the_avatar_into_the_unit_box(tmp_path: Path) -> None:
 def test_rgb_is_opaque(tmp_path: Path, suffix: str) -> None:
     _write(tmp_path, suffix=suffix, channels=3)
     assert bool((load_subject(tmp_path).images[..., 3] == 1).all())
-
-
-def test_pixel_formats(tmp_path: Path) -> None:
-    grey16 = np.arange(6, dtype=np.uint16).reshape(2, 3) * 13000
-    Image.fromarray(grey16).save(tmp_path / "grey16.png")
-    image = read_image(tmp_path / "grey16.png")
-    torch.testing.assert_close(image[..., 1], torch.from_numpy(grey16.astype(np.float32) / 65535))
-    assert bool((image[..., 3] == 1).all())
-    Image.fromarray(np.array([[0, 128]], dtype=np.uint8)).save(tmp_path / "grey8.png")
-    torch.testing.assert_close(read_image(tmp_path / "grey8.png")[0, 1], torch.tensor([128 / 255] * 3 + [1.0]))
-    palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), mode="P")
-    palette.putpalette([255, 0, 0, 0, 0, 255])
-    palette.save(tmp_path / "palette.png", transparency=0)
-    torch.testing.assert_close(read_image(tmp_path / "palette.png")[0], torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 1]]))
-    Image.new("CMYK", (2, 2)).save(tmp_path / "print.jpg")
-    with pytest.raises(UserError, match=r"print\.jpg.*CMYK"):
-        read_image(tmp_path / "print.jpg")
-
-
-@given(st.integers(1, 9), st.integers(1, 9), st.data())
-@settings(max_examples=40, deadline=None)
-def test_area_resize_is_the_exact_average(old: int, new: int, data: st.DataObject) -> None:
-    """Reference: repeat every pixel `new` times, then average blocks of `old`: exact for any ratio."""
-    new = min(old, new)
-    seed = data.draw(st.integers(0, 1000))
-    rgba = torch.rand(old, old, 4, generator=torch.Generator().manual_seed(seed)).double()
-    rgba[..., 3] = (rgba[..., 3] * 3 - 1).clamp(0, 1)
-    premultiplied = torch.cat([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], dim=-1)
-    repeated = premultiplied.repeat_interleave(new, 0).repeat_interleave(new, 1)
-    expected = repeated.reshape(new, old, new, old, 4).mean(dim=(1, 3))
-    result = area_resize(rgba, new, new)
-    torch.testing.assert_close(result[..., 3], expected[..., 3])
-    torch.testing.assert_close(result[..., :3] * result[..., 3:], expected[..., :3], atol=1e-6, rtol=1e-6)
-    assert bool((result >= 0).all())
-    assert bool((result <= 1).all())
-
-
-def test_colour_under_transparency_does_not_bleed() -> None:
-    image = torch.tensor([[[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]]]).repeat(2, 1, 1)
-    torch.testing.assert_close(area_resize(image, 1, 1)[0, 0], torch.tensor([1.0, 0.0, 0.0, 0.5]))
 
 
 def test_list_subjects(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rodin.camera import Camera, orbit
+from rodin.images import over
 from rodin.models.refiner import Refiner, RefinerConfig, refine, render_inputs
 from rodin.parts import load_component, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
-from rodin.render.renderer import Renderer, over
+from rodin.render.renderer import Renderer
 
 CONFIG = RefinerConfig(channels=3, width=8, blocks=2, scale=2)
 

@@ -14,19 +14,11 @@ from torch import nn
 import rodin.render.renderer
 from rodin import triplane
 from rodin.camera import orbit
+from rodin.images import over, straight
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import Occupancy, camera_rays, clip_to_box
 from rodin.render.reference import alpha_weights, trace
-from rodin.render.renderer import (
-    Renderer,
-    make_field,
-    measure_occupancy,
-    occupied_bins,
-    over,
-    render_image,
-    render_rays,
-    straight,
-)
+from rodin.render.renderer import Renderer, make_field, measure_occupancy, occupied_bins, render_image, render_rays
 
 
 class Medium(nn.Module):

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from rodin.images import over
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import camera_rays
-from rodin.render.renderer import occupied_bins, over, render_image
+from rodin.render.renderer import occupied_bins, render_image
 from rodin.train.patches import PatchConfig, draw_patch, draw_window, render_patch, rendered_patches
 
 CONFIG = PatchConfig(size=8, image_size=32, samples=48)

@@ -1,0 +1,122 @@
+"""Contract of rodin.images: pixels of every format are read right, resizing never mixes in the colour of what is
+transparent, bytes come back as they were, and a picture is written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor
+
+from rodin.errors import UserError
+from rodin.images import (
+    area_resize,
+    decode_image,
+    from_bytes,
+    open_image,
+    over,
+    premultiplied,
+    resized,
+    straight,
+    to_bytes,
+    write_picture,
+)
+
+
+def read(path: Path) -> Tensor:
+    with open_image(path) as image:
+        return decode_image(image, path)
+
+
+def test_pixel_formats(tmp_path: Path) -> None:
+    grey16 = np.arange(6, dtype=np.uint16).reshape(2, 3) * 13000
+    Image.fromarray(grey16).save(tmp_path / "grey16.png")
+    image = read(tmp_path / "grey16.png")
+    torch.testing.assert_close(image[..., 1], torch.from_numpy(grey16.astype(np.float32) / 65535))
+    assert bool((image[..., 3] == 1).all())
+    Image.fromarray(np.array([[0, 128]], dtype=np.uint8)).save(tmp_path / "grey8.png")
+    torch.testing.assert_close(read(tmp_path / "grey8.png")[0, 1], torch.tensor([128 / 255] * 3 + [1.0]))
+    palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), mode="P")
+    palette.putpalette([255, 0, 0, 0, 0, 255])
+    palette.save(tmp_path / "palette.png", transparency=0)
+    torch.testing.assert_close(read(tmp_path / "palette.png")[0], torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 1]]))
+    Image.new("CMYK", (2, 2)).save(tmp_path / "print.jpg")
+    with pytest.raises(UserError, match=r"print\.jpg.*CMYK"):
+        read(tmp_path / "print.jpg")
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.data())
+@settings(max_examples=40, deadline=None)
+def test_area_resize_is_the_exact_average(old: int, new: int, data: st.DataObject) -> None:
+    """Reference: repeat every pixel `new` times, then average blocks of `old`: exact for any ratio."""
+    new = min(old, new)
+    seed = data.draw(st.integers(0, 1000))
+    rgba = torch.rand(old, old, 4, generator=torch.Generator().manual_seed(seed)).double()
+    rgba[..., 3] = (rgba[..., 3] * 3 - 1).clamp(0, 1)
+    premultiplied = torch.cat([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], dim=-1)
+    repeated = premultiplied.repeat_interleave(new, 0).repeat_interleave(new, 1)
+    expected = repeated.reshape(new, old, new, old, 4).mean(dim=(1, 3))
+    result = area_resize(rgba, new, new)
+    torch.testing.assert_close(result[..., 3], expected[..., 3])
+    torch.testing.assert_close(result[..., :3] * result[..., 3:], expected[..., :3], atol=1e-6, rtol=1e-6)
+    assert bool((result >= 0).all())
+    assert bool((result <= 1).all())
+
+
+def test_colour_under_transparency_does_not_bleed() -> None:
+    image = torch.tensor([[[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]]]).repeat(2, 1, 1)
+    torch.testing.assert_close(area_resize(image, 1, 1)[0, 0], torch.tensor([1.0, 0.0, 0.0, 0.5]))
+
+
+def test_every_byte_comes_back() -> None:
+    values = torch.arange(256, dtype=torch.uint8).reshape(4, 16, 4)
+    assert torch.equal(to_bytes(from_bytes(values)), values)
+    assert to_bytes(torch.tensor([-0.5, 0.0, 0.499 / 255, 0.501 / 255, 1.0, 7.0])).tolist() == [0, 0, 0, 1, 255, 255]
+
+
+def test_alpha_is_multiplied_in_and_out() -> None:
+    image = torch.rand(3, 5, 7, 4, generator=torch.Generator().manual_seed(0))  # not square on purpose
+    image[0, 0, 0, 3] = 0.0
+    there = premultiplied(image)
+    expected = image[..., :3].double().numpy() * image[..., 3:].double().numpy()
+    np.testing.assert_allclose(there[..., :3].numpy(), expected, atol=1e-6)
+    back = straight(there[..., :3], there[..., 3])
+    visible = image[..., 3] > 1e-3
+    torch.testing.assert_close(back[visible], image[..., :3][visible], atol=1e-4, rtol=1e-4)
+    assert back[0, 0, 0].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_over_is_between_picture_and_ground() -> None:
+    image = torch.tensor([[[1.0, 0.0, 0.5, 0.25]]])
+    torch.testing.assert_close(over(image, 1.0), torch.tensor([[[1.0, 0.75, 0.875]]]))
+    torch.testing.assert_close(over(image, torch.tensor([0.0, 0.0, 1.0])), torch.tensor([[[0.25, 0.0, 0.875]]]))
+
+
+def test_resizing_keeps_what_is_even_and_the_order_of_axes() -> None:
+    even = torch.full((6, 10, 4), 0.3)
+    torch.testing.assert_close(resized(even, 9, 4), torch.full((9, 4, 4), 0.3))
+    ramp = torch.linspace(0, 1, 10).expand(6, 10)[..., None]  # grows along columns alone
+    smaller = resized(ramp, 3, 5)[..., 0]
+    torch.testing.assert_close(smaller[0], smaller[2])
+    assert bool((smaller[0].diff() > 0).all())
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("suffix", [".png", ".PNG"])
+def test_a_picture_is_read_back_as_written(tmp_path: Path, channels: int, suffix: str) -> None:
+    image = from_bytes(torch.randint(0, 256, (5, 8, channels), generator=torch.Generator().manual_seed(1)))
+    path = tmp_path / f"picture{suffix}"
+    write_picture(path, image)
+    with Image.open(path) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), to_bytes(image).numpy())
+
+
+def test_a_format_without_alpha_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"picture\.jpg: pictures are \.png or \.webp"):
+        write_picture(tmp_path / "picture.jpg", torch.zeros(2, 2, 4))
+    assert list(tmp_path.iterdir()) == []
