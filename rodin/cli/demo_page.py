@@ -6,12 +6,11 @@ which of them shows. Without scripts it is the view from the front.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from rodin.evaluate.report import STYLE
+from rodin.web_page import document, escaped
 
 PAGE_STYLE = """
 :root { --stage: #eceef0; --stage-edge: #dfe2e5; }
@@ -122,34 +121,17 @@ class Entry:
 def page(title: str, summary: str, entries: Sequence[Entry]) -> str:
     """The page as HTML; every file it names is relative to it."""
     body = "\n".join(_entry(entry) for entry in entries)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{_text(title)}</title>
-<style>{STYLE}{PAGE_STYLE}</style>
-</head>
-<body>
-<header>
-<h1>{_text(title)}</h1>
-<p>{_text(summary)}</p>
-</header>
-{body}
-<script>{SCRIPT}</script>
-</body>
-</html>
-"""
+    header = f"<header>\n<h1>{escaped(title)}</h1>\n<p>{escaped(summary)}</p>\n</header>"
+    return document(title, f"{header}\n{body}\n<script>{SCRIPT}</script>", PAGE_STYLE)
 
 
 def _entry(entry: Entry) -> str:
     large = "\n".join(map(_figure, entry.large))
     small = "\n".join(map(_figure, entry.small))
-    links = " · ".join(f'<a href="{_address(name)}" download>{_text(label)}</a>' for label, name in entry.files)
+    links = " · ".join(f'<a href="{_address(name)}" download>{escaped(label)}</a>' for label, name in entry.files)
     return f"""<article>
-<p class="kind">{_text(entry.kind)}</p>
-<h2>{_text(entry.title)}</h2>
+<p class="kind">{escaped(entry.kind)}</p>
+<h2>{escaped(entry.title)}</h2>
 <div class="avatar">
 {large}
 {_turning(entry.turning, entry.title)}
@@ -158,9 +140,9 @@ def _entry(entry: Entry) -> str:
 {small}
 </div>
 <div class="facts">
-<p class="note">{_text(entry.note)}</p>
+<p class="note">{escaped(entry.note)}</p>
 <p>{links}</p>
-<pre>{_text(entry.command)}</pre>
+<pre>{escaped(entry.command)}</pre>
 </div>
 </div>
 </div>
@@ -168,8 +150,8 @@ def _entry(entry: Entry) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    picture = f'<img src="{_address(figure.file)}" alt="{_text(figure.caption)}">'
-    return f'<figure><span class="stage">{picture}</span><figcaption>{_text(figure.caption)}</figcaption></figure>'
+    picture = f'<img src="{_address(figure.file)}" alt="{escaped(figure.caption)}">'
+    return f'<figure><span class="stage">{picture}</span><figcaption>{escaped(figure.caption)}</figcaption></figure>'
 
 
 def _turning(turning: Turning, title: str) -> str:
@@ -177,15 +159,11 @@ def _turning(turning: Turning, title: str) -> str:
     return (
         f'<figure><div class="stage turning" data-frames="{turning.frames}" data-columns="{turning.columns}" '
         f'style="--columns: {turning.columns}; --rows: {rows}" tabindex="0" role="slider" '
-        f'aria-label="{_text(title)}, from all around" aria-valuemin="0" aria-valuemax="359" aria-valuenow="0">'
+        f'aria-label="{escaped(title)}, from all around" aria-valuemin="0" aria-valuemax="359" aria-valuenow="0">'
         f'<img src="{_address(turning.file)}" alt="" draggable="false"></div>'
-        f"<figcaption>{_text(turning.caption)}</figcaption></figure>"
+        f"<figcaption>{escaped(turning.caption)}</figcaption></figure>"
     )
 
 
 def _address(name: str) -> str:
-    return html.escape(quote(name), quote=True)
-
-
-def _text(text: str) -> str:
-    return html.escape(text, quote=True)
+    return escaped(quote(name))

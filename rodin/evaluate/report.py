@@ -8,7 +8,6 @@ results.json    every number
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,35 +19,10 @@ from torch import Tensor
 from rodin.errors import UserError
 from rodin.files import atomic_path, write_json, write_text
 from rodin.images import to_bytes
+from rodin.web_page import document, escaped
 
 RESULTS_NAME = "results.json"
 WEBP_QUALITY = 85
-STYLE = """
-:root { --ink: #1d2126; --faint: #6b737c; --line: #d9dde1; --ground: #fbfbfa; --card: #ffffff; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8ea; --faint: #98a1aa; --line: #363c43; --ground: #15181b; --card: #1d2125; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 3rem 1.5rem 6rem; background: var(--ground); color: var(--ink);
-  font: 16px/1.55 Charter, "Bitstream Charter", Georgia, "Times New Roman", serif; }
-h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .4rem; }
-h2 { font-size: 1.3rem; margin: 3.2rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line); }
-p { max-width: 44rem; margin: .6rem 0; }
-p.note, figcaption { color: var(--faint); font-size: .86rem; line-height: 1.4; }
-.wide { overflow-x: auto; margin: 1.2rem 0; }
-table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums lining-nums; }
-th, td { padding: .32rem .9rem .32rem 0; text-align: right; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { font-weight: 600; }
-thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; }
-table.protocol td { text-align: left; }
-table.protocol td:first-child { color: var(--faint); white-space: nowrap; }
-.gallery { display: grid; gap: 1.1rem 1.2rem; margin: 1.2rem 0;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--least)), 1fr)); }
-figure { margin: 0; }
-figure img { display: block; width: 100%; background: var(--card); border: 1px solid var(--line); border-radius: 4px; }
-figcaption { margin-top: .35rem; }
-"""
 
 
 @dataclass(frozen=True)
@@ -125,16 +99,11 @@ class Report:
 
     def html(self) -> str:
         """The report as a page without scripts, its pictures beside it."""
-        body = [f"<h1>{_escaped(self.title)}</h1>", f"<p>{_escaped(self.summary)}</p>"]
+        body = [f"<h1>{escaped(self.title)}</h1>", f"<p>{escaped(self.summary)}</p>"]
         for section in self.sections:
-            body.append(f"<h2>{_escaped(section.title)}</h2>")
+            body.append(f"<h2>{escaped(section.title)}</h2>")
             body += [_block_html(block) for block in section.blocks]
-        head = (
-            '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{_escaped(self.title)}</title>\n<style>{STYLE}</style>"
-        )
-        content = "\n".join(body)
-        return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{content}\n</body>\n</html>\n'
+        return document(self.title, "\n".join(body))
 
     def markdown(self) -> str:
         """The report as Markdown, its pictures beside it."""
@@ -172,25 +141,25 @@ def _write_picture(path: Path, content: Tensor | str) -> None:
 
 def _block_html(block: str | Table | Gallery) -> str:
     if isinstance(block, str):
-        return f"<p>{_escaped(block)}</p>"
+        return f"<p>{escaped(block)}</p>"
     return _table_html(block) if isinstance(block, Table) else _gallery_html(block)
 
 
 def _table_html(table: Table) -> str:
     def row(cells: tuple[str, ...], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{_escaped(cell)}</{tag}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in cells) + "</tr>"
 
     body = "\n".join(row(cells, "td") for cells in table.rows)
     head = "" if table.protocol else f"<thead>{row(table.header, 'th')}</thead>\n"
     kind = ' class="protocol"' if table.protocol else ""
-    note = f'\n<p class="note">{_escaped(table.note)}</p>' if table.note else ""
+    note = f'\n<p class="note">{escaped(table.note)}</p>' if table.note else ""
     return f'<div class="wide"><table{kind}>\n{head}<tbody>\n{body}\n</tbody></table></div>{note}'
 
 
 def _gallery_html(gallery: Gallery) -> str:
     figures = "\n".join(
-        f'<figure><img src="{_escaped(p.name)}" alt="{_escaped(p.caption)}">'
-        f"<figcaption>{_escaped(p.caption)}</figcaption></figure>"
+        f'<figure><img src="{escaped(p.name)}" alt="{escaped(p.caption)}">'
+        f"<figcaption>{escaped(p.caption)}</figcaption></figure>"
         for p in gallery.pictures
     )
     return f'<div class="gallery" style="--least: {gallery.width_rem:g}rem">\n{figures}\n</div>'
@@ -198,7 +167,3 @@ def _gallery_html(gallery: Gallery) -> str:
 
 def _one_cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def _escaped(text: str) -> str:
-    return html.escape(text, quote=True)
