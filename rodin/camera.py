@@ -52,6 +52,11 @@ class Camera:
         """[..., 3] camera centre in the world."""
         return self.cam_to_world[..., :3, 3]
 
+    @property
+    def azimuth_deg(self) -> Tensor:
+        """[...] azimuth seen from the origin: 0 = in front of the avatar, positive towards the avatar's left (+x)."""
+        return torch.atan2(self.position[..., 0], self.position[..., 2]).rad2deg()
+
     def resized(self, width: int, height: int) -> Camera:
         """The same camera with images of another size."""
         scale = torch.tensor([width / self.width, height / self.height]).to(self.focal)

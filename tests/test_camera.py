@@ -88,3 +88,10 @@ def test_wrong_shapes_are_named() -> None:
         Camera(torch.eye(4)[:3], torch.ones(2), torch.ones(2), 4, 4)
     with pytest.raises(ValueError, match="one azimuth and one elevation"):
         orbit([0.0, 1.0], [0.0], size=4)
+
+
+def test_azimuth_is_what_the_orbit_was_given() -> None:
+    azimuths = [0.0, 30.0, -120.0, 90.0]
+    camera = orbit(azimuths, [0.0, 50.0, -20.0, 10.0], size=4)
+    torch.testing.assert_close(camera.azimuth_deg, torch.tensor(azimuths))
+    torch.testing.assert_close(camera[1].azimuth_deg, torch.tensor(30.0))

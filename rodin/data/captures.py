@@ -28,6 +28,7 @@ from rodin.images import area_resize, decode_image, open_image
 TRANSFORMS_NAMES = ("transforms.json", "transforms_train.json")  # the second is NeRF-synthetic's own training split
 IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG", ".tif", ".tiff", ".bmp")
 RIGID_TOLERANCE = 1e-3
+FRONT_HALF_DEG = 60.0  # azimuth to both sides within which a view shows the face
 LARGEST_NUMBER = 1e12  # anything beyond is a mistake, and would not survive float32
 
 _DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
@@ -87,6 +88,12 @@ def split_views(count: int, held_out: int, *, frontal: int = 0) -> tuple[list[in
         raise UserError(f"held_out: {held_out} of {count} views cannot be held out; choose 0 to {len(others)}")
     test = [others[(2 * k + 1) * len(others) // (2 * held_out)] for k in range(held_out)]
     return [view for view in range(count) if view not in test], test
+
+
+def front_views(camera: Camera, frontal: int) -> list[int]:
+    """The frontal view, then the other views of the front half."""
+    near = camera.azimuth_deg.abs() <= FRONT_HALF_DEG
+    return [frontal] + [view for view in range(len(camera)) if near[view] and view != frontal]
 
 
 def load_subject(folder: Path, size: int | None = None) -> MultiView:

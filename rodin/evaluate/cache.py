@@ -25,7 +25,6 @@ from rodin.files import atomic_path
 from rodin.fit.scene import visual_hull
 from rodin.images import to_bytes
 from rodin.render.rays import Occupancy
-from rodin.train.encoder import azimuths_deg
 
 VERSION = 3  # another where what is learned of the same data changes
 SIDEWAYS_DEG = 70.0  # views from farther behind are looked at less: little shows there but hair
@@ -66,7 +65,7 @@ def learn(folders: Sequence[Path], names: Sequence[str], steps: int, cache: Path
         union |= visual_hull(subject.images, subject.camera, CELLS).grid
         pictures.append(to_bytes(read_size(subject.images)))
         owners += [index] * len(subject.images)
-        behind = azimuths_deg(subject.camera).abs() > SIDEWAYS_DEG
+        behind = subject.camera.azimuth_deg.abs() > SIDEWAYS_DEG
         weights.append(torch.where(behind, BEHIND_WEIGHT, 1.0))
         attributes.append(subject.attributes)
     lesson = Lesson(torch.cat(pictures), torch.tensor(owners), torch.cat(weights), attributes)

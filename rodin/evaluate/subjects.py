@@ -14,9 +14,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rodin.camera import Camera
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import front_views, list_subjects, load_subject
 from rodin.errors import UserError
-from rodin.train.encoder import azimuths_deg, front_views
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def load_real(data: Path, views: int, size: int, label: str) -> RealSet:
         if len(others) + 1 < views:
             there = f"{len(others) + 1} views in the front half"
             raise UserError(f"{folder}: {there}, {views} are needed; choose fewer --views")
-        aside = azimuths_deg(subject.camera).abs().tolist()
+        aside = subject.camera.azimuth_deg.abs().tolist()
         chosen = spread([frontal, *sorted(others, key=lambda view: aside[view])], views)
         images.append(subject.images[chosen])
         cameras.append(subject.camera[chosen])

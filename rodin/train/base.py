@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from accelerate import PartialState
 from torch import Tensor, nn
 
-from rodin.data.shards import FittedSubject, PlaneStatistics, load_statistics, module_hash, read_index, read_shards
+from rodin.data.shards import PlaneStatistics, load_statistics, module_hash, read_index
 from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
-from rodin.models.clip import Encoder
 from rodin.models.denoiser import check_denoiser, save_denoiser, take_denoiser
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
-from rodin.train.encoder import split_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.pictures import SHOWN, plane_rows
 from rodin.train.sketch import learn_sketch
+from rodin.train.subjects import (
+    check_channels,
+    load_subjects,
+    rank_share,
+    split_subjects,
+)
 from rodin.train.validate import JUDGED, validation
-from rodin.triplane import resize
 
-ENCODED_AT_ONCE = 32  # frontal images
 DRAWING_STEPS = 10  # of the pictures' sampler
 
 
@@ -165,70 +164,3 @@ def draw_residuals(
     scheduler, steps = Scheduler(diffusion, "dpm++"), min(DRAWING_STEPS, diffusion.train_steps)
     noise = draw_noise(shape[1:], seeds, device)
     return sample(guided(network, z), scheduler, noise, seeds, steps, clip=statistics.config.clip)
-
-
-@torch.no_grad()
-def load_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool = False) -> tuple[Tensor, Tensor]:
-    """Chosen subjects: normalised planes [N, 3, C, size, size] (fp16), latents [N, D] of unit length.
-
-    Args:
-        mirrored: each is followed by its mirror image, which makes N twice as many.
-
-    Raises:
-        UserError: as `read_subjects`, or the encoder is missing or damaged.
-    """
-    encoder = Encoder.from_pretrained(run / "encoder")
-    planes: list[Tensor] = []
-    latents: list[Tensor] = []
-    frontals: list[Tensor] = []
-    for subject in read_subjects(run, size, chosen, mirrored):
-        planes.append(subject.planes.half())
-        frontals.append(subject.frontal)
-        if len(frontals) == ENCODED_AT_ONCE:
-            latents.append(encoder.encode_images(torch.stack(frontals)))
-            frontals.clear()
-    if frontals:
-        latents.append(encoder.encode_images(torch.stack(frontals)))
-    return torch.stack(planes), torch.cat(latents).float()
-
-
-def check_channels(run: Path, planes: Tensor, network: UNetConfig) -> None:
-    """Raise UserError unless a run's planes [N, 3, C, H, W] have the network's channels."""
-    if planes.shape[2] != network.in_channels:
-        found = f"{planes.shape[2]} channels, the network is for {network.in_channels}"
-        raise UserError(f"{run / 'planes'}: planes have {found}; fit and train with one preset")
-
-
-def rank_share(run: Path, subjects: list[int], state: PartialState) -> list[int]:
-    """Those of a run's subjects, given by their position, that this rank trains on.
-
-    Raises:
-        UserError: there are fewer than ranks.
-    """
-    if len(subjects) < state.num_processes:
-        found = f"fewer subjects than the {state.num_processes} processes"
-        raise UserError(f"{run / 'planes'}: {found}; start fewer or fit more")
-    return subjects[state.process_index :: state.num_processes]
-
-
-def read_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool = False) -> Iterator[FittedSubject]:
-    """Some of a run's subjects, by their position, their planes normalised and [3, C, size, size], one at a time.
-
-    With `mirrored` each is followed by its mirror image.
-
-    The planes were fitted at the upsampler's size; the base model learns them resampled to its own.
-
-    Raises:
-        UserError: the planes are missing, damaged or smaller than `size`.
-    """
-    fitted = load_statistics(run / "planes")
-    if size > min(fitted.config.height, fitted.config.width):
-        found = f"{fitted.config.height} x {fitted.config.width}"
-        raise UserError(f"{run / 'planes'}: planes are {found}, the network is for {size}; fit larger ones")
-    statistics, wanted = fitted.resized(size), set(chosen)
-    return (
-        dataclasses.replace(one, planes=statistics.normalize(resize(one.planes, size, size)))
-        for index, subject in enumerate(read_shards(run / "planes"))
-        if index in wanted
-        for one in ((subject, subject.mirrored()) if mirrored else (subject,))
-    )

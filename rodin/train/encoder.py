@@ -15,7 +15,6 @@ Symbols: B subjects in a batch, S side of the images in pixels, N subjects, M vi
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,46 +23,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rodin.camera import Camera
-from rodin.data.captures import list_subjects, load_subject
 from rodin.files import write_json
-from rodin.images import from_bytes, premultiplied, to_bytes
+from rodin.images import from_bytes, premultiplied
 from rodin.models.clip import LATENT_DIM, Encoder, EncoderConfig, copied_clip, small_clip
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.phrases import common_phrases
+from rodin.train.subjects import HELD_OUT_EVERY, draw_captions, split_subjects
+from rodin.train.views import Views, draw_two, load_views
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
 
-FRONT_HALF_DEG = 60.0
-HELD_OUT_EVERY = 8  # subjects, of which one is kept from training
 LARGEST_SCALE = 100.0  # of the logits, as in CLIP
 THUMBNAIL = 16  # pixels of its side
-
-
-@dataclass(frozen=True)
-class Views:
-    """The front views of many subjects.
-
-    Args:
-        images: [M, S, S, 4] uint8 straight RGBA; the views of a subject lie together, its frontal view first.
-        first: [N] where each subject's views begin.
-        chances: [N, most views of a subject, at least 2] of being drawn; 0 where a subject has fewer views.
-        caption: N texts, "" where a subject has none.
-        captions: N tuples of paraphrases, empty where a subject has none.
-    """
-
-    images: Tensor
-    first: Tensor
-    chances: Tensor
-    caption: list[str]
-    captions: list[tuple[str, ...]]
-
-    def of(self, subject: int) -> Tensor:
-        """[V, S, S, 4] uint8 views of one subject, the frontal one first."""
-        begin = int(self.first[subject])
-        return self.images[begin : begin + int((self.chances[subject] > 0).sum())]
 
 
 class ContrastiveModel(nn.Module):
@@ -267,50 +240,6 @@ def contrast(one: Tensor, other: Tensor, scale: Tensor, chosen: list[int] | None
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.t(), target)) / 2
 
 
-def draw_captions(captions: list[tuple[str, ...]], generator: torch.Generator) -> list[str]:
-    """One paraphrase of each subject, "" where it has none."""
-    draws = torch.rand(len(captions), generator=generator, device=generator.device).tolist()
-    return [texts[int(draw * len(texts))] if texts else "" for texts, draw in zip(captions, draws, strict=True)]
-
-
-def load_views(data: Path, size: int) -> Views:
-    """Read the front views of all subjects.
-
-    Raises:
-        UserError: a subject cannot be read.
-    """
-    images, chances, caption, captions = [], [], [], []
-    for folder in list_subjects(data):
-        subject = load_subject(folder, size)
-        front = front_views(subject.camera, subject.frontal)
-        images.append(to_bytes(subject.images[front]))
-        cosine = azimuths_deg(subject.camera)[front].deg2rad().cos()
-        chances.append(cosine.clamp_min(math.cos(math.radians(FRONT_HALF_DEG))))  # the frontal one may lie elsewhere
-        caption.append(subject.caption)
-        captions.append(subject.captions)
-    counts = torch.tensor([len(one) for one in images])
-    most = max(2, int(counts.max()))
-    table = torch.stack([F.pad(one, (0, most - len(one))) for one in chances])
-    return Views(torch.cat(images), counts.cumsum(0) - counts, table, caption, captions)
-
-
-def azimuths_deg(camera: Camera) -> Tensor:
-    """[V] azimuths of cameras around the origin, 0 = in front of the avatar."""
-    return torch.atan2(camera.position[:, 0], camera.position[:, 2]).rad2deg()
-
-
-def front_views(camera: Camera, frontal: int) -> list[int]:
-    """The frontal view, then the other views of the front half."""
-    near = azimuths_deg(camera).abs() <= FRONT_HALF_DEG
-    return [frontal] + [view for view in range(len(camera)) if near[view] and view != frontal]
-
-
-def split_subjects(count: int, every: int = HELD_OUT_EVERY) -> tuple[list[int], list[int]]:
-    """Subjects to train on and held-out ones, one of `every` (0: none); none is held out of fewer than twice that."""
-    held_out = list(range(every - 1, count, every)) if every and count >= 2 * every else []
-    return [k for k in range(count) if k not in set(held_out)], held_out
-
-
 @torch.no_grad()
 def measure_retrieval(encoder: Encoder, views: Views, subjects: list[int]) -> dict[str, float]:
     """How well latents find their partners among some subjects.
@@ -341,15 +270,3 @@ def measure_retrieval(encoder: Encoder, views: Views, subjects: list[int]) -> di
     figures["view_top1"] = float(view_top1)
     figures["mean_cosine"] = float(cosines) / max(1, count * (count - 1))
     return figures
-
-
-def draw_two(chances: Tensor, generator: torch.Generator) -> Tensor:
-    """Two columns of each row [B, 2] by their chances [B, V], different ones unless a row has only one above 0.
-
-    The two largest of log(chance) + Gumbel noise are a weighted draw without replacement.
-    """
-    uniform = torch.rand(chances.shape, generator=generator, device=chances.device).clamp(1e-7, 1 - 1e-7)
-    keys = chances.log() - (-uniform.log()).log()
-    best, index = keys.topk(2, dim=1)
-    index[:, 1] = torch.where(best[:, 1].isinf(), index[:, 0], index[:, 1])
-    return index

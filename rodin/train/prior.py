@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from math import sqrt
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import torch
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from rodin.data.shards import read_shards
 from rodin.diffusion import Diffusion, DiffusionConfig
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
@@ -20,10 +18,9 @@ from rodin.models.denoiser import check_denoiser, save_denoiser
 from rodin.models.phrases import PhraseConfig, PhraseReader
 from rodin.models.prior import Prior, PriorConfig, TextCondition, TextReader
 from rodin.parts import load_component, save_component
-from rodin.train.base import ENCODED_AT_ONCE
-from rodin.train.encoder import draw_captions
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.phrases import learn_reader
+from rodin.train.subjects import draw_captions, load_latents
 
 DALLE2 = DiffusionConfig(prediction="sample", schedule="cosine")  # z_0 and the cosine schedule, as in its Table 3
 
@@ -152,26 +149,3 @@ def _train(
     torch.manual_seed(loop.seed)
     label = scratch.name.removesuffix(".training")
     return run_loop(Prior(config.network), loss, loop, scratch, label, asdict(config), hours=hours)  # type: ignore[return-value]
-
-
-@torch.no_grad()
-def load_latents(
-    run: Path, encoder: Encoder, rank: int, ranks: int, mirrored: bool = False
-) -> tuple[Tensor, list[tuple[str, ...]]]:
-    """This rank's share of the subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions.
-
-    With `mirrored` a batch of subjects is followed by their mirror images.
-
-    Raises:
-        UserError: the planes are missing or damaged, or there are fewer subjects than ranks.
-    """
-    latents: list[Tensor] = []
-    captions: list[tuple[str, ...]] = []
-    share = islice(read_shards(run / "planes"), rank, None, ranks)
-    while subjects := list(islice(share, ENCODED_AT_ONCE)):
-        subjects += [subject.mirrored() for subject in subjects if mirrored]
-        latents.append(encoder.encode_images(torch.stack([s.frontal for s in subjects]).to(encoder.mean.device)))
-        captions += [subject.captions for subject in subjects]
-    if not latents:
-        raise UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")
-    return torch.cat(latents).float(), captions

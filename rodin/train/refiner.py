@@ -31,9 +31,9 @@ from rodin.models.refiner import PICTURE_CHANNELS, Refiner, RefinerConfig, enlar
 from rodin.parts import load_component, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.renderer import Renderer
-from rodin.train.encoder import split_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.pictures import SHOWN
+from rodin.train.subjects import split_subjects
 
 JUDGED = 8  # subjects at most
 FIGURES = ("psnr", "ssim", "perceptual", "sharpness")

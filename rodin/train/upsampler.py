@@ -26,10 +26,10 @@ from rodin.models.upsampler import LEVELS, PERCEPTUAL_NAME, ConditionAugment, au
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
-from rodin.train.base import check_channels, rank_share, read_subjects
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.pictures import SHOWN, plane_rows
+from rodin.train.subjects import check_channels, rank_share, read_subjects
 from rodin.triplane import resize
 
 DRAWING_STEPS = 3  # of the pictures' sampler

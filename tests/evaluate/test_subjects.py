@@ -10,14 +10,13 @@ import torch
 from rodin.errors import UserError
 from rodin.evaluate.config import EvaluationConfig
 from rodin.evaluate.subjects import load_real, spread
-from rodin.train.encoder import azimuths_deg
 
 
 def test_views_are_frontal_first_then_more_and_more_oblique(balls: Path) -> None:
     real = load_real(balls, views=4, size=24, label="")
     assert real.images.shape == (4, 4, 24, 24, 4)
     for camera in real.cameras:
-        aside = azimuths_deg(camera).abs()
+        aside = camera.azimuth_deg.abs()
         assert float(aside[0]) == 0
         assert torch.equal(aside, aside.sort().values)
         assert 30 < float(aside[-1]) <= 60

@@ -34,9 +34,10 @@ from rodin.models.denoiser import load_denoiser, save_denoiser
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import save_component
 from rodin.render.decoder import Decoder, DecoderConfig
-from rodin.train.base import BaseTraining, load_subjects, rank_share, train_base
+from rodin.train.base import BaseTraining, train_base
 from rodin.train.loop import LoopConfig
 from rodin.train.pictures import SHOWN, SIDE
+from rodin.train.subjects import load_subjects, rank_share
 from rodin.train.validate import validation
 from rodin.triplane import mirror
 

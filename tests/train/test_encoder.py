@@ -18,22 +18,14 @@ import torch
 from PIL import Image
 
 from rodin.camera import orbit
+from rodin.data.captures import front_views
 from rodin.errors import UserError
 from rodin.models.clip import Encoder, EncoderConfig
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
-from rodin.train.encoder import (
-    EncoderTraining,
-    contrast,
-    draw_captions,
-    draw_two,
-    front_views,
-    load_views,
-    split_subjects,
-    thumbnail_statistics,
-    thumbnails_of,
-    train_encoder,
-)
+from rodin.train.encoder import EncoderTraining, contrast, thumbnail_statistics, thumbnails_of, train_encoder
 from rodin.train.loop import LoopConfig
+from rodin.train.subjects import draw_captions, split_subjects
+from rodin.train.views import draw_two, load_views
 
 AZIMUTHS = [30.0, 0.0, -45.0, 90.0, 180.0, -61.0, 59.0]
 FRONTAL = 1

@@ -25,7 +25,8 @@ from rodin.models.phrases import PhraseConfig, PhraseReader
 from rodin.models.prior import Prior, PriorConfig, TextCondition, sample_latents
 from rodin.parts import load_component
 from rodin.train.loop import LoopConfig
-from rodin.train.prior import DALLE2, PriorTraining, load_latents, train_prior
+from rodin.train.prior import DALLE2, PriorTraining, train_prior
+from rodin.train.subjects import load_latents
 
 NETWORK = PriorConfig(width=32, layers=2, heads=2, text_width=32)
 LOOP = LoopConfig(steps=3, batch_size=4, learning_rate=2e-3, warmup_steps=1, ema_decay=0.99)

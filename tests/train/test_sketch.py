@@ -102,7 +102,7 @@ TWO_RANKS = """
     import sys
     import torch
     from tests_shared import CHANNELS, D, SIZE, subjects
-    from rodin.sketch import Sketch
+    from rodin.networks.linear_sketch import Sketch
     from rodin.train.loop import process_state
     from rodin.train.sketch import learn_sketch
 

@@ -26,10 +26,10 @@ from rodin.models.upsampler import upsample
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import save_component
 from rodin.render.decoder import Decoder, DecoderConfig
-from rodin.train.base import read_subjects
 from rodin.train.loop import LoopConfig
 from rodin.train.patches import PatchConfig
 from rodin.train.pictures import SHOWN, SIDE
+from rodin.train.subjects import read_subjects
 from rodin.train.upsampler import UpsamplerTraining, predict_clean, rendered_losses, train_upsampler
 from rodin.triplane import resize
 
