@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from rodin.diffusion import DiffusionConfig
+from rodin.diffusion.config import DiffusionConfig
 from rodin.networks.unet import UNet
 from rodin.train.ablations import share_parts
 from rodin.train.base import BaseTraining, train_base

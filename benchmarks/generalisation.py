@@ -16,7 +16,7 @@ import torch
 from claims import table
 
 from rodin.data.shards import load_statistics, read_index
-from rodin.diffusion import Diffusion
+from rodin.diffusion.losses import Diffusion
 from rodin.models.denoiser import load_denoiser
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.train.base import load_subjects

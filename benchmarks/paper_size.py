@@ -27,7 +27,7 @@ from untrained import untrained
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.camera import orbit
 from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig
-from rodin.diffusion import Diffusion
+from rodin.diffusion.losses import Diffusion
 from rodin.models.clip import small_clip
 from rodin.models.perceptual import load_features
 from rodin.models.prior import Prior, TextCondition
@@ -65,7 +65,7 @@ def base_step() -> nn.Module:
     planes = torch.randn(1, 3, config.in_channels, config.size, config.size)
     z = nn.functional.normalize(torch.randn(1, 512), dim=-1)
     with half():
-        loss = Diffusion(PRESET.base.diffusion).losses(network, planes, z, generator)["loss"]
+        loss = Diffusion(PRESET.base.diffusion).losses(lambda x, t: network(x, t, z), planes, generator)["loss"]
     backward(network, loss)
     return network
 
@@ -93,7 +93,7 @@ def prior_step() -> nn.Module:
     encoder = small_clip(PRESET.encoder.network, [CAPTION])
     text = TextCondition(*encoder.encode_text_tokens([CAPTION]))
     z = torch.randn(1, 1, 512, 1, 1)
-    losses = Diffusion(PRESET.prior.diffusion).losses(lambda x, t, *_: network(x, t, text), z, None, generator)
+    losses = Diffusion(PRESET.prior.diffusion).losses(lambda x, t: network(x, t, text), z, generator)
     losses["loss"].backward()
     return network
 

@@ -25,7 +25,9 @@ from timing import progress, spread
 from torch import Tensor
 
 from rodin.avatars.pipeline import RodinPipeline
-from rodin.diffusion import Predict, Sampler, Scheduler, draw_noise, guided, noise_schedule, sample
+from rodin.diffusion.config import Sampler
+from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
+from rodin.diffusion.schedule import Denoise, noise_schedule
 from rodin.evaluate.features import features
 from rodin.evaluate.fid import fid, kid
 from rodin.evaluate.subjects import RealSet, load_real
@@ -80,7 +82,7 @@ class EvenInTime(Scheduler):
         self.timesteps = (total - torch.arange(steps) * (total / steps)).round().long() - 1
 
 
-def guided_within(pipe: RodinPipeline, z: Tensor, interval: tuple[float, float] | None) -> Predict:
+def guided_within(pipe: RodinPipeline, z: Tensor, interval: tuple[float, float] | None) -> Denoise:
     """Guidance at noise levels within an interval, at all without one."""
     full, single = guided(pipe.base, z, SCALE), guided(pipe.base, z)
     if interval is None:

@@ -24,7 +24,8 @@ from torch import Tensor
 from rodin.avatars.mesh import Mesh, extract_mesh, write_mesh
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.avatars.seeds import Stream, seeded
-from rodin.diffusion import Sampler, Scheduler, draw_noise, guided, sample
+from rodin.diffusion.config import Sampler
+from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.models.upsampler import upsample
 from rodin.render import reference
 from rodin.render.rays import grid_points

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.data.shards import PlaneStatistics
-from rodin.diffusion import Scheduler
+from rodin.diffusion.sampling import Scheduler
 from rodin.models.clip import small_clip
 from rodin.models.folder import Model
 from rodin.models.prior import Prior

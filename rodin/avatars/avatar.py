@@ -20,7 +20,7 @@ from torch import Tensor
 from rodin import triplane
 from rodin.avatars.mesh import Mesh, extract_mesh
 from rodin.camera import Camera, orbit
-from rodin.diffusion import Sampler
+from rodin.diffusion.config import Sampler
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path
 from rodin.models.refiner import Refiner, RefinerConfig

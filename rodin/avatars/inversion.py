@@ -23,7 +23,10 @@ from torch import Tensor
 from rodin import triplane
 from rodin.camera import Camera, orbit
 from rodin.data.shards import PlaneStatistics
-from rodin.diffusion import Diffusion, DiffusionConfig, Predict, Scheduler, guided
+from rodin.diffusion.config import DiffusionConfig
+from rodin.diffusion.losses import Diffusion
+from rodin.diffusion.sampling import Scheduler, guided
+from rodin.diffusion.schedule import Denoise
 from rodin.images import area_resize, over, premultiplied, resized
 from rodin.models.perceptual import Features, perceptual_distance
 from rodin.networks.unet import UNet
@@ -153,7 +156,7 @@ class Inversion:
             statistics: at the base model's size.
             noise: [1, 3, C, h, w] x_T.
             steps: sampling steps; one costs MOVES renderings of the photograph's size and their gradients.
-            guidance_scale: of the latent, see `rodin.diffusion.guided`.
+            guidance_scale: of the latent, see `rodin.diffusion.sampling.guided`.
             strength: length of the first move of a step, in standard deviations of the residual (root mean square over
                 all texels); 0 is plain sampling.
             progress: called after each step with its index and the photograph's loss (nan if it was not computed).
@@ -163,11 +166,10 @@ class Inversion:
         """
         photo = photo.to(noise.device)
         hidden = hidden_points(self.free, self.free, self.decoder, photo, self.generator)
-        diffusion = Diffusion(self.config, noise.device)
         denoise = guided(self.base, self.z, guidance_scale if self.z is not None else 1.0)
         scheduler = Scheduler(self.config, "ddim")
         scheduler.set_timesteps(steps)
-        clip, times = statistics.config.clip, scheduler.timesteps.tolist()
+        clip = statistics.config.clip
 
         def error(residual: Tensor) -> Tensor:
             planes = statistics.denormalize(residual)[0]
@@ -175,17 +177,13 @@ class Inversion:
             return photo_loss(planes, self.decoder, photo, self.features) + HIDDEN_WEIGHT * changed
 
         x = clean = noise
-        for index, time in enumerate(times):
-            t = torch.tensor([time], device=noise.device)
+        for index, time in enumerate(scheduler.timesteps):
             with torch.no_grad():
-                clean = diffusion.clean(denoise(x, t).float()[:, :, : x.shape[2]], x, t).clamp(-clip, clip)
+                clean = scheduler.clean(denoise(x, time.to(x.device)[None]).float(), index, x, clip)
             loss = math.nan
             if strength:
                 clean, loss = descend(clean, error, MOVES, strength, clip)
-            if index + 1 < len(times):
-                abar, abar_next = diffusion.abar[time], diffusion.abar[times[index + 1]]
-                epsilon = (x - abar.sqrt() * clean) / (1 - abar).sqrt()
-                x = abar_next.sqrt() * clean + (1 - abar_next).sqrt() * epsilon
+            x = scheduler.advance(clean, index, x, [])
             if progress is not None:
                 progress(index, loss)
         return clean[0]
@@ -329,7 +327,7 @@ def hidden_points(planes: Tensor, free: Tensor, decoder: Decoder, photo: Photo, 
 
 
 @torch.no_grad()
-def likely(denoise: Predict, diffusion: Diffusion, residual: Tensor, generator: torch.Generator) -> Tensor:
+def likely(denoise: Denoise, diffusion: Diffusion, residual: Tensor, generator: torch.Generator) -> Tensor:
     """What the base model takes a residual [3, C, h, w] for after some noise: the x_0 nearby that is more likely."""
     low, high = (round(share * diffusion.config.train_steps) for share in PRIOR_NOISE)
     t = torch.randint(low, high + 1, (1,), generator=generator).to(residual.device)

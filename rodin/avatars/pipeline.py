@@ -18,7 +18,7 @@ from rodin.avatars.inversion import GUIDING_DETAIL, Inversion, Photo, frame_phot
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.seeds import LARGEST_SEED, Stream, seeded
 from rodin.avatars.slerp import slerp
-from rodin.diffusion import Scheduler, draw_noise, guided, sample
+from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.folder import Model, load_model, save_model, shipped_folder

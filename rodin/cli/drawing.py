@@ -22,7 +22,8 @@ from rodin.avatars.pipeline import RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.video import write_video
 from rodin.camera import orbit
-from rodin.diffusion import Sampler, Scheduler
+from rodin.diffusion.config import Sampler
+from rodin.diffusion.sampling import Scheduler
 from rodin.errors import UserError
 from rodin.images import write_picture
 from rodin.models.folder import ship_model

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from rodin.diffusion import DiffusionConfig
+from rodin.diffusion.config import DiffusionConfig
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.parts import CONFIG_NAME, Configured, config_from_dict, load_component, save_component

@@ -33,7 +33,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig, module_hash
-from rodin.diffusion import DiffusionConfig, Sampler, Scheduler, noise_schedule
+from rodin.diffusion.config import DiffusionConfig, Sampler
+from rodin.diffusion.sampling import Scheduler
+from rodin.diffusion.schedule import noise_schedule
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.models.clip import Encoder, check_folder

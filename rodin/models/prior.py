@@ -28,7 +28,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rodin.diffusion import DiffusionConfig, Predict, Scheduler, draw_noise, sample
+from rodin.diffusion.config import DiffusionConfig
+from rodin.diffusion.sampling import Scheduler, draw_noise, sample
+from rodin.diffusion.schedule import Denoise
 from rodin.networks.unet import sinusoids
 
 
@@ -140,7 +142,7 @@ class Prior(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor, t: Tensor, text: TextCondition | None = None) -> Tensor:
-        """Predict z_0, v or noise, by what the network was trained for.
+        """Denoise z_0, v or noise, by what the network was trained for.
 
         Args:
             x: [B, 1, D, 1, 1] noisy z, of unit variance.
@@ -212,10 +214,10 @@ class Layer(nn.Module):
         return tokens + self.dropout(self.perceptron(tokens))
 
 
-def guided_by_text(prior: Prior, text: TextCondition, scale: float = 1.0) -> Predict:
-    """Classifier-free guidance: eps = scale eps(z, text) + (1 - scale) eps(z), for `rodin.diffusion.sample`.
+def guided_by_text(prior: Prior, text: TextCondition, scale: float = 1.0) -> Denoise:
+    """Classifier-free guidance: eps = scale eps(z, text) + (1 - scale) eps(z), for `rodin.diffusion.sampling.sample`.
 
-    As `rodin.diffusion.guided`; the text left out is no text.
+    As `rodin.diffusion.sampling.guided`; the text left out is no text.
     """
 
     def predict(x: Tensor, t: Tensor) -> Tensor:
@@ -263,7 +265,7 @@ def sample_latents(
     scheduler = Scheduler(diffusion, "dpm++")
     said = None if text is None else text.to(device).repeat(drawn)
     residual = said is not None and prior.config.residual
-    predict: Predict = prior if said is None else guided_by_text(prior, said, 1.0 if residual else guidance_scale)
+    predict: Denoise = prior if said is None else guided_by_text(prior, said, 1.0 if residual else guidance_scale)
     planes = sample(predict, scheduler, noise, generators, steps)
     if said is not None and residual:
         planes = planes + guidance_scale * said.mean

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rodin.diffusion import DiffusionConfig, Scheduler, draw_noise, guided, sample
+from rodin.diffusion.config import DiffusionConfig
+from rodin.diffusion.sampling import Scheduler, draw_noise, sample
 from rodin.triplane import check_planes, resize
 
 LEVELS = 3  # of augmentation: down-sampling, blur, noise
@@ -127,6 +128,10 @@ def upsample(
     drawn = low_res.new_empty(len(low_res), *shape)
     for index, generator in enumerate(generators):
         noise = draw_noise(shape, [generator], low_res.device)
-        denoise = guided(network, level, low_res=low_res[index : index + 1])
+        condition = low_res[index : index + 1]
+
+        def denoise(x: Tensor, t: Tensor, condition: Tensor = condition) -> Tensor:
+            return network(x, t, level, condition)
+
         drawn[index] = sample(denoise, Scheduler(diffusion, "ddim"), noise, [generator], steps, clip)[0]
     return drawn

@@ -3,7 +3,7 @@
 The base model and the upsampler are two configs of it. What it takes from ADM: residual blocks with an AdaGN shift and
 scale in every one, up and down inside residual blocks (BigGAN), attention at the low resolutions, zero-initialised last
 layers. What Rodin adds: every 3x3 convolution is 3D-aware, attention runs over the tokens of all three planes (the
-roll-out), and AdaGN is driven by a vector z beside the time: the latent in the base model, the levels of condition
+roll-out), and AdaGN is driven by a vector beside the time: the latent z in the base model, the levels of condition
 augmentation in the upsampler.
 
 Three things are ours. Edges are replicated (see `rodin.networks.aware_conv`), and the planes share all weights, so
@@ -175,13 +175,13 @@ class UNet(nn.Module):
             self.sketch = Sketch(config.latent_dim, config.sketch_rank, config.in_channels, config.size)
             self.sketch_factor = _zeroed(nn.Linear(embedding, config.in_channels))  # beyond 1
 
-    def forward(self, x: Tensor, t: Tensor, z: Tensor | None = None, low_res: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, vector: Tensor | None = None, low_res: Tensor | None = None) -> Tensor:
         """Predict noise, v or planes, by what the network was trained for.
 
         Args:
             x: [B, 3, C, H, W] noisy planes; H and W multiples of `config.size_multiple`.
             t: [B] timestep in 0..999, whole or not.
-            z: [B, latent_dim] condition vector: a latent of unit length (zeros for no condition), or augmentation
+            vector: [B, latent_dim] condition: a latent z of unit length (zeros for no condition), or augmentation
                 levels in [0, 1]. Not given where `latent_dim` is 0.
             low_res: [B, 3, condition_channels, h, w] planes of any size. Not given where `condition_channels` is 0.
 
@@ -191,15 +191,15 @@ class UNet(nn.Module):
         Raises:
             ValueError: a shape does not fit, or a condition is missing or too many.
         """
-        self._check(x, t, z, low_res)
+        self._check(x, t, vector, low_res)
         batch, _, _, height, width = x.shape
         embedding = self.time(sinusoids(t, self.config.width))
-        if self.latent is not None and z is not None:
-            embedding = embedding + self.latent(z * math.sqrt(self.config.latent_dim))
+        if self.latent is not None and vector is not None:
+            embedding = embedding + self.latent(vector * math.sqrt(self.config.latent_dim))
         embedding = F.silu(embedding)  # [B, 4 width]
 
-        if self.sketch is not None and z is not None:
-            low_res = self.sketch(z)
+        if self.sketch is not None and vector is not None:
+            low_res = self.sketch(vector)
         condition = None if low_res is None else resize(low_res, height, width).to(x)
         planes = x if condition is None else torch.cat([x, condition], dim=2)
         patches = F.pixel_unshuffle(planes.flatten(0, 1), self.config.patch)
@@ -224,7 +224,7 @@ class UNet(nn.Module):
             return h + (1 + _factors(self.sketch_factor, embedding, x)) * condition
         return h + condition if self.config.condition_skip else h
 
-    def _check(self, x: Tensor, t: Tensor, z: Tensor | None, low_res: Tensor | None) -> None:
+    def _check(self, x: Tensor, t: Tensor, vector: Tensor | None, low_res: Tensor | None) -> None:
         config = self.config
         if x.ndim != 5 or x.shape[1:3] != (PLANES, config.in_channels):
             raise ValueError(f"planes must be [B, 3, C={config.in_channels}, H, W], got {list(x.shape)}")
@@ -233,10 +233,10 @@ class UNet(nn.Module):
         batch = x.shape[0]
         if t.shape != (batch,):
             raise ValueError(f"t must be [B={batch}], got {list(t.shape)}")
-        found = None if z is None else tuple(z.shape)
+        found = None if vector is None else tuple(vector.shape)
         wanted = (batch, config.latent_dim) if config.latent_dim else None
         if found != wanted:
-            raise ValueError(f"z must be {wanted} for latent_dim {config.latent_dim}, got {found}")
+            raise ValueError(f"vector must be {wanted} for latent_dim {config.latent_dim}, got {found}")
         found = None if low_res is None else tuple(low_res.shape[:-2])
         wanted_planes = (batch, PLANES, config.condition_channels) if config.condition_channels else None
         if found != wanted_planes:

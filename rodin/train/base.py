@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rodin.data.shards import PlaneStatistics, load_statistics, module_hash, read_index
-from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
+from rodin.diffusion.config import DiffusionConfig
+from rodin.diffusion.losses import Diffusion
+from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.models.denoiser import check_denoiser, save_denoiser, take_denoiser
 from rodin.networks.unet import UNet, UNetConfig
@@ -117,7 +119,7 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
         if unet.latent_dim:
             noise = torch.randn(latents[chosen].shape, **kind) / unet.latent_dim**0.5  # type: ignore[arg-type]
             z = F.normalize(latents[chosen] + config.latent_noise * noise, dim=-1) * kept
-        return noising.losses(network, planes[chosen].float(), z, generator)
+        return noising.losses(lambda x, t: network(x, t, z), planes[chosen].float(), generator)
 
     measure, shown, shown_latents = None, planes[:SHOWN], latents[:SHOWN]
     if held_out:

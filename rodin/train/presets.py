@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from rodin.diffusion import DiffusionConfig
+from rodin.diffusion.config import DiffusionConfig
 from rodin.errors import UserError
 from rodin.fit.losses import LossConfig
 from rodin.fit.planes import FitConfig

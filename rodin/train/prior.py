@@ -11,7 +11,8 @@ import torch
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from rodin.diffusion import Diffusion, DiffusionConfig
+from rodin.diffusion.config import DiffusionConfig
+from rodin.diffusion.losses import Diffusion
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import check_denoiser, save_denoiser
@@ -144,7 +145,7 @@ def _train(
         spoken = torch.tensor([bool(text) for text in texts], device=state.device)
         condition = TextCondition(*read(texts)).only(spoken & kept)
         x0 = planes[chosen] - condition.mean if config.network.residual else planes[chosen]
-        return noising.losses(lambda x, t, *_: network(x, t, condition), x0, None, generator)
+        return noising.losses(lambda x, t: network(x, t, condition), x0, generator)
 
     torch.manual_seed(loop.seed)
     label = scratch.name.removesuffix(".training")

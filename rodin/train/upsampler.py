@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from rodin.data.shards import load_statistics, module_hash, read_index
-from rodin.diffusion import Diffusion, DiffusionConfig
+from rodin.diffusion.config import DiffusionConfig
+from rodin.diffusion.losses import Diffusion
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.models.clip import Encoder

@@ -10,12 +10,13 @@ Symbols: N subjects, C channels, D latent.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from rodin.diffusion import Diffusion
+from rodin.diffusion.losses import Diffusion
+from rodin.diffusion.sampling import guided
+from rodin.diffusion.schedule import Denoise
 from rodin.train.loop import Measure
 
 # 1 - abar_t: eyes and mouths are decided at the first, silhouettes and colours at the last.
@@ -44,8 +45,8 @@ def validation(planes: Tensor, latents: Tensor | None, noising: Diffusion, clip:
             parts = []
             for start in range(0, len(planes), batch_size):
                 part = slice(start, start + batch_size)
-                z = None if latents is None else latents[part]
-                parts.append(clean_error(network, planes[part].float(), z, noise[part], time, noising, clip))
+                denoise = guided(network, None if latents is None else latents[part])
+                parts.append(clean_error(denoise, planes[part].float(), noise[part], time, noising, clip))
             errors.append(torch.cat(parts).mean().item())
         return [sum(errors) / len(errors), *errors]
 
@@ -59,18 +60,10 @@ def nearest_timesteps(noising: Diffusion) -> list[int]:
     return [int((log_snr - math.log((1 - level) / level)).abs().argmin()) for level in LEVELS]
 
 
-def clean_error(
-    network: Callable[..., Tensor],
-    x0: Tensor,
-    z: Tensor | None,
-    noise: Tensor,
-    time: int,
-    noising: Diffusion,
-    clip: float,
-) -> Tensor:
-    """[B] mean squared errors of the network's x_0 for planes x0 [B, 3, C, H, W], noised to one timestep."""
+def clean_error(denoise: Denoise, x0: Tensor, noise: Tensor, time: int, noising: Diffusion, clip: float) -> Tensor:
+    """[B] mean squared errors of the denoiser's x_0 for planes x0 [B, 3, C, H, W], noised to one timestep."""
     t = torch.full((len(x0),), time, device=x0.device)
     x = noising.add_noise(x0, noise, t)
-    prediction = network(x, t, z, None).float()[:, :, : x0.shape[2]]
+    prediction = denoise(x, t).float()[:, :, : x0.shape[2]]
     clean = noising.clean(prediction, x, t).clamp(-clip, clip)
     return (clean - x0).square().flatten(1).mean(dim=1)

@@ -24,7 +24,8 @@ from rodin.avatars.inversion import (
 )
 from rodin.camera import orbit
 from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig
-from rodin.diffusion import DiffusionConfig, Scheduler, draw_noise, guided, sample
+from rodin.diffusion.config import DiffusionConfig
+from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.renderer import render_image

@@ -22,7 +22,7 @@ from rodin.avatars.inversion import frame_photo
 from rodin.avatars.pipeline import EDIT_DRAWS, EDIT_GUIDANCE, LONGEST_PROMPT, RodinPipeline
 from rodin.avatars.slerp import slerp
 from rodin.data.captures import load_subject
-from rodin.diffusion import Scheduler
+from rodin.diffusion.sampling import Scheduler
 from rodin.errors import UserError
 from rodin.images import over
 from rodin.models.clip import EncoderConfig, small_clip
@@ -113,9 +113,9 @@ class Counting(torch.nn.Module):
         self.config = base.config
         self.batches: list[int] = []
 
-    def forward(self, x: Tensor, t: Tensor, z: Tensor | None, low_res: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, z: Tensor | None) -> Tensor:
         self.batches.append(len(x))
-        return self.base(x, t, z, low_res)
+        return self.base(x, t, z)
 
 
 @pytest.mark.parametrize(

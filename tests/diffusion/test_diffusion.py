@@ -18,17 +18,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from rodin.diffusion import (
-    VLB_WEIGHT,
-    Diffusion,
-    DiffusionConfig,
-    Predict,
-    Scheduler,
-    draw_noise,
-    guided,
-    noise_schedule,
-    sample,
-)
+from rodin.diffusion.config import DiffusionConfig
+from rodin.diffusion.losses import VLB_WEIGHT, Diffusion
+from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
+from rodin.diffusion.schedule import Denoise, noise_schedule
 from rodin.networks.unet import UNet, UNetConfig
 
 SCHEDULES = ("linear", "cosine", "shifted")
@@ -49,7 +42,7 @@ def generators(count: int, first: int = 0) -> list[torch.Generator]:
 
 
 def draw(
-    denoise: Predict,
+    denoise: Denoise,
     scheduler: Scheduler,
     shape: tuple[int, ...],
     seeds: list[torch.Generator],
@@ -197,14 +190,14 @@ class Affine(torch.nn.Module):
         super().__init__()
         self.mean, self.variance = torch.nn.Parameter(torch.tensor(0.5)), torch.nn.Parameter(torch.tensor(0.1))
 
-    def forward(self, x: Tensor, t: Tensor, z: Tensor | None, low_res: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
         return torch.cat([self.mean * x, self.variance * x], dim=2)
 
 
 def test_the_bound_trains_the_variance_alone() -> None:
     diffusion, x0 = Diffusion(config(learned_variance=True)), planes(4, 3, 2, 4, 4)
     network = Affine()
-    both = diffusion.losses(network, x0, None, torch.Generator().manual_seed(0))
+    both = diffusion.losses(network, x0, torch.Generator().manual_seed(0))
     assert both["loss"].item() == pytest.approx((both["simple"] + VLB_WEIGHT * 1000 * both["vlb"]).item(), rel=1e-5)
     of_bound = torch.autograd.grad(both["vlb"], [network.mean, network.variance], retain_graph=True, allow_unused=True)
     of_simple = torch.autograd.grad(both["simple"], [network.mean, network.variance], allow_unused=True)
@@ -359,7 +352,7 @@ def test_timesteps_are_distinct_and_even_in_angle(schedule: str, zero: bool, tot
         torch.testing.assert_close(angles[times], ideal, atol=float(finest), rtol=0)
 
 
-def modes_denoiser(settings: DiffusionConfig) -> Predict:
+def modes_denoiser(settings: DiffusionConfig) -> Denoise:
     """The perfect network for numbers of three kinds, around -1, 0.3 and 1.2: paths bend where they choose."""
     abar = (1 - noise_schedule(settings)).cumprod(0)
     modes, deviation = (-1.0, 0.3, 1.2), 0.15
@@ -491,7 +484,7 @@ def test_guidance_is_the_papers_formula() -> None:
 def test_scale_one_is_a_single_pass() -> None:
     calls: list[int] = []
 
-    def network(x: Tensor, t: Tensor, z: Tensor, low_res: Tensor | None) -> Tensor:
+    def network(x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         calls.append(len(x))
         return x
 
@@ -511,13 +504,13 @@ def test_one_step_is_a_plain_decoder_of_z(kind: str) -> None:
     seen: list[Tensor] = []
 
     class Decoder(torch.nn.Module):
-        def forward(self, x: Tensor, t: Tensor, z: Tensor | None, low_res: Tensor | None) -> Tensor:
+        def forward(self, x: Tensor, t: Tensor) -> Tensor:
             seen.append(x)
             return x0
 
-    losses = Diffusion(settings).losses(Decoder(), x0, None, torch.Generator().manual_seed(0))
+    losses = Diffusion(settings).losses(Decoder(), x0, torch.Generator().manual_seed(0))
     assert float(losses["loss"]) == 0.0
-    Diffusion(settings).losses(Decoder(), 100 * x0, None, torch.Generator().manual_seed(0))
+    Diffusion(settings).losses(Decoder(), 100 * x0, torch.Generator().manual_seed(0))
     assert torch.equal(seen[0], seen[1])  # what it saw is the noise, whatever x_0
     drawn = draw(lambda x, t: x0, Scheduler(settings, kind), (3, 2, 4, 4), generators(2), 1)  # type: ignore[arg-type]
     assert torch.allclose(drawn, x0)

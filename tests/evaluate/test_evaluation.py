@@ -150,7 +150,8 @@ def test_prompts_are_drawn_and_read(
 
 
 def test_a_single_step_is_drawn_in_one(trained: Path, balls: Path) -> None:
-    from rodin.diffusion import DiffusionConfig, Scheduler
+    from rodin.diffusion.config import DiffusionConfig
+    from rodin.diffusion.sampling import Scheduler
     from rodin.evaluate.evaluation import variant
 
     pipe = RodinPipeline.from_pretrained(trained / "model")

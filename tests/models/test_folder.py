@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from rodin.avatars.pipeline import RodinPipeline
-from rodin.diffusion import Scheduler, noise_schedule
+from rodin.diffusion.sampling import Scheduler
+from rodin.diffusion.schedule import noise_schedule
 from rodin.errors import UserError
 from rodin.models.folder import INDEX_NAME
 from rodin.parts import save_component

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rodin.diffusion import DiffusionConfig
+from rodin.diffusion.config import DiffusionConfig
 from rodin.models.clip import EncoderConfig, small_clip
 from rodin.models.denoiser import load_denoiser, save_denoiser
 from rodin.models.prior import Layer, Prior, PriorConfig, TextCondition, guided_by_text, sample_latents

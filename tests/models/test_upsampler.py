@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from rodin.diffusion import DiffusionConfig
+from rodin.diffusion.config import DiffusionConfig
 from rodin.models.upsampler import LEVELS, ConditionAugment, augment_condition, gaussian_blur, upsample
 from rodin.triplane import resize
 

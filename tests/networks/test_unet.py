@@ -357,8 +357,8 @@ def test_a_sketch_wants_planes_like_its_own_and_no_other_condition(change: dict)
         (0, torch.zeros(2, 3, 5, 8, 8), "planes must be"),
         (0, torch.zeros(2, 3, 4, 8, 9), "multiples of 2"),
         (1, torch.zeros(3), "t must be"),
-        (2, torch.zeros(2, 511), "z must be"),
-        (2, None, "z must be"),
+        (2, torch.zeros(2, 511), "vector must be"),
+        (2, None, "vector must be"),
         (3, torch.zeros(2, 3, 4, 4, 4), "low_res must be"),
     ],
 )

@@ -27,7 +27,9 @@ from rodin.data.shards import (
     save_statistics,
     write_shards,
 )
-from rodin.diffusion import Diffusion, DiffusionConfig, Scheduler, draw_noise, guided, sample
+from rodin.diffusion.config import DiffusionConfig
+from rodin.diffusion.losses import Diffusion
+from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.models.clip import Encoder, EncoderConfig, small_clip
 from rodin.models.denoiser import load_denoiser, save_denoiser
@@ -246,9 +248,9 @@ def test_latents_are_dropped_as_often_as_asked(run: Path, monkeypatch: pytest.Mo
     seen: list[Tensor] = []
     forward = UNet.forward
 
-    def watched(self: nn.Module, x: Tensor, t: Tensor, z: Tensor, low_res: Tensor | None) -> Tensor:
+    def watched(self: nn.Module, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         seen.append(z.norm(dim=-1))
-        return forward(self, x, t, z, low_res)  # type: ignore[arg-type]
+        return forward(self, x, t, z)  # type: ignore[arg-type]
 
     monkeypatch.setattr(UNet, "forward", watched)
     loop = dataclasses.replace(LOOP, steps=20, batch_size=32)
@@ -263,9 +265,9 @@ def test_noise_on_latents_turns_them_and_keeps_their_length(run: Path, monkeypat
     seen: list[Tensor] = []
     forward = UNet.forward
 
-    def watched(self: nn.Module, x: Tensor, t: Tensor, z: Tensor, low_res: Tensor | None) -> Tensor:
+    def watched(self: nn.Module, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         seen.append(z)
-        return forward(self, x, t, z, low_res)  # type: ignore[arg-type]
+        return forward(self, x, t, z)  # type: ignore[arg-type]
 
     monkeypatch.setattr(UNet, "forward", watched)
     loop = dataclasses.replace(LOOP, steps=10, batch_size=16)

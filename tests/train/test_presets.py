@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rodin.diffusion import DiffusionConfig
+from rodin.diffusion.config import DiffusionConfig
 from rodin.errors import UserError
 from rodin.render.decoder import DecoderConfig
 from rodin.train.presets import PRESETS, Preset, load_preset, paper, preset_yaml, smoke

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 import rodin.train.upsampler
 from rodin.data.shards import FittedSubject, measure_statistics, module_hash, save_statistics, write_shards
-from rodin.diffusion import Diffusion, DiffusionConfig
+from rodin.diffusion.config import DiffusionConfig
+from rodin.diffusion.losses import Diffusion
 from rodin.errors import UserError
 from rodin.models.clip import EncoderConfig, small_clip
 from rodin.models.denoiser import load_denoiser, save_denoiser

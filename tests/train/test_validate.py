@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rodin.diffusion import Diffusion, DiffusionConfig, Prediction, Schedule
+from rodin.diffusion.config import DiffusionConfig, Prediction, Schedule
+from rodin.diffusion.losses import Diffusion
 from rodin.train.validate import LEVELS, nearest_timesteps, validation
 
 SHAPE = (5, 3, 4, 6, 8)
@@ -33,7 +34,7 @@ class Half(nn.Module):
         super().__init__()
         self.noising = noising
 
-    def forward(self, x: Tensor, t: Tensor, z: Tensor, low_res: None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         guess = X0[z[:, 0].long()].double() / 2
         abar = self.noising.abar[t].view(-1, 1, 1, 1, 1)
         noise = (x - abar.sqrt() * guess) / (1 - abar).sqrt()
@@ -70,7 +71,7 @@ class Echo(nn.Module):
         super().__init__()
         self.seen: list[Tensor] = []
 
-    def forward(self, x: Tensor, t: Tensor, z: None, low_res: None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, z: None) -> Tensor:
         self.seen.append(x)
         return torch.cat([x, torch.full_like(x, math.nan)], dim=2)
 
