@@ -26,7 +26,8 @@ from torch import Tensor
 
 from rodin.data.captures import MultiView, list_subjects, load_subject
 from rodin.fit.losses import LossConfig
-from rodin.fit.planes import FitConfig, fit_planes, judge
+from rodin.fit.measure import judge
+from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig
 from rodin.render.decoder import Decoder

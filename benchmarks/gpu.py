@@ -23,7 +23,7 @@ from torch import Tensor
 
 from rodin.data.captures import list_subjects, load_subject
 from rodin.fit.batch import fit_planes_batch
-from rodin.fit.planes import judge
+from rodin.fit.measure import judge
 from rodin.fit.scene import HeldOut, prepare
 from rodin.render import cuda, reference
 from rodin.render.decoder import Decoder

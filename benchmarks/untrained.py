@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from rodin.avatars.pipeline import RodinPipeline
-from rodin.data.shards import PlaneStatistics
 from rodin.diffusion.sampling import Scheduler
 from rodin.models.clip import small_clip
 from rodin.models.folder import Model
 from rodin.models.prior import Prior
 from rodin.models.refiner import Refiner
+from rodin.models.statistics import PlaneStatistics
 from rodin.networks.unet import UNet
 from rodin.render.decoder import Decoder
 from rodin.train.presets import Preset

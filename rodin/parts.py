@@ -7,11 +7,13 @@ dataclass, kept as `module.config`: `Decoder(config)`, `UNet(config)`, ...
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -72,6 +74,8 @@ def config_from_dict(config_class: type[Config], values: Any, where: str) -> Con
 def _checked(value: Any, kind: Any, where: str) -> Any:
     """`value` if it is of a field's kind; a whole number, and YAML's text 1e-3, become the float that is wanted."""
     arguments = get_args(kind)
+    if get_origin(kind) in (Union, UnionType):  # of one kind and None
+        return None if value is None else _checked(value, arguments[0], where)
     if get_origin(kind) is Literal:
         if value in arguments:
             return value
@@ -138,3 +142,12 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"{path}: no such file; check the path") from error
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a whole safetensors file ({error}); write it again") from error
+
+
+def module_hash(module: Configured) -> str:
+    """sha256 (hex) of a module's config and weights: equal exactly when two modules compute the same function."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(module.config), sort_keys=True).encode())
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -8,8 +8,11 @@ from typing import Annotated, Literal
 
 import tyro
 
+from rodin import framing
+from rodin.avatars.drawing import Sampling
+
 AvatarFile = Annotated[Path, tyro.conf.Positional]
-Sampler = Literal["dpm++", "ddim", "ancestral"]
+DEFAULT_SAMPLING = Sampling()
 
 
 def generate(
@@ -19,14 +22,10 @@ def generate(
     image: Path | None = None,
     seed: int = 0,
     count: int = 1,
-    guidance_scale: float = 1.3,
-    prior_guidance_scale: float = 4.0,
-    temperature: float = 0.6,
-    steps: int = 10,
-    sampler: Sampler = "dpm++",
+    sampling: tyro.conf.OmitArgPrefixes[Sampling] = DEFAULT_SAMPLING,
     refine: int = 0,
-    azimuth: float = 0.0,
-    elevation: float = 2.0,
+    azimuth: float = framing.AZIMUTH_DEG,
+    elevation: float = framing.ELEVATION_DEG,
     search_pose: bool = False,
     sentences: bool = False,
 ) -> None:
@@ -42,11 +41,7 @@ def generate(
         image: Portrait to follow: a photograph with a face, or a cut-out on transparency, framed head and shoulders.
         seed: Avatar k is drawn with seed + k.
         count: Number of avatars.
-        guidance_scale: Above 0; how strongly text or portrait is followed, 1 = as trained.
-        prior_guidance_scale: Above 0; how strongly the latent that is drawn for a text follows it, 1 = as trained.
-        temperature: Above 0; length of the first noise, 1 = as trained; less is calmer and less various.
-        steps: Denoising steps.
-        sampler: dpm++ and ddim are deterministic; ancestral is the paper's, with about 100 steps.
+        sampling: How the networks are sampled.
         refine: Steps of render-guided inversion towards the portrait, such as 50; 0 leaves it to the encoder.
         azimuth: For --refine: degrees from where the portrait was taken; 0 = front, positive towards its left.
         elevation: For --refine: degrees above the horizon.
@@ -57,9 +52,17 @@ def generate(
     from rodin.cli import drawing
 
     drawing.generate(
-        model, out, text, image, seed, count, guidance_scale, prior_guidance_scale, temperature, steps, sampler, refine,
-        azimuth, elevation, search_pose, sentences,
-    )  # fmt: skip
+        out=out,
+        model_folder=model,
+        text=text,
+        image=image,
+        seed=seed,
+        count=count,
+        sampling=sampling,
+        refine=refine,
+        pose=None if search_pose else (azimuth, elevation),
+        sentences=sentences,
+    )
 
 
 def edit(
@@ -85,7 +88,7 @@ def edit(
     """
     from rodin.cli import drawing
 
-    drawing.edit(model, avatar, text, source_text, strength, out, sentences)
+    drawing.edit(avatar, text, out, model_folder=model, source_text=source_text, strength=strength, sentences=sentences)
 
 
 def vary(avatar: AvatarFile, out: Path, model: Path | None = None, count: int = 4, seed: int = 1) -> None:
@@ -100,7 +103,7 @@ def vary(avatar: AvatarFile, out: Path, model: Path | None = None, count: int = 
     """
     from rodin.cli import drawing
 
-    drawing.vary(model, avatar, count, seed, out)
+    drawing.vary(avatar, out, model_folder=model, count=count, seed=seed)
 
 
 def interpolate(first: AvatarFile, last: AvatarFile, out: Path, model: Path | None = None, steps: int = 8) -> None:
@@ -115,15 +118,15 @@ def interpolate(first: AvatarFile, last: AvatarFile, out: Path, model: Path | No
     """
     from rodin.cli import drawing
 
-    drawing.interpolate(model, first, last, steps, out)
+    drawing.interpolate(first, last, out, model_folder=model, steps=steps)
 
 
 def render(
     avatar: AvatarFile,
     out: Path,
     size: int = 256,
-    azimuth: float = 0.0,
-    elevation: float = 2.0,
+    azimuth: float = framing.AZIMUTH_DEG,
+    elevation: float = framing.ELEVATION_DEG,
     turntable: int = 0,
     refine: bool = False,
 ) -> None:
@@ -140,7 +143,7 @@ def render(
     """
     from rodin.cli import drawing
 
-    drawing.render(avatar, out, size, azimuth, elevation, turntable, refine)
+    drawing.render(avatar, out, size=size, pose=(azimuth, elevation), turntable=turntable, refine=refine)
 
 
 def export(
@@ -149,6 +152,7 @@ def export(
     out: Path | None = None,
     resolution: int = 128,
     threshold: float = 15.0,
+    faces: int | None = None,
 ) -> None:
     """Write an avatar's surface as a mesh with vertex colours.
 
@@ -158,10 +162,11 @@ def export(
         out: File to write; beside the avatar if left out.
         resolution: Grid points along each side of the box.
         threshold: Density of the surface, in 1 / world units.
+        faces: About so many triangles, by merging edges; all if left out. Needs: pip install 'rodin[mesh]'.
     """
     from rodin.cli import drawing
 
-    drawing.export(avatar, format, out, resolution, threshold)
+    drawing.export(avatar, format, out, resolution=resolution, threshold=threshold, faces=faces)
 
 
 def demo(
@@ -186,7 +191,7 @@ def demo(
     """
     from rodin.cli.demo import demo as draw
 
-    draw(model, out, text, edit, image, seed)
+    draw(out, model_folder=model, text=text, edit=edit, image=image, seed=seed)
 
 
 AVATARS: dict[str, Callable[..., None]] = {

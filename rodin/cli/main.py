@@ -11,7 +11,8 @@ from typing import Annotated, Literal, NoReturn
 
 import tyro
 
-from rodin.cli.avatars import AVATARS
+from rodin.avatars.drawing import Sampling
+from rodin.cli.avatars import AVATARS, DEFAULT_SAMPLING
 from rodin.cli.training import TRAINING, Ablation, Data
 from rodin.errors import UserError
 
@@ -117,10 +118,7 @@ def evaluate(
     refine: int = 40,
     image_size: int = 64,
     sentences: bool = False,
-    guidance_scale: float = 1.3,
-    prior_guidance_scale: float = 4.0,
-    temperature: float = 0.6,
-    steps: int = 10,
+    sampling: tyro.conf.OmitArgPrefixes[Sampling] = DEFAULT_SAMPLING,
     seed: int = 0,
 ) -> None:
     """Measure a model on subjects it never saw, and write a report: OUT/index.html, report.md and results.json.
@@ -142,10 +140,7 @@ def evaluate(
         refine: Steps of render-guided inversion.
         image_size: Edge of the pictures that are compared.
         sentences: Draw sets of prompts with unknown words once more, these translated by the general sentence encoder.
-        guidance_scale: Of everything that is drawn.
-        prior_guidance_scale: Of everything that is drawn from prompts.
-        temperature: Of everything that is drawn.
-        steps: Denoising steps.
+        sampling: How everything is sampled that is drawn.
         seed: Avatar k is drawn with seed + k.
     """
     from rodin.avatars.pipeline import RodinPipeline
@@ -164,10 +159,7 @@ def evaluate(
         "fits": fits,
         "refine_steps": refine,
         "sentences": sentences,
-        "guidance_scale": guidance_scale,
-        "prior_guidance_scale": prior_guidance_scale,
-        "temperature": temperature,
-        "steps": steps,
+        "sampling": sampling,
         "seed": seed,
     }
     settings = config_from_dict(EvaluationConfig, values, "rodin eval")

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.errors import UserError
 from rodin.evaluate.accuracy import judge, judge_people
@@ -86,7 +87,7 @@ def evaluate(
         check_sets(training, unseen)
         sets = read_prompts(prompts, training.attributes)
         sets = sets or [caption_prompts(unseen, training.attributes, settings.captions)]
-        main = variant(OWN_ROWS[0], pipe, settings.guidance_scale, settings)
+        main = variant(OWN_ROWS[0], pipe, settings.sampling)
         readers = [by_reader(main, one, settings) for one in sets]
         reality = Reality.measure(training, unseen, pipe.encoder)
     with watch.part("learning from the training subjects"):
@@ -104,8 +105,9 @@ def evaluate(
         refined = features(reality.encoder, render_all(samples, training.cameras, refine=True))
         floating = floating_shares(samples, learned.union)
     with watch.part("samples of other models"):
-        others = [] if main.guidance_scale == 1.0 else [variant(OWN_ROWS[1], pipe, 1.0, settings)]
-        others += [variant(name, other, settings.guidance_scale, settings) for name, other in against.items()]
+        plain = replace(settings.sampling, guidance_scale=1.0)
+        others = [] if main.sampling.guidance_scale == 1.0 else [variant(OWN_ROWS[1], pipe, plain)]
+        others += [variant(name, other, settings.sampling) for name, other in against.items()]
         drawn += [draw_and_measure(one, reality, settings) for one in others]
     with watch.part("prompts"):
         asked = [
@@ -153,11 +155,10 @@ def evaluate(
     return report
 
 
-def variant(label: str, pipe: RodinPipeline, guidance_scale: float, settings: EvaluationConfig) -> Variant:
+def variant(label: str, pipe: RodinPipeline, sampling: Sampling) -> Variant:
     """How a model is drawn from. One of a single step (the auto-encoder) is a function of z: nothing is guided."""
-    one = Variant(label, pipe, guidance_scale, settings.prior_guidance_scale, settings.temperature, settings.steps)
     single = pipe.diffusion.train_steps == 1
-    return replace(one, guidance_scale=1.0, temperature=1.0, steps=1) if single else one
+    return Variant(label, pipe, replace(sampling, guidance_scale=1.0, temperature=1.0, steps=1) if single else sampling)
 
 
 def check_sets(training: RealSet, held_out: RealSet) -> None:

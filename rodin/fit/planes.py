@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from rodin.fit.fused import start_fit
 from rodin.fit.losses import Batch, LossConfig
-from rodin.fit.scene import HeldOut, Scene
-from rodin.images import over
+from rodin.fit.scene import Scene
 from rodin.render.decoder import Decoder
-from rodin.render.renderer import render_image
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,12 +86,3 @@ def fit_planes(scene: Scene, decoder: Decoder, start: Tensor, config: FitConfig,
         size = random_size(config, generator)
         fit.step(scene, batch, size, config.learning_rate * learning_rate_at(step / config.steps))
     return fit.planes
-
-
-def judge(planes: Tensor, decoder: Decoder, held_out: HeldOut) -> tuple[float, float]:
-    """PSNR in dB and SSIM over white on the held-out views, rendered WITHOUT culling: nothing may hide."""
-    image, _ = render_image(planes, decoder, held_out.camera, samples=128)
-    seen, true = over(image, 1.0), over(held_out.images, 1.0)
-    psnr = -10 * math.log10(max((seen - true).square().mean().item(), 1e-10))
-    ssim = structural_similarity_index_measure(seen.permute(0, 3, 1, 2), true.permute(0, 3, 1, 2), data_range=1.0)
-    return psnr, float(ssim)

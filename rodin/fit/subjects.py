@@ -25,24 +25,16 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from rodin.data.captures import MultiView, list_subjects, load_subject
-from rodin.data.shards import (
-    FittedSubject,
-    PlaneStatistics,
-    PlaneStatisticsConfig,
-    measure_statistics,
-    module_hash,
-    read_subject,
-    save_statistics,
-    write_shards,
-    write_subject,
-)
+from rodin.data.shards import FittedSubject, read_subject, write_shards, write_subject
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.fit.batch import fit_planes_batch
-from rodin.fit.planes import FitConfig, fit_planes, judge
+from rodin.fit.measure import judge
+from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import HeldOut, Scene, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
-from rodin.parts import load_component, read_tensors, save_component
+from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, measure_statistics, save_statistics
+from rodin.parts import load_component, module_hash, read_tensors, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
 SETTINGS_NAME = "fitting.json"
@@ -92,7 +84,7 @@ def fit_dataset(
         fit_on_device(todo, run, config.planes, workers, seed, torch.device(device))
     subjects = [read_subject(path) for path in paths]
     planes = run / "planes"
-    save_statistics(measure_statistics(subjects, clip=CLIP), planes)
+    save_statistics(measure_statistics((subject.planes for subject in subjects), clip=CLIP), planes)
     write_shards(planes, subjects, decoder_hash=decoder_hash, per_shard=config.per_shard)
     return subjects
 

@@ -32,7 +32,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig, module_hash
 from rodin.diffusion.config import DiffusionConfig, Sampler
 from rodin.diffusion.sampling import Scheduler
 from rodin.diffusion.schedule import noise_schedule
@@ -43,9 +42,10 @@ from rodin.models.denoiser import load_denoiser, save_denoiser
 from rodin.models.phrases import PhraseConfig, PhraseReader
 from rodin.models.prior import Prior, PriorConfig
 from rodin.models.refiner import Refiner, RefinerConfig
+from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig
 from rodin.models.upsampler import PERCEPTUAL_NAME
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import WEIGHTS_NAME, load_component, read_tensors, save_component
+from rodin.parts import WEIGHTS_NAME, load_component, module_hash, read_tensors, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
 SCHEMA = "rodin-model-2"

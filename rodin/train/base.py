@@ -9,14 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rodin.data.shards import PlaneStatistics, load_statistics, module_hash, read_index
+from rodin.data.shards import read_index
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.models.denoiser import check_denoiser, save_denoiser, take_denoiser
+from rodin.models.statistics import PlaneStatistics, load_statistics
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import load_component
+from rodin.parts import load_component, module_hash
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.pictures import SHOWN, plane_rows

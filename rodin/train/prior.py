@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -17,7 +16,8 @@ from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import check_denoiser, save_denoiser
 from rodin.models.phrases import PhraseConfig, PhraseReader
-from rodin.models.prior import Prior, PriorConfig, TextCondition, TextReader
+from rodin.models.prior import Prior, PriorConfig
+from rodin.models.text import TextReader
 from rodin.parts import load_component, save_component
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.phrases import learn_reader
@@ -82,7 +82,7 @@ def train_prior(run: Path, config: PriorTraining, hours: float | None = None) ->
         raise UserError(
             f"{read}: text tokens are {width} wide, the prior is for text_width {config.network.text_width}"
         )
-    prior = _train(reader.encode_text_tokens, *subjects, config, hours, run / "prior.training")
+    prior = _train(reader, *subjects, config, hours, run / "prior.training")
     if state.is_main_process:
         save_denoiser(prior, config.diffusion, output)
     state.wait_for_everyone()
@@ -121,14 +121,14 @@ def _is_trained(output: Path, config: PriorTraining, state: PartialState) -> boo
 
 
 def _train(
-    read: Callable[[list[str]], tuple[Tensor, Tensor, Tensor]],
+    reader: TextReader,
     latents: Tensor,
     captions: list[tuple[str, ...]],
     config: PriorTraining,
     hours: float | None,
     scratch: Path,
 ) -> Prior:
-    """A prior of latents [N, D] under what `read` makes of their captions."""
+    """A prior of latents [N, D] under what the reader makes of their captions."""
     state, loop = process_state(), config.loop
     if latents.shape[1] != config.network.latent_dim:
         raise UserError(
@@ -143,7 +143,7 @@ def _train(
         kept = torch.rand(loop.batch_size, **kind) >= config.text_dropout  # type: ignore[call-overload]
         texts = draw_captions([captions[index] for index in chosen.tolist()], generator)
         spoken = torch.tensor([bool(text) for text in texts], device=state.device)
-        condition = TextCondition(*read(texts)).only(spoken & kept)
+        condition = reader.read(texts).only(spoken & kept)
         x0 = planes[chosen] - condition.mean if config.network.residual else planes[chosen]
         return noising.losses(lambda x, t: network(x, t, condition), x0, generator)
 

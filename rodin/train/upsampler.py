@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rodin.data.shards import load_statistics, module_hash, read_index
+from rodin.data.shards import read_index
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.errors import UserError
@@ -23,10 +23,12 @@ from rodin.files import atomic_path, read_json, write_json
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import check_denoiser, save_denoiser, take_denoiser
 from rodin.models.perceptual import Features, load_features, perceptual_distance
-from rodin.models.upsampler import LEVELS, PERCEPTUAL_NAME, ConditionAugment, augment_condition, upsample
+from rodin.models.statistics import load_statistics
+from rodin.models.upsampler import LEVELS, PERCEPTUAL_NAME, upsample
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import load_component
+from rodin.parts import load_component, module_hash
 from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.train.condition_augmentation import ConditionAugment, augment_condition
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.pictures import SHOWN, plane_rows

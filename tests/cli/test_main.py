@@ -453,12 +453,8 @@ def test_presets_that_are_none(balls: Path, tmp_path: Path, fails: Fails) -> Non
 def test_words_become_an_avatar_that_can_be_changed(trained: Path, tmp_path: Path, small_pictures: None) -> None:
     """The way of a user: a sentence, an edit, kin, the way between two, a refined picture."""
     model = trained / "model"
-    main(
-        [
-            *f"generate --model {model} --out {tmp_path / 'one'} --steps 4 --temperature 0.5 --text".split(),
-            "a ball of radius 0.5",
-        ]
-    )
+    flags = f"--model {model} --out {tmp_path / 'one'} --steps 4 --sampler ddim --temperature 0.5"
+    main([*f"generate {flags} --text".split(), "a ball of radius 0.5"])
     one = tmp_path / "one" / f"avatar-000{SUFFIX}"
     main([*f"edit {one} --model {model} --out {tmp_path / 'edit'} --text".split(), "seed 2"])
     changed = {path.name for path in (tmp_path / "edit").iterdir()}
@@ -466,7 +462,8 @@ def test_words_become_an_avatar_that_can_be_changed(trained: Path, tmp_path: Pat
     main(f"vary {one} --model {model} --out {tmp_path / 'kin'} --count 2 --seed 5".split())
     assert len(list((tmp_path / "kin").glob(f"*{SUFFIX}"))) == 2
     two = tmp_path / "kin" / f"avatar-001{SUFFIX}"
-    assert Avatar.load(two).drawing.temperature == 0.5
+    how = Avatar.load(two).drawing.sampling
+    assert (how.temperature, how.steps, how.sampler) == (0.5, 4, "ddim"), "kin are sampled alike"
     main(f"interpolate {one} {two} --model {model} --out {tmp_path / 'way'} --steps 3".split())
     assert len(list((tmp_path / "way").glob(f"*{SUFFIX}"))) == 3
     with (
@@ -510,8 +507,11 @@ def test_an_evaluation_gets_what_its_flags_say(
         ("--count 0", "count: 0 avatars; choose 1 or more"),
         ("--guidance-scale 0", r"guidance_scale: 0\.0; choose a number above 0"),
         ("--guidance-scale nan", "guidance_scale: nan; choose"),
-        ("--steps 0", "num_inference_steps: steps must be 1 to 1000"),
-        ("--seed -1", "seed: -1; choose 0 or more"),
+        ("--steps 0", "steps: 0; choose 1 or more"),
+        ("--steps 2000", "steps: 2000; this model was trained on 1000, choose 1 to 1000"),
+        ("--azimuth 30", "--azimuth, --elevation: they are used by --refine alone"),
+        ("--search-pose", "--search-pose: the pose is used by --refine alone"),
+        ("--seed -1", "seed: -1, for 1 avatars; choose 0 to 1073741823"),
         ("--image {no_image}", r"no_image\.png: cannot be read as an image \(.+\); "),
         ("--image {missing}", "missing: no such image; "),
         ("--image {animated}", "animated"),
@@ -520,7 +520,7 @@ def test_an_evaluation_gets_what_its_flags_say(
         (f"--text {'x' * 10_000}", "prompt: 10000 characters; give at most"),
         ("--refine 5", "refine: 5 steps towards no portrait"),
         ("--refine -1", "refine: -1 steps; choose 0 or more"),
-        ("--search-pose", "--search-pose: there is no portrait"),
+        ("--search-pose --refine 5", "--search-pose: there is no portrait"),
         ("--out {no_image}", r"--out: .*no_image\.png is a file; choose a folder"),
         ("--out /proc/none", "/proc/none.*: cannot be written"),
         ("--model {missing}", "missing: no such model folder; train one with"),

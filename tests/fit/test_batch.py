@@ -12,7 +12,6 @@ from torch import Tensor
 
 from rodin import triplane
 from rodin.data.captures import load_subject
-from rodin.data.shards import module_hash
 from rodin.errors import UserError
 from rodin.fit import subjects as fitting
 from rodin.fit.batch import BatchFit, Crowd, Draws, fit_planes_batch, look_up, objective
@@ -22,6 +21,7 @@ from rodin.fit.scene import Scene, empty_cells, prepare
 from rodin.fit.shared import SharedConfig
 from rodin.fit.step import PlaneFit
 from rodin.fit.subjects import FittingConfig, fit_dataset, fit_on_device, shared_decoder
+from rodin.parts import module_hash
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import Occupancy
 

@@ -12,13 +12,16 @@ import torch
 
 from rodin import triplane
 from rodin.data.captures import load_subject
-from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig, load_statistics, module_hash, read_shards
+from rodin.data.shards import read_shards
 from rodin.errors import UserError
-from rodin.fit.planes import FitConfig, fit_planes, judge, learning_rate_at, random_size
-from rodin.fit.scene import prepare, visual_hull
+from rodin.fit.hull import visual_hull
+from rodin.fit.measure import judge
+from rodin.fit.planes import FitConfig, fit_planes, learning_rate_at, random_size
+from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
 from rodin.fit.subjects import FittingConfig, adopt_decoder, fit_dataset, quality_table, read_start
-from rodin.parts import load_component, save_component
+from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, load_statistics
+from rodin.parts import load_component, module_hash, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import grid_points
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.diffusion.sampling import Scheduler
 from rodin.diffusion.schedule import noise_schedule
@@ -55,7 +56,7 @@ def test_round_trip_draws_the_identical_avatar(trained: Path, tmp_path: Path, sa
     assert again.model_hash == pipe.model_hash
     assert (again.diffusion, again.prior_diffusion) == (pipe.diffusion, pipe.prior_diffusion)
     assert again.upsampler_diffusion == pipe.upsampler_diffusion
-    one, other = (p("a ball", seed=9, num_inference_steps=4, upsampling_steps=2)[0] for p in (pipe, again))
+    one, other = (p("a ball", seed=9, sampling=Sampling(steps=4, upsampling_steps=2))[0] for p in (pipe, again))
     assert torch.equal(one.planes, other.planes)
     assert torch.equal(one.latent, other.latent)
     assert torch.equal(one.portrait(16, refine=True), other.portrait(16, refine=True))
@@ -80,12 +81,14 @@ def test_loading_reads_no_encoder(trained: Path) -> None:
     code = f"""
 import sys
 from rodin import RodinPipeline
+from rodin.avatars.drawing import Sampling
 pipe = RodinPipeline.from_pretrained({str(trained / "model")!r})
-pipe(num_inference_steps=1, upsampling_steps=1)
+once = Sampling(steps=1, upsampling_steps=1)
+pipe(sampling=once)
 loaded = {{"transformers", "diffusers", "accelerate", "torchmetrics", "torch._dynamo", "sympy"}} & set(sys.modules)
 assert not loaded, loaded
 assert "encoder" not in vars(pipe)
-pipe("a ball", num_inference_steps=1, upsampling_steps=1)
+pipe("a ball", sampling=once)
 assert "diffusers" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.cli.main import main
 from rodin.errors import UserError
@@ -44,7 +45,7 @@ def test_known_words_are_read_alike_with_and_without_translation(worded: Path) -
     assert torch.equal(plain.draw_latents(known, [3]), translating.draw_latents(known, [3]))
     new = f"{known} flabbergasted"
     assert torch.equal(plain.draw_latents(new, [3]), plain.draw_latents(known, [3]))
-    avatar = translating(new, num_inference_steps=2, upsampling_steps=1)[0]
+    avatar = translating(new, sampling=Sampling(steps=2, upsampling_steps=1))[0]
     changed = translating.edit(avatar, known)
     assert not torch.equal(changed.planes, avatar.planes)
     plain.edit(avatar, known)  # one model, whichever way it reads

@@ -18,23 +18,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 import rodin.train.base
-from rodin.data.shards import (
-    FittedSubject,
-    load_statistics,
-    measure_statistics,
-    module_hash,
-    read_shards,
-    save_statistics,
-    write_shards,
-)
+from rodin.data.shards import FittedSubject, read_shards, write_shards
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.models.clip import Encoder, EncoderConfig, small_clip
 from rodin.models.denoiser import load_denoiser, save_denoiser
+from rodin.models.statistics import load_statistics, measure_statistics, save_statistics
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import save_component
+from rodin.parts import module_hash, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.base import BaseTraining, train_base
 from rodin.train.loop import LoopConfig
@@ -83,7 +76,7 @@ def run(tmp_path: Path) -> Path:
     decoder = Decoder(DecoderConfig(channels=4, hidden=8))
     save_component(decoder, tmp_path / "decoder")
     write_shards(tmp_path / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
-    save_statistics(measure_statistics(subjects, clip=4.0), tmp_path / "planes")
+    save_statistics(measure_statistics([one.planes for one in subjects], clip=4.0), tmp_path / "planes")
     return tmp_path
 
 
