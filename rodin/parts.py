@@ -23,6 +23,8 @@ from torch import nn
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json
 
+#: Metadata of a config's field that is younger than published weights: at its default it changes no hash.
+LATER: Mapping[str, bool] = {"later": True}
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 
@@ -146,7 +148,11 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def module_hash(module: Configured) -> str:
     """sha256 (hex) of a module's config and weights: equal exactly when two modules compute the same function."""
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(module.config), sort_keys=True).encode())
+    values = dataclasses.asdict(module.config)
+    for field in dataclasses.fields(module.config):
+        if field.metadata == LATER and values[field.name] == field.default:
+            del values[field.name]
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for name, value in sorted(module.state_dict().items()):
         digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

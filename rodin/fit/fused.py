@@ -14,18 +14,10 @@ from torch import Tensor
 from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.scene import Scene
 from rodin.fit.step import BETAS, EPSILON, LearnedDecoder, Moments, PlaneFit
-from rodin.kernels.structs import (
-    CFit,
-    CResize,
-    address,
-    channels_first,
-    channels_last,
-    describe,
-    describe_rays,
-    flat_parameters,
-)
+from rodin.kernels.structs import CFit, CResize, address, channels_first, channels_last, kernels
 from rodin.render.decoder import Decoder
-from rodin.render.fused import at_hand, kernels
+from rodin.render.described import describe, describe_rays, flat_parameters
+from rodin.render.fused import at_hand
 
 
 def start_fit(start: Tensor, decoder: Decoder | LearnedDecoder, loss: LossConfig) -> PlaneFit | FusedFit:

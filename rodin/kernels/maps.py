@@ -8,8 +8,7 @@ from ctypes import byref
 import torch
 from torch import Tensor
 
-from rodin.kernels.structs import CMaps, CNorm, native
-from rodin.render.fused import kernels
+from rodin.kernels.structs import CMaps, CNorm, kernels, native
 
 TYPES = (torch.float32, torch.bfloat16)
 

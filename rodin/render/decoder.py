@@ -6,12 +6,14 @@ it is learned once over many of them, then frozen, which pushes every tri-plane 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from rodin.parts import LATER
 
 Activation = Literal["silu", "softplus"]
 
@@ -36,9 +38,11 @@ class DecoderConfig:
     """Density per unit of softplus output, in 1 / world units."""
     density_shift: float = -4.0
     """Added before the softplus: negative, so that zero planes are near-empty space."""
+    colours: int = field(default=3, metadata=LATER)
+    """Numbers K of a colour; those beyond sRGB are features, as EG3D's super-resolution reads them."""
 
     def __post_init__(self) -> None:
-        for name in ("channels", "hidden"):
+        for name in ("channels", "hidden", "colours"):
             if getattr(self, name) < 1:
                 raise ValueError(f"decoder.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("colour_layers", "frequencies"):
@@ -67,7 +71,7 @@ class Decoder(nn.Module):
         self.trunk = nn.Linear(config.channels * (1 + 2 * config.frequencies), width)
         self.density = nn.Linear(width, 1)
         inner = [nn.Linear(width, width) for _ in range(config.colour_layers)]
-        self.colour = nn.ModuleList([*inner, nn.Linear(width, 3)])
+        self.colour = nn.ModuleList([*inner, nn.Linear(width, config.colours)])
         self.direction = nn.Linear(8, width, bias=False) if config.view_direction else None
         if self.direction is not None:
             nn.init.zeros_(self.direction.weight)  # colour starts without a view dependence
@@ -93,7 +97,7 @@ class Decoder(nn.Module):
             directions: [N, 3] unit viewing directions, camera to point, in the world.
 
         Returns:
-            density [N] >= 0 in 1 / world units, colour [N, 3] in [0, 1] (sRGB values).
+            density [N] >= 0 in 1 / world units, colour [N, K] in [0, 1] (sRGB values).
         """
         hidden = self.activate(self.trunk(self.embed(features)))
         density = self._density(hidden)
