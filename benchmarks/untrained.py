@@ -25,7 +25,7 @@ def untrained(preset: Preset, decoder: Decoder, statistics: PlaneStatistics, cap
             diffusion=preset.base.diffusion,
             upsampler=UNet(preset.upsampler.network).eval(),
             upsampler_diffusion=preset.upsampler.diffusion,
-            upsampler_perceptual="",
+            perceptual={"upsampler": "untrained", "refiner": "untrained"},
             refiner=Refiner(preset.refiner.network).eval(),
             statistics=statistics,
             decoder=decoder,

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json
 
 #: Metadata of a config's field that is younger than published weights: at its default it changes no hash.
@@ -45,6 +45,8 @@ class Configured(Protocol):
 def config_from_dict(config_class: type[Config], values: Any, where: str) -> Config:
     """Build a config dataclass, nested ones included, from parsed JSON or YAML; `where` names the source in errors.
 
+    Names in the class's `RETIRED` are fields of older files, which mean nothing any more.
+
     Raises:
         UserError: `values` is no mapping, or has missing, unknown or invalid fields.
     """
@@ -52,6 +54,8 @@ def config_from_dict(config_class: type[Config], values: Any, where: str) -> Con
         raise UserError(
             f"{where}: expected the fields of {config_class.__name__}, found {type(values).__name__}; write it again"
         )
+    retired = getattr(config_class, "RETIRED", ())
+    values = {name: value for name, value in values.items() if name not in retired}
     fields = {field.name: field for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
     unknown = sorted(map(str, set(values) - set(fields)))
     required = {name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
@@ -125,9 +129,8 @@ def load_component(part_class: type[Part], config_class: type[Any], folder: Path
     try:
         module.load_state_dict(weights, assign=True)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"{folder / WEIGHTS_NAME}: does not fit {CONFIG_NAME} beside it ({reason}); train again"
+            f"{folder / WEIGHTS_NAME}: does not fit {CONFIG_NAME} beside it ({one_line(error)}); train again"
         ) from error
     return module.eval()
 

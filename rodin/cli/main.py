@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -229,6 +230,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
 }
 ASSETS: dict[str, Callable[..., None]] = {"makehuman": assets_makehuman}
+#: What a machine may do to us where nothing nearer has put it into words: no room, no right, no such device.
+SURROUNDINGS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 GROUPS = {
     "assets": (ASSETS, "Make what rodin synth can use from other projects' files."),
     "train": (
@@ -265,7 +268,9 @@ def main(arguments: list[str] | None = None) -> None:
         )
     except UserError as error:
         _stop(error, str(error), 2)
-    except OSError as error:  # a full disk or a closed door where nothing nearer has put it into words
+    except OSError as error:
+        if error.errno not in SURROUNDINGS:  # else it is a defect of ours
+            raise
         _stop(error, f"{error}; free some space or check the place", 2)
     except KeyboardInterrupt as error:
         resumes = prog == "rodin train" or arguments[:1] in (["synth"], ["fit"])

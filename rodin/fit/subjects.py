@@ -9,7 +9,6 @@ RUN/planes/              the finished set: shards, index, statistics
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import threading
@@ -18,7 +17,6 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_compl
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -27,7 +25,7 @@ from tqdm import tqdm
 from rodin.data.captures import MultiView, list_subjects, load_subject
 from rodin.data.shards import FittedSubject, read_subject, write_shards, write_subject
 from rodin.errors import UserError
-from rodin.files import atomic_path, read_json, write_json
+from rodin.files import atomic_path, check_settings, plain, write_json
 from rodin.fit.batch import fit_planes_batch
 from rodin.fit.measure import judge
 from rodin.fit.planes import FitConfig, fit_planes
@@ -75,9 +73,12 @@ def fit_dataset(
     decoder = shared_decoder(folders, run, config, seed)
     decoder_hash = module_hash(decoder)
     fits = run / f"fits-{decoder_hash[:12]}"
-    paths = [fits / f"{folder.name}.safetensors" for folder in folders]
+    paths = [fits / f"{folder.resolve().name}.safetensors" for folder in folders]  # "." has no name
     todo = [(folder, path) for folder, path in zip(folders, paths, strict=True) if not path.exists()]
-    _match_settings(run / SETTINGS_NAME, {**asdict(config.planes), "seed": seed})
+    settings = {**asdict(config.planes), "seed": seed}  # all subjects of a run must be fitted alike
+    check_settings(run / SETTINGS_NAME, settings, "the run fits with", "give the same or another --run")
+    if not (run / SETTINGS_NAME).exists():
+        write_json(run / SETTINGS_NAME, plain(settings))
     if todo and device == "cpu":
         fit_in_parallel(todo, run, config.planes, workers, seed)
     elif todo:
@@ -130,19 +131,6 @@ def adopt_decoder(model: Path, run: Path) -> None:
     with atomic_path(run / START_NAME) as temporary:
         save_file({"planes": statistics.mean_planes}, temporary)
     save_component(decoder, run / "decoder")
-
-
-def _match_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Note how the run's subjects are fitted, or compare with what is noted: they must all be fitted alike."""
-    settings = json.loads(json.dumps(settings))  # as they will be read
-    if not path.exists():
-        write_json(path, settings)
-        return
-    found = read_json(path)
-    for name, value in settings.items():
-        if not isinstance(found, dict) or found.get(name) != value:
-            old = found.get(name) if isinstance(found, dict) else found
-            raise UserError(f"{path}: the run fits with {name} {old}, not {value}; give the same or another --run")
 
 
 def read_start(run: Path) -> torch.Tensor:

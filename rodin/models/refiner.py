@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,8 @@ FIRST_RESIDUAL = 0.1  # scale of what a new block adds
 class RefinerConfig:
     """Size of the refiner."""
 
+    RETIRED: ClassVar = ("perceptual",)  # recorded beside the weights now
+
     channels: int
     """Feature channels C of the tri-planes."""
     width: int
@@ -41,8 +44,6 @@ class RefinerConfig:
     """Residual blocks, all at the rendered image's size."""
     scale: int
     """How many times the refined image is as large: 2 or 4."""
-    perceptual: str = ""
-    """Features of the perceptual loss that it was trained with (`Features.name`), noted by the training; "" before."""
 
     def __post_init__(self) -> None:
         for name in ("channels", "width", "blocks"):

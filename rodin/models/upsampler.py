@@ -18,7 +18,6 @@ from rodin.diffusion.sampling import Scheduler, draw_noise, sample
 from rodin.triplane import check_planes
 
 LEVELS = 3  # of augmentation: down-sampling, blur, noise
-PERCEPTUAL_NAME = "perceptual.json"  # beside its weights: the features that its perceptual loss was measured by
 
 
 @torch.no_grad()

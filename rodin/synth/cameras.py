@@ -12,6 +12,7 @@ import numpy as np
 
 from rodin import framing
 from rodin.synth.body.geometry import ENVELOPE_RADIUS, Array
+from rodin.synth.recipe import Stream, generator
 
 FOV = math.radians(framing.FOV_DEG)
 FRONTAL_AZIMUTH, FRONTAL_ELEVATION = math.radians(framing.AZIMUTH_DEG), math.radians(framing.ELEVATION_DEG)
@@ -51,7 +52,7 @@ def camera_poses(seed: int, index: int, views: int, size: int) -> Array:
     Azimuths step by the golden ratio, elevations (uniform in their sine) by the bit-reversed count: each prefix of the
     sequence covers the band evenly, from a start of the subject's own.
     """
-    start = np.random.default_rng([seed, index, 3]).random(2)
+    start = generator(seed, index, Stream.CAMERAS).random(2)
     golden = 0.5 * (math.sqrt(5.0) - 1.0)
     reversed_bits = [int(f"{i:016b}"[::-1], 2) / 65536.0 for i in range(views - 1)]
     steps = np.stack([golden * np.arange(views - 1), np.array(reversed_bits)], axis=1)

@@ -8,10 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
-VERSION = "2"
+VERSION = "3"
+
+
+class Stream(IntEnum):
+    """What draws at random for a subject: each from numbers of its own, so that a change of one moves no other."""
+
+    RECIPE = 0
+    GEOMETRY = 1
+    WORDS = 2
+    CAMERAS = 3
+    FACE = 4
+    ANCESTRY = 5
+    FRECKLES = 6
+
+
+def generator(seed: int, index: int, stream: Stream) -> np.random.Generator:
+    """The numbers of one stream of subject `index` in the set of `seed`."""
+    return np.random.default_rng([seed, index, int(stream)])
+
 
 #: Colours by their caption word, as sRGB. Fewer and further apart than people's: a word should be readable off a
 #: picture under every light, and a model that sees a thousand subjects should see each word a hundred times.
@@ -117,9 +136,9 @@ class AvatarRecipe:
     earrings: bool
     lighting: str
 
-    def generator(self) -> np.random.Generator:
-        """A generator for the geometry's own scatter (strand roots, curls), independent of the recipe's draws."""
-        return np.random.default_rng([self.seed, self.index, 1])
+    def generator(self, stream: Stream) -> np.random.Generator:
+        """The numbers of one of its streams."""
+        return generator(self.seed, self.index, stream)
 
     def attributes(self) -> dict[str, object]:
         """The recipe as plain words and numbers for transforms.json."""
@@ -167,7 +186,7 @@ def make_recipe(seed: int, index: int) -> AvatarRecipe:
     Attributes are independent of each other but for what cannot be: only grown men have beards; a fringe, a hat or
     earrings go with some hair styles alone. Nobody's age or skin says anything about hair, eyes or face.
     """
-    rng = np.random.default_rng([seed, index, 0])
+    rng = generator(seed, index, Stream.RECIPE)
     sex, age = _one_of(rng, SEXES), _one_of(rng, AGES)
     face_shape = _one_of(rng, FACE_SHAPES)
     skin, skin_color = _skin(rng)

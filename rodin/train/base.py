@@ -123,7 +123,7 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
         return noising.losses(lambda x, t: network(x, t, z), planes[chosen].float(), generator)
 
     measure, shown, shown_latents = None, planes[:SHOWN], latents[:SHOWN]
-    if held_out:
+    if held_out and state.is_main_process:  # which alone measures and draws
         others, other_latents = (part.to(state.device) for part in load_subjects(run, unet.size, held_out[:JUDGED]))
         known = other_latents if unet.latent_dim else None
         measure = validation(others, known, noising, statistics.config.clip, loop.batch_size)

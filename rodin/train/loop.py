@@ -12,7 +12,6 @@ import atexit
 import copy
 import dataclasses
 import gc
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from rodin.errors import UserError
-from rodin.files import atomic_path, read_json, write_json
+from rodin.errors import UserError, one_line
+from rodin.files import atomic_path, check_settings, plain, write_json
 from rodin.train.clock import Clock
 from rodin.train.log import Log
 
@@ -238,19 +237,13 @@ def has_bf16(device: torch.device) -> bool:
 
 def _match_settings(folder: Path, settings: dict[str, Any], state: PartialState) -> None:
     """Note the run's settings in `folder`, or compare them with those noted there."""
-    path = folder / SETTINGS_NAME
-    settings = json.loads(json.dumps({**settings, "processes": state.num_processes}))  # as they will be read
-    if path.exists():
-        found = read_json(path)
-        for name, value in settings.items():
-            if found.get(name) != value:
-                raise UserError(
-                    f"{path}: the unfinished run has {name} {found.get(name)}, not {value}; "
-                    f"give the same, choose another run folder, or delete {folder}"
-                )
+    path, settings = folder / SETTINGS_NAME, {**settings, "processes": state.num_processes}
+    check_settings(
+        path, settings, "the unfinished run has", f"give the same, choose another run folder, or delete {folder}"
+    )
     state.wait_for_everyone()  # every rank has looked before rank 0 writes
     if state.is_main_process and not path.exists():
-        write_json(path, settings)
+        write_json(path, plain(settings))
 
 
 def _seeded(seed: int, rank: int, step: int, device: torch.device) -> torch.Generator:
@@ -302,5 +295,4 @@ def _resume(path: Path, model: nn.Module, average: nn.Module, optimizer: torch.o
         optimizer.load_state_dict(values["optimizer"])
         return int(values["step"]), float(values["seconds"])
     except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: cannot be resumed ({reason}); delete it to start this run anew") from error
+        raise UserError(f"{path}: cannot be resumed ({one_line(error)}); delete it to start this run anew") from error

@@ -9,7 +9,6 @@ Symbols: B batch, M views of all subjects, C plane channels, h w rows and column
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from rodin.errors import UserError
-from rodin.files import write_json
+from rodin.files import atomic_path, write_json
 from rodin.images import from_bytes
 from rodin.models.clip import Encoder
-from rodin.models.perceptual import load_features, perceptual_distance
+from rodin.models.perceptual import load_features, perceptual_distance, record_features, recorded_features
 from rodin.models.refiner import PICTURE_CHANNELS, Refiner, RefinerConfig, enlarge_picture
 from rodin.parts import load_component, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
@@ -72,8 +71,6 @@ class RefinerTraining:
         for name in ("pixel", "perceptual", "adversarial"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.network.perceptual:
-            raise ValueError(f"network.perceptual is noted by the training, leave it '', got {self.network.perceptual}")
 
     def source(self, data: Path, run: Path, decoder: Decoder) -> PairSource:
         """The renders that it learns from."""
@@ -111,15 +108,15 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
     state = process_state()
     if output.exists():
         found = load_component(Refiner, RefinerConfig, output).config
-        if dataclasses.replace(found, perceptual="") != config.network:
+        if found != config.network:
             raise UserError(f"{output}: holds {found}, asked for {config.network}; delete it or choose another --run")
         state.print(
-            f"refiner: {output} is trained already (with {found.perceptual}); "
+            f"refiner: {output} is trained already (with {recorded_features(output)}); "
             "delete it and refiner.training to train anew"
         )
         return
     features = load_features(Encoder.from_pretrained(run / "encoder"), vgg).to(state.device)
-    network = dataclasses.replace(config.network, perceptual=features.name)
+    network = config.network
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
     if decoder.config.channels != network.channels:
         given = f"planes have {decoder.config.channels} channels, the refiner is for {network.channels}"
@@ -159,7 +156,9 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
         seen = min(len(held_out or trained), JUDGED)
         whose = f"{seen} held-out" if held_out else f"{seen} training (too few to hold any out)"
         print(f"refiner: views of {whose} subjects, resized -> refined: {summary(quality)}")
-        save_component(average.refiner, output)  # type: ignore[arg-type]
+        with atomic_path(output) as temporary:
+            save_component(average.refiner, temporary)  # type: ignore[arg-type]
+            record_features(temporary, features.name)
     state.wait_for_everyone()
 
 

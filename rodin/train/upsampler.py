@@ -19,12 +19,19 @@ from rodin.data.shards import read_index
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.errors import UserError
-from rodin.files import atomic_path, read_json, write_json
+from rodin.files import atomic_path
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import check_denoiser, save_denoiser, take_denoiser
-from rodin.models.perceptual import Features, load_features, perceptual_distance
+from rodin.models.perceptual import (
+    RECORD_NAME,
+    Features,
+    load_features,
+    perceptual_distance,
+    record_features,
+    recorded_features,
+)
 from rodin.models.statistics import load_statistics
-from rodin.models.upsampler import LEVELS, PERCEPTUAL_NAME, upsample
+from rodin.models.upsampler import LEVELS, upsample
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import load_component, module_hash
 from rodin.render.decoder import Decoder, DecoderConfig
@@ -155,7 +162,7 @@ def train_upsampler(
     if state.is_main_process:
         with atomic_path(output) as temporary:
             save_denoiser(average, config.diffusion, temporary)  # type: ignore[arg-type]
-            write_json(temporary / PERCEPTUAL_NAME, {"features": features.name})
+            record_features(temporary, features.name)
     state.wait_for_everyone()
 
 
@@ -191,11 +198,8 @@ def rendered_losses(
 def _check_finished(output: Path, config: UpsamplerTraining, features: Features) -> None:
     """Raises UserError if the finished upsampler was trained with another network, diffusion or other features."""
     check_denoiser(output, config.network, config.diffusion)
-    path = output / PERCEPTUAL_NAME
-    document = read_json(path)
-    found = document.get("features") if isinstance(document, dict) else document
-    if found != features.name:
+    if (found := recorded_features(output)) != features.name:
         raise UserError(
-            f"{path}: the perceptual loss was by {found}, not {features.name}; "
+            f"{output / RECORD_NAME}: the perceptual loss was by {found}, not {features.name}; "
             f"give the same, another run folder, or delete {output}"
         )

@@ -644,6 +644,15 @@ def test_a_disk_that_fails_anywhere_is_one_line(tmp_path: Path, fails: Fails, mo
     assert "No space left on device: 'run/log.csv'; free some space" in fails("fit", tmp_path, "--run", tmp_path)
 
 
+def test_an_error_of_ours_is_no_fault_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "something of ours")
+
+    monkeypatch.setattr(chain, "fit", broken)
+    with pytest.raises(FileNotFoundError):
+        main(["fit", str(tmp_path), "--run", str(tmp_path)])
+
+
 GOES_ON = "; the same command goes on where it stopped"
 
 

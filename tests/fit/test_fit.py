@@ -142,3 +142,15 @@ def test_a_subject_without_matter_is_named(ball_maker, tmp_path: Path) -> None:
         Image.new("RGBA", (24, 24)).save(path)
     with pytest.raises(UserError, match="ball0: no view sees matter"):
         fit_dataset(data, tmp_path, CONFIG, workers=1, seed=0)
+
+
+def test_the_folder_that_one_stands_in_is_a_subject_with_a_name(
+    balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(balls / "ball0")
+    quick = dataclasses.replace(
+        CONFIG, planes=dataclasses.replace(PLANES, steps=8), shared=SharedConfig(subjects=1, common_steps=2, steps=2)
+    )
+    (fitted,) = fit_dataset(Path("."), tmp_path, quick, workers=1, seed=0)
+    assert fitted.name == "ball0"
+    assert [path.name for path in tmp_path.glob("fits-*/*")] == ["ball0.safetensors"]

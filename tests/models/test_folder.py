@@ -18,7 +18,7 @@ from rodin.avatars.pipeline import RodinPipeline
 from rodin.diffusion.sampling import Scheduler
 from rodin.diffusion.schedule import noise_schedule
 from rodin.errors import UserError
-from rodin.models.folder import INDEX_NAME
+from rodin.models.folder import INDEX_NAME, load_model, save_model
 from rodin.parts import save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
@@ -33,10 +33,9 @@ def pipe(trained: Path) -> RodinPipeline:
 def test_the_folder_has_diffusers_layout(trained: Path, pipe: RodinPipeline) -> None:
     model = trained / "model"
     index = json.loads((model / INDEX_NAME).read_text())
-    assert index["_class_name"] == "RodinPipeline"
     assert index["schema"] == "rodin-model-2"
     assert index["model_hash"] == pipe.model_hash
-    parts = {name for name, value in index.items() if isinstance(value, list)}
+    parts = set(index["parts"])
     assert parts == {*PARTS, "scheduler"}
     assert {path.name for path in model.iterdir()} == {*parts, INDEX_NAME}
     assert {path.parent.name for path in model.glob("*/diffusion.json")} == {"base", "prior", "upsampler"}
@@ -155,3 +154,33 @@ def test_a_damaged_scheduler_is_named(copy: Path, content: str) -> None:
 def test_no_model_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none: no such model folder; train one with: rodin train all DATA --run RUN"):
         RodinPipeline.from_pretrained(tmp_path / "none")
+
+
+def test_the_index_lists_every_part(copy: Path) -> None:
+    index = json.loads((copy / INDEX_NAME).read_text())
+    assert index["parts"] == sorted(path.name for path in copy.iterdir() if path.is_dir())
+    assert "words" in index["parts"] or not (copy / "words").exists()
+
+
+def test_words_that_went_missing_are_named(copy: Path) -> None:
+    """Without them prompts would be read by the encoder's text tower, silently."""
+    index = json.loads((copy / INDEX_NAME).read_text())
+    (copy / INDEX_NAME).write_text(json.dumps({**index, "parts": [*index["parts"], "words"]}))
+    with pytest.raises(
+        UserError, match="model/words: no such part, which model_index.json names; copy the whole folder"
+    ):
+        load_model(copy)
+
+
+def test_an_older_folder_still_loads(copy: Path) -> None:
+    """Its index named the class of each part, and its refiner's config the features of the loss."""
+    index = json.loads((copy / INDEX_NAME).read_text())
+    del index["parts"]
+    (copy / INDEX_NAME).write_text(json.dumps({**index, "refiner": ["rodin.refiner", "Refiner"]}))
+    config = json.loads((copy / "refiner" / "config.json").read_text())
+    (copy / "refiner" / "config.json").write_text(json.dumps({**config, "perceptual": "vgg16 sha256:0"}))
+    (copy / "refiner" / "perceptual.json").unlink()
+    model = load_model(copy)
+    assert model.perceptual == {"upsampler": "encoder", "refiner": "vgg16 sha256:0"}
+    save_model(model, copy.parent / "again")
+    assert load_model(copy.parent / "again").perceptual == model.perceptual

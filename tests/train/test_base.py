@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -338,3 +339,33 @@ def test_learned_variance_trains(run: Path) -> None:
 def test_missing_inputs_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="planes"):
         train_base(tmp_path, BASE)
+
+
+HELD_OUT = """
+    import dataclasses
+    import sys
+    from pathlib import Path
+    import rodin.train.base
+    from rodin.train.loop import process_state
+    from tests_shared import BASE, LOOP
+
+    run, seen = Path(sys.argv[1]), []
+    load = rodin.train.base.load_subjects
+
+    def noted(run, size, chosen, *rest):
+        seen.append(list(chosen))
+        return load(run, size, chosen, *rest)
+
+    rodin.train.base.load_subjects = noted
+    loop = dataclasses.replace(LOOP, steps=2)
+    rodin.train.base.train_base(run, dataclasses.replace(BASE, loop=loop, held_out_every=4))
+    (run / f"rank{process_state().process_index}").write_text(str(len(seen)))
+"""
+
+
+def test_one_rank_alone_reads_the_held_out_subjects(
+    run: Path, tmp_path: Path, run_ranks: Callable[..., tuple[int, str]]
+) -> None:
+    code, output = run_ranks(tmp_path / "script", HELD_OUT, str(run), module=__file__)
+    assert code == 0, output
+    assert [(run / f"rank{rank}").read_text() for rank in range(2)] == ["2", "1"]

@@ -315,3 +315,9 @@ def test_no_thread_of_the_group_outlives_it(tmp_path: Path, run_ranks: RunRanks)
         assert threads
         assert "gloo" not in threads
         assert "tcpstore" not in threads
+
+
+def test_damaged_settings_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text("[]")
+    with pytest.raises(UserError, match=r"settings.json: expected a mapping of settings, found list; .*delete"):
+        run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test")

@@ -6,7 +6,7 @@ import numpy as np
 
 from rodin.synth.body.geometry import Array, Material, Mesh, Parts, Strands, linear, normalize, smoothstep, sphere_mesh
 from rodin.synth.body.head import Head, beard_region, mirrored, scalp
-from rodin.synth.recipe import EYE_COLORS, HAIR_COLORS, AvatarRecipe
+from rodin.synth.recipe import EYE_COLORS, HAIR_COLORS, AvatarRecipe, Stream
 
 SKIN = Material(name="skin", roughness=0.50, specular=0.32, subsurface=0.22, bump=0.05, bump_scale=70.0)
 EYE = Material(name="eye", roughness=0.15, specular=0.25, coat=0.15)
@@ -60,7 +60,7 @@ def hair_cover(head: Head, recipe: AvatarRecipe) -> Array:
 
 def _freckles(head: Head, recipe: AvatarRecipe) -> Array:
     """Weight [V] of small dots over nose and cheeks."""
-    rng = np.random.default_rng([recipe.seed, recipe.index, 2])
+    rng = recipe.generator(Stream.FRECKLES)
     tip = np.array(head.landmarks.nose_tip)
     spots = tip + rng.normal(0.0, 1.0, (70, 3)) * (0.30, 0.09, 0.0) + (0.0, 0.03, -0.16)
     gap = np.hypot(head.neutral[:, None, 0] - spots[None, :, 0], head.neutral[:, None, 1] - spots[None, :, 1])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rodin.synth.recipe import AvatarRecipe
+from rodin.synth.recipe import AvatarRecipe, Stream
 from rodin.synth.words.caption import mend_articles, trait_phrases, who
 from rodin.synth.words.synonyms import (
     AGES,
@@ -113,7 +113,7 @@ def paraphrases(recipe: AvatarRecipe, count: int = COUNT) -> list[str]:
 
 def descriptions(recipe: AvatarRecipe, count: int = COUNT) -> list[Description]:
     """The paraphrases with what they name."""
-    draws = _Draws(np.random.default_rng([recipe.seed, recipe.index, 2]))  # 0 and 1: the recipe and its geometry
+    draws = _Draws(recipe.generator(Stream.WORDS))
     found: dict[str, dict[str, str]] = {}  # in the order in which they were found
     while len(found) < count:
         words = _choose_words(recipe, draws)
