@@ -167,7 +167,7 @@ def test_words_that_went_missing_are_named(copy: Path) -> None:
     index = json.loads((copy / INDEX_NAME).read_text())
     (copy / INDEX_NAME).write_text(json.dumps({**index, "parts": [*index["parts"], "words"]}))
     with pytest.raises(
-        UserError, match="model/words: no such part, which model_index.json names; copy the whole folder"
+        UserError, match=r"model/words: no such part, which model_index\.json names; copy the whole folder"
     ):
         load_model(copy)
 
