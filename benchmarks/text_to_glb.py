@@ -142,9 +142,9 @@ def report(watches: dict[str, list[Stopwatch]], rounds: int) -> None:
     measured = f"{spread(times, 1)}x; processor time {spread(ratios(cpu[paper.name], cpu[OURS.name]), 1)}x"
     print("## Text to GLB\n")
     print(
-        f"One avatar of the model that ships, {PROMPT!r}, warm process, "
+        f"One avatar of the model that ships, {PROMPT!r}, in a warm process, with "
         f"{RESOLUTION} grid points a side. Ours: {OURS.steps} steps of DPM-Solver++, {OURS.upsampling_steps} of the "
-        "upsampler, fused density grid. Seconds are medians (quartiles) of "
+        "upsampler, and a fused density grid. Seconds are medians (quartiles) of "
         f"{rounds} turns; the parts are medians of wall time.\n"
     )
     rows = []
