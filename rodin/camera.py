@@ -49,12 +49,12 @@ class Camera:
         return self.cam_to_world.shape[0]
 
     def __getitem__(self, index: int | slice | Tensor | list[int]) -> Camera:
-        return Camera(self.cam_to_world[index], self.focal[index], self.centre[index], self.width, self.height)
+        return Camera(self.cam_to_world[index], self.focal[index], self.centre[index], self.width, height=self.height)
 
     def to(self, device: torch.device | str) -> Camera:
         """The same camera on a device."""
         pose, focal, centre = (value.to(device) for value in (self.cam_to_world, self.focal, self.centre))
-        return Camera(pose, focal, centre, self.width, self.height)
+        return Camera(pose, focal, centre, self.width, height=self.height)
 
     @property
     def position(self) -> Tensor:
@@ -69,7 +69,7 @@ class Camera:
     def resized(self, width: int, height: int) -> Camera:
         """The same camera with images of another size."""
         scale = torch.tensor([width / self.width, height / self.height]).to(self.focal)
-        return Camera(self.cam_to_world, self.focal * scale, self.centre * scale, width, height)
+        return Camera(self.cam_to_world, self.focal * scale, self.centre * scale, width, height=height)
 
     def rays(self) -> tuple[Tensor, Tensor]:
         """Rays through all pixel centres.
@@ -154,7 +154,7 @@ def orbit(
         torch.full((count, 2), focal),
         torch.full((count, 2), size / 2),
         size,
-        size,
+        height=size,
     )
 
 

@@ -150,9 +150,9 @@ class Avatar:
                 decoder,
                 refiner,
                 tensors["latent"],
-                tensors["noise"].float(),
-                config_from_dict(Drawing, _nested(json.loads(facts["drawing"]), schema), "drawing"),
-                facts["model_hash"],
+                noise=tensors["noise"].float(),
+                drawing=config_from_dict(Drawing, _nested(json.loads(facts["drawing"]), schema), "drawing"),
+                model_hash=facts["model_hash"],
             )
         except (KeyError, ValueError, RuntimeError) as error:  # RecursionError is a RuntimeError
             raise UserError(f"{path}: a damaged avatar file ({one_line(error)}); generate it again") from error

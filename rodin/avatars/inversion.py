@@ -102,7 +102,7 @@ class Inversion:
             [3, C, h, w] residual, as the base model samples it.
         """
         photo = photo.to(noise.device)
-        hidden = hidden_points(self.free, self.free, self.decoder, photo, self.generator)
+        hidden = hidden_points(self.free, self.free, self.decoder, photo, generator=self.generator)
         denoise = guided(self.base, self.z, guidance_scale if self.z is not None else 1.0)
         scheduler = Scheduler(self.config, "ddim")
         scheduler.set_timesteps(steps)
@@ -119,7 +119,7 @@ class Inversion:
                 clean = scheduler.clean(denoise(x, time.to(x.device)[None]).float(), index, x, clip)
             loss = math.nan
             if strength:
-                clean, loss = descend(clean, error, MOVES, strength, clip)
+                clean, loss = descend(clean, error, MOVES, strength, clip=clip)
             x = scheduler.advance(clean, index, x, [])
             if progress is not None:
                 progress(index, loss)
@@ -151,7 +151,7 @@ class Inversion:
         photo = photo.to(planes.device)
         diffusion = Diffusion(self.config, planes.device)
         denoise = guided(self.base, self.z)
-        hidden = hidden_points(planes, self.free, self.decoder, photo, self.generator)
+        hidden = hidden_points(planes, self.free, self.decoder, photo, generator=self.generator)
         start = statistics.normalize(planes)
 
         def error(residual: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ class Inversion:
             held = HIDDEN_WEIGHT * changed + STAY_WEIGHT * (residual - start).square().mean()
             return photo_loss(now, self.decoder, photo, self.features) + PRIOR_WEIGHT * unlikely + held
 
-        return statistics.denormalize(descend(start, error, steps, strength, clip, progress)[0])
+        return statistics.denormalize(descend(start, error, steps, strength, clip=clip, progress=progress)[0])
 
 
 def guided_steps(moves: int, config: DiffusionConfig) -> int:

@@ -187,7 +187,9 @@ class RodinPipeline:
             sides = GUIDING_DETAIL * self.base.config.size, self.statistics.config.height
             small, photo = (frame_photo(portrait.pixels, side, *pose) for side in sides)
             return [
-                self._invert(small, photo, latents[k], noise[k : k + 1], drawings[k], callback_on_step_end)
+                self._invert(
+                    small, photo, latents[k], noise[k : k + 1], drawing=drawings[k], callback=callback_on_step_end
+                )
                 for k in range(count)
             ]
         return self._draw(latents, noise, drawings, callback_on_step_end)
@@ -202,7 +204,13 @@ class RodinPipeline:
         text = None if prompt is None else self._condition(prompt, len(seeds))
         scale = 1.0 if text is None else sampling.prior_guidance_scale
         drawn = sample_latents(
-            self.prior, self.prior_diffusion, text, generators, scale, PRIOR_STEPS, sampling.candidates
+            self.prior,
+            self.prior_diffusion,
+            text,
+            generators,
+            guidance_scale=scale,
+            steps=PRIOR_STEPS,
+            candidates=sampling.candidates,
         )
         return drawn.cpu()
 
@@ -259,7 +267,7 @@ class RodinPipeline:
             Scheduler(self.diffusion, one.sampling.sampler or self.scheduler.kind),
             noise.to(self.device),
             generators,
-            one.sampling.steps,
+            steps=one.sampling.steps,
             clip=self.statistics.config.clip,
             callback=callback,
         )
@@ -276,8 +284,8 @@ class RodinPipeline:
             self.upsampler_diffusion,
             low,
             self.upsampler.config.size,
-            generators,
-            drawings[0].sampling.upsampling_steps,
+            generators=generators,
+            steps=drawings[0].sampling.upsampling_steps,
             clip=self.statistics.config.clip,
         )
         return self.statistics.denormalize(residual).cpu()
@@ -286,7 +294,7 @@ class RodinPipeline:
         # An avatar stays as it was drawn, whatever becomes of the pipeline.
         decoder, refiner = copy.deepcopy(self.decoder).cpu(), copy.deepcopy(self.refiner).cpu()
         return [
-            Avatar(one.cpu(), decoder, refiner, z, x.cpu(), drawing, self.model_hash)
+            Avatar(one.cpu(), decoder, refiner, z, noise=x.cpu(), drawing=drawing, model_hash=self.model_hash)
             for one, z, x, drawing in zip(planes, latents, noise, drawings, strict=True)
         ]
 

@@ -67,7 +67,7 @@ def demo(out: Path, *, model_folder: Path | None, text: str, edit: str, image: P
     model = "" if model_folder is None else f" --model {shlex.quote(str(model_folder))}"
     entries = []
     asked = time.perf_counter()
-    for drawn in _draw(pipe, out, text, edit, portrait, seed, f"{model} --out drawn", image):
+    for drawn in _draw(pipe, out, text, edit, portrait=portrait, seed=seed, flags=f"{model} --out drawn", image=image):
         seconds = time.perf_counter() - asked
         print(f"{drawn.kind}: {drawn.title} ({seconds:.1f} s)", flush=True)
         entries.append(_write(drawn, out, seconds))

@@ -86,7 +86,7 @@ def fit(
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.fit(data, run, load_preset(preset), workers, seed, device, start)
+    chain.fit(data, run, load_preset(preset), workers, seed=seed, device=device, start=start)
 
 
 def ship(model: Data, out: Path, limit: float = 48.0) -> None:
@@ -168,7 +168,9 @@ def evaluate(
     pipe, others = RodinPipeline.from_pretrained(model), load_models(against)
     place = out.resolve()  # "." has no name
     cache = cache or place.with_name(f"{place.name}-cache")
-    run_evaluation(pipe, data, train_data, out, settings, fit, others, prompts, cache)
+    run_evaluation(
+        pipe, data, train_data, out, settings=settings, fit=fit, against=others, prompts=prompts, cache=cache
+    )
     print(out / "index.html")
 
 

@@ -28,7 +28,7 @@ def train_encoder(
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.encoder(data, run, load_preset(preset), hours, start)
+    chain.encoder(data, run, load_preset(preset), hours, start=start)
 
 
 def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
@@ -83,7 +83,7 @@ def train_upsampler(
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.upsampler(run, load_preset(preset), vgg, hours, start)
+    chain.upsampler(run, load_preset(preset), vgg, hours, start=start)
 
 
 def train_refiner(
@@ -103,7 +103,7 @@ def train_refiner(
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.refiner(data, run, load_preset(preset), vgg, hours)
+    chain.refiner(data, run, load_preset(preset), vgg, hours=hours)
 
 
 def train_all(
@@ -133,7 +133,9 @@ def train_all(
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.train_all(data, run, load_preset(preset), workers, seed, clip, large or data, vgg, start)
+    chain.train_all(
+        data, run, load_preset(preset), workers, seed=seed, clip=clip, large=large or data, vgg=vgg, start=start
+    )
 
 
 def train_ablations(
@@ -161,7 +163,7 @@ def train_ablations(
     from rodin.train.ablations import train_ablations as train
     from rodin.train.presets import load_preset
 
-    train(data, run, load_preset(preset), only, workers, seed, large or data, vgg)
+    train(data, run, load_preset(preset), only, workers=workers, seed=seed, large=large or data, vgg=vgg)
 
 
 def train_curves(

@@ -118,7 +118,7 @@ def fitting_loss(
         rendered_planes: the planes as rendered in this step: rescaled or with noise on them.
     """
     rays, bins = scene.rays[batch.ray], scene.bins[batch.ray]
-    totals, weights = trace(rendered_planes, decoder, rays, bins, batch.jitter)
+    totals, weights = trace(rendered_planes, decoder, rays, bins, jitter=batch.jitter)
     loss = (totals[:, :4] - scene.targets[batch.ray]).square().mean() + regularizers(planes, weights, config)
     if config.empty:
         outside = opacity_at(rendered_planes, decoder, batch.outside, 2 / scene.bins.shape[1])

@@ -40,9 +40,9 @@ class Scene:
         found = measure_occupancy(make_field(planes, decoder), cells=len(self.occupancy.grid))
         occupancy = Occupancy(self.occupancy.grid & found.grid)
         bins = occupied_bins(self.rays, self.bins.shape[1], occupancy)
-        hidden = ray_weights(planes, decoder, self.rays, bins, 1 - OPAQUE).cumsum_(dim=1) > OPAQUE
+        hidden = ray_weights(planes, decoder, self.rays, bins, opaque=1 - OPAQUE).cumsum_(dim=1) > OPAQUE
         bins[:, HIDDEN_MARGIN:] &= ~hidden[:, :-HIDDEN_MARGIN]
-        return Scene(self.rays, self.targets, bins, occupancy, empty_cells(occupancy))
+        return Scene(self.rays, self.targets, bins, occupancy, empty=empty_cells(occupancy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +78,5 @@ def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, Hel
     useful = bins.any(dim=1).nonzero()[:, 0]
     if not len(useful):
         raise UserError(f"{subject.folder}: no view sees matter in the unit box; check the images' alpha and cameras")
-    scene = Scene(rays[useful], premultiplied(flat[useful]), bins[useful], hull, empty_cells(hull))
+    scene = Scene(rays[useful], premultiplied(flat[useful]), bins[useful], hull, empty=empty_cells(hull))
     return scene, HeldOut(subject.camera[test], subject.images[test])

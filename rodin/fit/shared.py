@@ -67,10 +67,19 @@ def learn_decoder(
     common = 0.1 * torch.randn(3, decoder_config.channels, size, size, generator=generator)
     learned = LearnedDecoder(decoder, config.learning_rate)
     shared = start_fit(common, learned, fit.loss)
-    learn(scenes, [shared] * len(scenes), learned, config.common_steps, config, fit, generator, report)
+    learn(
+        scenes,
+        [shared] * len(scenes),
+        learned,
+        config.common_steps,
+        config=config,
+        fit=fit,
+        generator=generator,
+        report=report,
+    )
     learned = LearnedDecoder(decoder, config.learning_rate)
     own = [start_fit(shared.planes, learned, fit.loss) for _ in scenes]
-    learn(scenes, own, learned, config.steps, config, fit, generator, report)
+    learn(scenes, own, learned, config.steps, config=config, fit=fit, generator=generator, report=report)
     decoder = copy.deepcopy(decoder)  # its parameters were views of one vector
     return decoder.requires_grad_(False).eval(), torch.stack([one.planes for one in own]).mean(dim=0)
 
@@ -99,4 +108,4 @@ def learn(
         size = random_size(fit, generator)
         planes = one.planes
         noise = config.noise * planes.std() * torch.randn(*planes.shape[:2], size, size, generator=generator)
-        report(one.step(scene, batch, size, fit.learning_rate * factor, noise))
+        report(one.step(scene, batch, size, fit.learning_rate * factor, noise=noise))

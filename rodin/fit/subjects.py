@@ -80,9 +80,9 @@ def fit_dataset(
     if not (run / SETTINGS_NAME).exists():
         write_json(run / SETTINGS_NAME, plain(settings))
     if todo and device == "cpu":
-        fit_in_parallel(todo, run, config.planes, workers, seed)
+        fit_in_parallel(todo, run, config.planes, workers, seed=seed)
     elif todo:
-        fit_on_device(todo, run, config.planes, workers, seed, torch.device(device))
+        fit_on_device(todo, run, config.planes, workers, seed=seed, device=torch.device(device))
     subjects = [read_subject(path) for path in paths]
     planes = run / "planes"
     save_statistics(measure_statistics((subject.planes for subject in subjects), clip=CLIP), planes)
@@ -109,7 +109,7 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
             bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
             bar.update()
 
-        decoder, start = learn_decoder(scenes, config.decoder, config.shared, fit, seed, report)
+        decoder, start = learn_decoder(scenes, config.decoder, config.shared, fit, seed=seed, report=report)
     with atomic_path(run / START_NAME) as temporary:
         save_file({"planes": start}, temporary)
     save_component(decoder, folder)  # last: its presence says that this stage is finished
@@ -187,7 +187,9 @@ def fit_on_device(
             batch, others = todo[first : first + count], todo[first + count :]
             loaded = [job.result() for job in upcoming]
             upcoming = [pool.submit(load, folder) for folder, _ in others[:count]]
-            planes = fit_planes_batch([scene for _, scene, _ in loaded], decoder, start, config, seed, device)
+            planes = fit_planes_batch(
+                [scene for _, scene, _ in loaded], decoder, start, config, seed=seed, device=device
+            )
             for (subject, _, held_out), (_, path), one in zip(loaded, batch, planes, strict=True):
                 fitted = judged(subject, one, decoder, HeldOut(held_out.camera, held_out.images.to(device)))
                 write_subject(path, fitted)
@@ -200,14 +202,16 @@ def fit_subject(
 ) -> FittedSubject:
     """Fit and judge one subject."""
     scene, held_out = prepare(subject, config.samples, config.held_out)
-    return judged(subject, fit_planes(scene, decoder, start, config, seed), decoder, held_out)
+    return judged(subject, fit_planes(scene, decoder, start, config, seed=seed), decoder, held_out)
 
 
 def judged(subject: MultiView, planes: torch.Tensor, decoder: Decoder, held_out: HeldOut) -> FittedSubject:
     """What is kept of a subject and its planes [3, C, H, W]."""
     psnr, ssim = judge(planes, decoder, held_out)
     frontal = subject.images[subject.frontal]
-    return FittedSubject(subject.name, planes.cpu(), subject.caption, frontal, psnr, ssim, subject.captions)
+    return FittedSubject(
+        subject.name, planes.cpu(), subject.caption, frontal, psnr=psnr, ssim=ssim, captions=subject.captions
+    )
 
 
 class _Worker:
@@ -238,7 +242,7 @@ def _end_with_parent() -> None:
 def _fit_one(folder: Path, path: Path) -> float:
     config = _Worker.config
     subject = load_subject(folder, config.image_size)
-    fitted = fit_subject(subject, _Worker.decoder, _Worker.start, config, _Worker.seed)
+    fitted = fit_subject(subject, _Worker.decoder, _Worker.start, config, seed=_Worker.seed)
     write_subject(path, fitted)
     return fitted.psnr
 

@@ -202,4 +202,4 @@ def channels_first(values: Tensor, channels: int) -> Tensor:
 def describe_planes(values: Tensor, folded: bool = False) -> CPlanes:
     """Planes [3, H, W, stride]; folded: values of the hidden layer before its bias."""
     _, height, width, stride = values.shape
-    return CPlanes(address(values), height, width, stride, int(folded))
+    return CPlanes(address(values), height, width, stride, folded=int(folded))

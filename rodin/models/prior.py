@@ -209,7 +209,7 @@ def sample_latents(
     said = None if text is None else text.to(device).repeat(drawn)
     residual = said is not None and prior.config.residual
     predict: Denoise = prior if said is None else guided_by_text(prior, said, 1.0 if residual else guidance_scale)
-    planes = sample(predict, scheduler, noise, generators, steps)
+    planes = sample(predict, scheduler, noise, generators, steps=steps)
     if said is not None and residual:
         planes = planes + guidance_scale * said.mean
     latents = F.normalize(planes.flatten(1), dim=-1)

@@ -174,7 +174,7 @@ def refine(refiner: Refiner, renderer: Renderer, camera: Camera, samples: int) -
         camera.focal.reshape(-1, 2),
         camera.centre.reshape(-1, 2),
         width * scale,
-        height * scale,
+        height=height * scale,
     ).resized(width, height)
     images = []
     for view in range(len(flat)):  # one at a time: the enlarged layers are what takes memory

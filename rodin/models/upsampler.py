@@ -63,5 +63,5 @@ def upsample(
         def denoise(x: Tensor, t: Tensor, condition: Tensor = condition) -> Tensor:
             return network(x, t, level, condition)
 
-        drawn[index] = sample(denoise, Scheduler(diffusion, "ddim"), noise, [generator], steps, clip)[0]
+        drawn[index] = sample(denoise, Scheduler(diffusion, "ddim"), noise, [generator], steps=steps, clip=clip)[0]
     return drawn

@@ -26,12 +26,12 @@ def describe(decoder: Decoder, parameters: Tensor) -> CDecoder:
         config.hidden,
         config.frequencies,
         config.colour_layers,
-        config.colours,
-        int(config.activation == "softplus"),
-        int(config.view_direction),
-        config.density_shift,
-        config.density_scale,
-        address(parameters),
+        colours=config.colours,
+        softplus=int(config.activation == "softplus"),
+        view=int(config.view_direction),
+        density_shift=config.density_shift,
+        density_scale=config.density_scale,
+        parameters=address(parameters),
     )
 
 
@@ -50,13 +50,13 @@ def describe_rays(
         address(rays.directions),
         address(rays.near),
         address(rays.far),
-        None if jitter is None else address(jitter),
-        None if bins is None else address(bins, torch.bool),
-        None if distance is None else address(distance, torch.uint8),
-        len(rays),
-        samples,
-        0 if distance is None else len(distance),
-        grow,
+        jitter=None if jitter is None else address(jitter),
+        bins=None if bins is None else address(bins, torch.bool),
+        distance=None if distance is None else address(distance, torch.uint8),
+        count=len(rays),
+        samples=samples,
+        cells=0 if distance is None else len(distance),
+        grow=grow,
     )
 
 

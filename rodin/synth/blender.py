@@ -218,7 +218,7 @@ def render_subject(job: Job, index: int, answer: Answer) -> None:
     poses = camera_poses(job.seed, index, job.views, job.size)
     todo = [view for view in range(job.views) if not (folder / frame_name(view)).is_file()]
     if todo:
-        start_scene(job.size, FOV, job.seed * 100_003 + index, LIGHTING[recipe.lighting], job.samples)
+        start_scene(job.size, FOV, job.seed * 100_003 + index, LIGHTING[recipe.lighting], samples=job.samples)
         add_parts(build_avatar(recipe, heads=job.heads, detail=detail_for(job.size)))
     with tempfile.TemporaryDirectory(prefix="rodin-synth-") as scratch:
         for view in range(job.views):

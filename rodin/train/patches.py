@@ -145,7 +145,7 @@ def draw_window(config: PatchConfig, generator: torch.Generator) -> Camera:
         point = torch.tensor(config.focus) + distance * (math.cos(angle) * right + math.sin(angle) * up)
         corner = (camera.project(point[None])[0][0] - config.size / 2).clamp(0, room).tolist()
     offset = torch.tensor([round(side) for side in corner])
-    return Camera(camera.cam_to_world, camera.focal, camera.centre - offset, config.size, config.size)
+    return Camera(camera.cam_to_world, camera.focal, camera.centre - offset, config.size, height=config.size)
 
 
 def render_patch(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor) -> tuple[Tensor, Tensor]:

@@ -75,8 +75,8 @@ def train_prior(run: Path, config: PriorTraining, hours: float | None = None) ->
     if _is_trained(output, config, state):
         return
     encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
-    subjects = load_latents(run, encoder, state.process_index, state.num_processes, config.mirrored)
-    reader = _reader(run, config, encoder, subjects, state)
+    subjects = load_latents(run, encoder, state.process_index, state.num_processes, mirrored=config.mirrored)
+    reader = _reader(run, config, encoder, subjects, state=state)
     if (width := reader.text_width) != config.network.text_width:
         read = run / ("words" if config.phrases else "encoder")
         raise UserError(
@@ -104,7 +104,7 @@ def _reader(
         return encoder
     if not (run / "words").exists() and state.is_main_process:
         alone = state.num_processes == 1
-        latents, captions = share if alone else load_latents(run, encoder, 0, 1, config.mirrored)
+        latents, captions = share if alone else load_latents(run, encoder, 0, 1, mirrored=config.mirrored)
         save_component(learn_reader(captions, latents), run / "words")
     state.wait_for_everyone()
     return load_component(PhraseReader, PhraseConfig, run / "words").to(state.device)
@@ -149,4 +149,4 @@ def _train(
 
     torch.manual_seed(loop.seed)
     label = scratch.name.removesuffix(".training")
-    return run_loop(Prior(config.network), loss, loop, scratch, label, asdict(config), hours=hours)  # type: ignore[return-value]
+    return run_loop(Prior(config.network), loss, loop, scratch, label=label, settings=asdict(config), hours=hours)  # type: ignore[return-value]

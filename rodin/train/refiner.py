@@ -149,7 +149,7 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
         return picture_rows(pair.refiner, shown)  # type: ignore[arg-type]
 
     settings = {**asdict(config), "perceptual_features": features.name}
-    average = run_loop(model, loss, config.loop, scratch, "refiner", settings, hours=hours, draw=draw)
+    average = run_loop(model, loss, config.loop, scratch, label="refiner", settings=settings, hours=hours, draw=draw)
     if state.is_main_process:
         quality = compare(average.refiner, judged, features.to("cpu"))  # type: ignore[arg-type]
         write_json(scratch / "quality.json", {"held_out_subjects": min(len(held_out), JUDGED), **quality})

@@ -135,12 +135,14 @@ def train_upsampler(
     def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
         chosen = torch.randint(len(planes), (config.loop.batch_size,), generator=generator, device=state.device)
         x0 = planes[chosen].float()
-        clean = predict_clean(network, x0, noising, config, generator)
+        clean = predict_clean(network, x0, noising, config, generator=generator)
         error = (clean - x0).square().mean()
         if not config.rendered:
             return {"loss": error, "planes": error}
         true, predicted = (statistics.denormalize(values[: config.rendered]) for values in (x0, clean))
-        pixel, perceptual = rendered_losses(predicted, true, decoder, features, config.patches, generator)
+        pixel, perceptual = rendered_losses(
+            predicted, true, decoder, features, config=config.patches, generator=generator
+        )
         total = error + config.pixel_weight * pixel + config.perceptual_weight * perceptual
         return {"loss": total, "planes": error, "pixel": pixel, "perceptual": perceptual}
 
@@ -149,7 +151,9 @@ def train_upsampler(
         low = resize(shown, size // config.scale, size // config.scale)
         seeds = [torch.Generator().manual_seed(index) for index in range(len(shown))]
         steps = min(DRAWING_STEPS, config.diffusion.train_steps)
-        drawn = upsample(network, config.diffusion, low, size, seeds, steps, statistics.config.clip)
+        drawn = upsample(
+            network, config.diffusion, low, size, generators=seeds, steps=steps, clip=statistics.config.clip
+        )
         return plane_rows([low, drawn, shown], statistics, decoder)
 
     torch.manual_seed(config.loop.seed)
@@ -158,7 +162,7 @@ def train_upsampler(
     model = UNet(config.network)
     if start is not None:
         take_denoiser(model, config.diffusion, start / "upsampler")
-    average = run_loop(model, loss, config.loop, scratch, "upsampler", settings, hours=hours, draw=draw)
+    average = run_loop(model, loss, config.loop, scratch, label="upsampler", settings=settings, hours=hours, draw=draw)
     if state.is_main_process:
         with atomic_path(output) as temporary:
             save_denoiser(average, config.diffusion, temporary)  # type: ignore[arg-type]
@@ -190,7 +194,7 @@ def rendered_losses(
     Args:
         predicted, true: [B, 3, C, H, W] planes that the decoder reads.
     """
-    images, targets = rendered_patches(predicted, true, decoder, config, generator)
+    images, targets = rendered_patches(predicted, true, decoder, config, generator=generator)
     with torch.autocast(true.device.type, enabled=False):
         return (images - targets).square().mean(), perceptual_distance(features, images, targets).mean()
 

@@ -4,6 +4,7 @@ exit code 2 and nothing left that looks whole."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -484,18 +485,21 @@ def test_an_evaluation_gets_what_its_flags_say(
 ) -> None:
     import rodin.evaluate.evaluation
 
-    given: list[Any] = []
-    monkeypatch.setattr(rodin.evaluate.evaluation, "evaluate", lambda *arguments: given.extend(arguments))
+    given: dict[str, Any] = {}
+    names = inspect.signature(rodin.evaluate.evaluation.evaluate)
+    monkeypatch.setattr(
+        rodin.evaluate.evaluation, "evaluate", lambda *some, **rest: given.update(names.bind(*some, **rest).arguments)
+    )
     model = trained / "model"
     flags = f"eval {model} --data {balls} --train-data {balls} --out {tmp_path} --samples 7 --refine 0"
     main([*flags.split(), "--against", f"one={model}", "--against", f"two={model}", "--prompts", "a", "--prompts", "b"])
-    pipe, held_out, _, out, settings, fit, others, prompts, cache = given
-    assert (held_out, out, settings.samples, settings.refine_steps) == (balls, tmp_path, 7, 0)
-    assert prompts == (Path("a"), Path("b"))
-    assert cache == tmp_path.with_name(f"{tmp_path.name}-cache")
-    assert fit == smoke().fitting.planes
-    assert list(others) == ["one", "two"]
-    assert all(other.model_hash == pipe.model_hash for other in others.values())
+    settings = given["settings"]
+    assert (given["held_out"], given["out"], settings.samples, settings.refine_steps) == (balls, tmp_path, 7, 0)
+    assert given["prompts"] == (Path("a"), Path("b"))
+    assert given["cache"] == tmp_path.with_name(f"{tmp_path.name}-cache")
+    assert given["fit"] == smoke().fitting.planes
+    assert list(given["against"]) == ["one", "two"]
+    assert all(other.model_hash == given["pipe"].model_hash for other in given["against"].values())
 
 
 # ---- mistakes: generating
@@ -637,7 +641,7 @@ def test_a_mesh_on_a_full_disk(avatar: Path, tmp_path: Path, fails: Fails, full_
 
 
 def test_a_disk_that_fails_anywhere_is_one_line(tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*arguments: object) -> None:
+    def full(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device", "run/log.csv")
 
     monkeypatch.setattr(chain, "fit", full)
@@ -645,7 +649,7 @@ def test_a_disk_that_fails_anywhere_is_one_line(tmp_path: Path, fails: Fails, mo
 
 
 def test_an_error_of_ours_is_no_fault_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise FileNotFoundError(2, "No such file or directory", "something of ours")
 
     monkeypatch.setattr(chain, "fit", broken)
@@ -672,7 +676,7 @@ def test_an_interrupt_says_what_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(place, interrupted)
@@ -683,7 +687,7 @@ def test_an_interrupt_says_what_goes_on(
 
 
 def test_our_own_defects_keep_their_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise ValueError("ours")
 
     monkeypatch.setattr(chain, "fit", broken)

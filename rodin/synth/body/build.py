@@ -45,8 +45,8 @@ def build_avatar(recipe: AvatarRecipe, *, heads: str = "sdf", detail: float = 1.
     shell = hat_shell(head, recipe)
     if shell is not None:
         parts.add(hat(shell, recipe))
-    parts.add(hair(head, collider, recipe, shell, detail, rng))
-    parts.add(beard(head, recipe, collider, detail, rng))
+    parts.add(hair(head, collider, recipe, shell, detail=detail, rng=rng))
+    parts.add(beard(head, recipe, collider, detail, rng=rng))
     parts.strands.append(eyebrows(head, recipe, detail, rng))
     parts.add(glasses(head, recipe))
     parts.add(earrings(head, recipe))

@@ -82,7 +82,7 @@ def clothes(head: Head, recipe: AvatarRecipe, step: float = 0.03) -> Parts:
         x = np.abs(points[..., 0])
         edge = _neckline(kind, x, points[..., 2])
         body = intersect(d - thick, (points[..., 1] - edge) * 0.8, 0.03)
-        collar = _collar(kind, d, np.concatenate([x[..., None], points[..., 1:]], axis=-1), edge, thick)
+        collar = _collar(kind, d, np.concatenate([x[..., None], points[..., 1:]], axis=-1), edge, thick=thick)
         return body, collar, d
 
     def field(points: Array) -> Array:

@@ -101,7 +101,7 @@ def load_morph_model(path: Path) -> MorphModel:
     targets = {str(name): offset.astype(np.float32) for name, offset in zip(arrays["names"], arrays["D"], strict=True)}
     return MorphModel(
         arrays["V"].astype(np.float32), arrays["F"].astype(np.int32), arrays["g"].astype(str), targets,
-        arrays["lip"].astype(np.float32), arrays["ear"].astype(np.float32),
+        lips=arrays["lip"].astype(np.float32), ears=arrays["ear"].astype(np.float32),
     )  # fmt: skip
 
 

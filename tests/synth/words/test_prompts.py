@@ -95,7 +95,7 @@ def template_words() -> set[str]:
     texts = [make_caption(make_recipe(1, index)) for index in range(500)]
     texts += [text for index in range(500) for text in paraphrases(make_recipe(1, index))]
     folder = Path(rodin.synth.__file__).parent
-    for name in ("caption.py", "synonyms.py", "paraphrase.py", "recipe.py"):
+    for name in ("words/caption.py", "words/synonyms.py", "words/paraphrase.py", "recipe.py"):
         tree = ast.parse((folder / name).read_text(encoding="utf-8"))
         prose = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, ast.Module)}
         texts += [
