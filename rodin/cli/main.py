@@ -12,8 +12,10 @@ from typing import Annotated, Literal, NoReturn
 
 import tyro
 
+import rodin
 from rodin.avatars.drawing import Sampling
 from rodin.cli.avatars import AVATARS, DEFAULT_SAMPLING
+from rodin.cli.completion import Shell, print_completion
 from rodin.cli.training import TRAINING, Ablation, Data
 from rodin.errors import UserError
 
@@ -197,6 +199,17 @@ def doctor() -> None:
     print(report())
 
 
+def completion(shell: Annotated[Shell, tyro.conf.Positional]) -> None:
+    """Print a script that completes commands and flags in a shell.
+
+    For bash: rodin completion bash > ~/.local/share/bash-completion/completions/rodin
+
+    Args:
+        shell: Which shell.
+    """
+    print_completion(shell, COMMANDS, GROUPS)
+
+
 def assets_makehuman(checkout: Data, out: Path) -> None:
     """Write the head file that rodin synth --heads takes, from a checkout of MakeHuman.
 
@@ -230,6 +243,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ship": ship,
     "preset": preset,
     "doctor": doctor,
+    "completion": completion,
 }
 ASSETS: dict[str, Callable[..., None]] = {"makehuman": assets_makehuman}
 #: What a machine may do to us where nothing nearer has put it into words: no room, no right, no such device.
@@ -255,6 +269,9 @@ def main(arguments: list[str] | None = None) -> None:
     # bring. Work is spread over processes instead: --workers, or torchrun. The environment may say otherwise.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if arguments == ["--version"]:
+        print(f"rodin {rodin.__version__}")
+        return
     commands, prog, description = COMMANDS, "rodin", DESCRIPTION
     if arguments and arguments[0] in GROUPS:
         prog = f"rodin {arguments[0]}"

@@ -16,28 +16,31 @@ from rodin.render.decoder import Decoder
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitConfig:
-    """How one subject is fitted."""
+    """How one subject is fitted.
+
+    Args:
+        plane_size: H = W of the fitted planes.
+        image_size: Views are averaged down to this many pixels square.
+        samples: Bins a ray.
+        steps: Steps of Adam.
+        rays: Rays a step.
+        learning_rate: Of the planes; constant for the first half, then a cosine to a tenth.
+        rescale: Probability that a step renders the planes at a random size; 0 turns random rescaling off.
+        smallest_scale: The smallest random size, as a part of `plane_size`.
+        held_out: Views kept for judging.
+        loss: Regularizers.
+    """
 
     plane_size: int
-    """H = W of the fitted planes."""
     image_size: int
-    """Views are averaged down to this many pixels square."""
     samples: int = 64
-    """Bins a ray."""
     steps: int = 400
-    """Steps of Adam."""
     rays: int = 1024
-    """Rays a step."""
     learning_rate: float = 0.03
-    """Of the planes; constant for the first half, then a cosine to a tenth."""
     rescale: float = 0.5
-    """Probability that a step renders the planes at a random size; 0 turns random rescaling off."""
     smallest_scale: float = 0.5
-    """The smallest random size, as a part of `plane_size`."""
     held_out: int = 4
-    """Views kept for judging."""
     loss: LossConfig = field(default_factory=LossConfig)
-    """Regularizers."""
 
     def __post_init__(self) -> None:
         for name in ("plane_size", "image_size", "samples", "steps", "rays"):

@@ -25,18 +25,22 @@ from rodin.render.decoder import Decoder, DecoderConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SharedConfig:
-    """How the shared decoder is learned."""
+    """How the shared decoder is learned.
+
+    Args:
+        subjects: Number of subjects it is learned on.
+        common_steps: Steps with one tri-plane for all subjects.
+        steps: Steps with a tri-plane for each.
+        learning_rate: Of the decoder.
+        noise: Standard deviation of the noise on the planes, relative to theirs: the decoder must bear imperfect
+            planes.
+    """
 
     subjects: int = 12
-    """Number of subjects it is learned on."""
     common_steps: int = 100
-    """Steps with one tri-plane for all subjects."""
     steps: int = 600
-    """Steps with a tri-plane for each."""
     learning_rate: float = 5e-3
-    """Of the decoder."""
     noise: float = 0.02
-    """Standard deviation of the noise on the planes, relative to theirs: the decoder must bear imperfect planes."""
 
     def __post_init__(self) -> None:
         if self.subjects < 1 or self.common_steps < 1 or self.steps < 1:

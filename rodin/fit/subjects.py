@@ -43,13 +43,16 @@ CLIP = 5.0  # standard deviations: residuals beyond are outliers of single texel
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittingConfig:
-    """Both stages of fitting."""
+    """Both stages of fitting.
+
+    Args:
+        per_shard: Subjects in one shard.
+    """
 
     decoder: DecoderConfig
     shared: SharedConfig
     planes: FitConfig
     per_shard: int = 1024
-    """Subjects in one shard."""
 
 
 def fit_dataset(

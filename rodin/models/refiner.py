@@ -32,18 +32,21 @@ FIRST_RESIDUAL = 0.1  # scale of what a new block adds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefinerConfig:
-    """Size of the refiner."""
+    """Size of the refiner.
+
+    Args:
+        channels: Feature channels C of the tri-planes.
+        width: Channels of the hidden layers.
+        blocks: Residual blocks, all at the rendered image's size.
+        scale: How many times the refined image is as large: 2 or 4.
+    """
 
     RETIRED: ClassVar = ("perceptual",)  # recorded beside the weights now
 
     channels: int
-    """Feature channels C of the tri-planes."""
     width: int
-    """Channels of the hidden layers."""
     blocks: int
-    """Residual blocks, all at the rendered image's size."""
     scale: int
-    """How many times the refined image is as large: 2 or 4."""
 
     def __post_init__(self) -> None:
         for name in ("channels", "width", "blocks"):

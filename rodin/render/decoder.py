@@ -20,26 +20,29 @@ Activation = Literal["silu", "softplus"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecoderConfig:
-    """Size of the decoder; the cost of each choice is printed by `benchmarks/decoder.py`."""
+    """Size of the decoder; the cost of each choice is printed by `benchmarks/decoder.py`.
+
+    Args:
+        channels: Feature channels C of the tri-planes.
+        hidden: Width of the hidden layers.
+        colour_layers: Hidden layers of the colour head; 0 reads the colour linearly off the trunk.
+        frequencies: Octaves of xi: sin and cos of 2^k times the features, k < frequencies. 0 leaves xi out.
+        view_direction: Whether colour depends on the viewing direction d.
+        activation: Of the hidden layers, trunk and colour head alike; EG3D's decoder has softplus.
+        density_scale: Density per unit of softplus output, in 1 / world units.
+        density_shift: Added before the softplus: negative, so that zero planes are near-empty space.
+        colours: Numbers K of a colour; those beyond sRGB are features, as EG3D's super-resolution reads them.
+    """
 
     channels: int
-    """Feature channels C of the tri-planes."""
     hidden: int = 32
-    """Width of the hidden layers."""
     colour_layers: int = 1
-    """Hidden layers of the colour head; 0 reads the colour linearly off the trunk."""
     frequencies: int = 0
-    """Octaves of xi: sin and cos of 2^k times the features, k < frequencies. 0 leaves xi out."""
     view_direction: bool = True
-    """Whether colour depends on the viewing direction d."""
     activation: Activation = "silu"
-    """Of the hidden layers, trunk and colour head alike; EG3D's decoder has softplus."""
     density_scale: float = 30.0
-    """Density per unit of softplus output, in 1 / world units."""
     density_shift: float = -4.0
-    """Added before the softplus: negative, so that zero planes are near-empty space."""
     colours: int = field(default=3, metadata=LATER)
-    """Numbers K of a colour; those beyond sRGB are features, as EG3D's super-resolution reads them."""
 
     def __post_init__(self) -> None:
         for name in ("channels", "hidden", "colours"):

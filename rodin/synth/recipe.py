@@ -2,6 +2,8 @@
 
 Subject `index` of seed `seed` draws from its own generator, so its recipe depends neither on how many subjects are made
 nor on which worker makes them. The order of the draws is part of the format: `VERSION` changes when a draw changes.
+
+Attributes are named as published sets have them, hair_color among them; all else is spelt as in the rest of the code.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ SKIN_TONES = {
     "brown": "#885739",
     "dark": "#5a3927",
 }
-HAIR_COLORS = {
+HAIR_COLOURS = {
     "black": "#17130f",
     "brown": "#5a3a25",
     "red": "#b04a1c",
@@ -54,8 +56,8 @@ HAIR_COLORS = {
     "purple": "#6f3c9c",
 }
 NATURAL = ("black", "brown", "red", "blond", "grey", "white")
-EYE_COLORS = {"brown": "#5b3319", "hazel": "#8a6a2c", "green": "#4f8a45", "blue": "#3f7fbf", "grey": "#7c8d98"}
-CLOTH_COLORS = {
+EYE_COLOURS = {"brown": "#5b3319", "hazel": "#8a6a2c", "green": "#4f8a45", "blue": "#3f7fbf", "grey": "#7c8d98"}
+CLOTH_COLOURS = {
     "red": "#b3262a",
     "orange": "#d9702a",
     "yellow": "#e6c648",
@@ -68,7 +70,7 @@ CLOTH_COLORS = {
     "black": "#202124",
     "brown": "#6b4830",
 }
-FRAME_COLORS = {"black": "#17171a", "brown": "#5a3722", "gold": "#c79a45", "silver": "#a9adb3", "red": "#9c2026"}
+FRAME_COLOURS = {"black": "#17171a", "brown": "#5a3722", "gold": "#c79a45", "silver": "#a9adb3", "red": "#9c2026"}
 
 SEXES = ("man", "woman")
 AGES = ("child", "young", "elderly")
@@ -191,14 +193,14 @@ def make_recipe(seed: int, index: int) -> AvatarRecipe:
     face_shape = _one_of(rng, FACE_SHAPES)
     skin, skin_color = _skin(rng)
     traits = _traits(rng)
-    eyes, hair = _one_of(rng, EYE_COLORS), _one_of(rng, HAIR)
-    natural, dyed = _one_of(rng, NATURAL), _one_of(rng, [word for word in HAIR_COLORS if word not in NATURAL])
+    eyes, hair = _one_of(rng, EYE_COLOURS), _one_of(rng, HAIR)
+    natural, dyed = _one_of(rng, NATURAL), _one_of(rng, [word for word in HAIR_COLOURS if word not in NATURAL])
     hair_color = natural if rng.random() < 0.7 else dyed
     fringe = bool(rng.random() < 0.4) and hair in FRINGE_STYLES
     beard = _some(rng, 0.7, BEARDS)
-    glasses, glasses_color = _some(rng, 0.45, GLASSES), _one_of(rng, FRAME_COLORS)
+    glasses, glasses_color = _some(rng, 0.45, GLASSES), _one_of(rng, FRAME_COLOURS)
     hat = _some(rng, 0.3, HATS)
-    hat_color, top_color = (_one_of(rng, CLOTH_COLORS) for _ in range(2))
+    hat_color, top_color = (_one_of(rng, CLOTH_COLOURS) for _ in range(2))
     top, expression = _one_of(rng, TOPS), _one_of(rng, EXPRESSIONS)
     freckles, earrings = bool(rng.random() < 0.15), bool(rng.random() < 0.35) and hair in SHOWS_EARS
     lighting = _one_of(rng, LIGHTINGS)

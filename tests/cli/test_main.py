@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -86,6 +87,11 @@ def stamps(run: Path, *names: str) -> dict[str, int]:
 
 
 # ---- at once
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out == f"rodin {version('rodin')}\n"
 
 
 def test_help_is_cheap() -> None:

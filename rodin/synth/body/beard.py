@@ -7,7 +7,7 @@ import numpy as np
 from rodin.synth.body.geometry import Parts, Strands, linear, smoothstep
 from rodin.synth.body.head import Head, beard_region, chin_beard_region, moustache_region, roots
 from rodin.synth.body.strands import DOWN, Collider, children, cut_at_envelope, grow
-from rodin.synth.recipe import HAIR_COLORS, AvatarRecipe
+from rodin.synth.recipe import HAIR_COLOURS, AvatarRecipe
 
 
 def beard(head: Head, recipe: AvatarRecipe, collider: Collider, detail: float, rng: np.random.Generator) -> Parts:
@@ -27,8 +27,8 @@ def beard(head: Head, recipe: AvatarRecipe, collider: Collider, detail: float, r
     strands = grow(place, normal * 0.5 + flow, reach, 6, steer=lambda p, d, t: flow - 0.2 * normal, collider=collider,
                    clearance=clearance, stiffness=0.55)  # fmt: skip
     strands = cut_at_envelope(children(strands, 4, 0.016, 0.014, rng=rng))
-    color = 0.9 * linear(HAIR_COLORS[recipe.hair_color])
+    colour = 0.9 * linear(HAIR_COLOURS[recipe.hair_color])
     parts.strands.append(
-        Strands(name="beard", points=strands, radius=0.0080 / np.sqrt(detail), color=color, tip=0.3, roughness=0.5)
+        Strands(name="beard", points=strands, radius=0.0080 / np.sqrt(detail), colour=colour, tip=0.3, roughness=0.5)
     )
     return parts

@@ -26,7 +26,7 @@ from rodin.synth.body.geometry import (
 )
 from rodin.synth.body.head import Head, roots, scalp
 from rodin.synth.body.strands import DOWN, Collider, children, curl, cut_at_envelope, grow, refine
-from rodin.synth.recipe import HAIR_COLORS, AvatarRecipe
+from rodin.synth.recipe import HAIR_COLOURS, AvatarRecipe
 
 UP = -DOWN
 BACK = np.array((0.0, 0.0, -1.0))
@@ -235,10 +235,10 @@ def _tie(center: Array, axis: Array, radius: float, salon: Salon) -> Mesh:
     up = np.cross(normalize(axis), side)
     ring = center + radius * (np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * up)
     vertices, triangles = tube_mesh(ring, 0.032, closed=True)
-    base = linear(HAIR_COLORS[salon.recipe.hair_color])
+    base = linear(HAIR_COLOURS[salon.recipe.hair_color])
     tone = linear("#7d2a38") if base.max() < 0.25 else linear("#3b2a4a")
-    colors = np.tile(tone, (len(vertices), 1)).astype(np.float32)
-    return Mesh(vertices=vertices, triangles=triangles, colors=colors, material=Material(name="tie", roughness=0.7))
+    colours = np.tile(tone, (len(vertices), 1)).astype(np.float32)
+    return Mesh(vertices=vertices, triangles=triangles, colours=colours, material=Material(name="tie", roughness=0.7))
 
 
 def _ponytail(salon: Salon) -> tuple[Array, list[Mesh]]:
@@ -282,9 +282,9 @@ def _bun(salon: Salon) -> tuple[Array, list[Mesh]]:
     around = ring * (first[:, None] * np.cos(angle)[..., None] + second[:, None] * np.sin(angle)[..., None])
     ball = center + radius[:, None, None] * (around + (0.9 * latitude)[:, None, None] * tilt[:, None])
     vertices, triangles = sphere_mesh(center, np.full(3, 0.245), 24, 32)
-    base = linear(HAIR_COLORS[salon.recipe.hair_color])
-    colors = np.tile(0.7 * base, (len(vertices), 1)).astype(np.float32)
-    core = Mesh(vertices=vertices, triangles=triangles, colors=colors, material=Material(name="bun", roughness=0.6))
+    base = linear(HAIR_COLOURS[salon.recipe.hair_color])
+    colours = np.tile(0.7 * base, (len(vertices), 1)).astype(np.float32)
+    core = Mesh(vertices=vertices, triangles=triangles, colours=colours, material=Material(name="bun", roughness=0.6))
     sleek = _sleek(salon, tie[None])
     return np.concatenate([sleek, refine(children(ball, 3, 0.012, 0.012, rng=salon.rng), sleek.shape[1])]), [core]
 
@@ -387,13 +387,13 @@ def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell |
     groups = [strands]
     if recipe.fringe:
         groups.append(_fringe(salon))
-    color = linear(HAIR_COLORS[recipe.hair_color])
+    colour = linear(HAIR_COLOURS[recipe.hair_color])
     radius = RADIUS / np.sqrt(detail) * (0.75 if recipe.hair == "buzz cut" else 1.0)
     for group in groups:
         kept = _clear_of_eyes(cut_at_envelope(group), head)
         if shell is not None:
             kept = shell.tuck(kept)
         if len(kept):
-            parts.strands.append(Strands(name="hair", points=kept.astype(np.float32), radius=radius, color=color))
+            parts.strands.append(Strands(name="hair", points=kept.astype(np.float32), radius=radius, colour=colour))
     parts.meshes.extend(meshes)
     return parts

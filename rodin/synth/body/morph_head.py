@@ -198,12 +198,12 @@ def _extras(model: MorphModel, vertices: Array, recipe: AvatarRecipe) -> Parts:
         "eyelashes": (linear("#1d1411"), lash),
     }
     parts = Parts()
-    for part, (color, material) in looks.items():
+    for part, (colour, material) in looks.items():
         faces = model.faces_of(part)
         if len(faces):
             used, local = np.unique(faces, return_inverse=True)
             parts.meshes.append(
                 Mesh(vertices=vertices[used], triangles=_triangulate(local.reshape(-1, 4)),
-                     colors=np.tile(color, (len(used), 1)), material=material)
+                     colours=np.tile(colour, (len(used), 1)), material=material)
             )  # fmt: skip
     return parts

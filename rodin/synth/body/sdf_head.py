@@ -321,10 +321,10 @@ def _lash_lines(recipe: AvatarRecipe, f: Features) -> Parts:
     parts = Parts()
     for side in (1.0, -1.0):
         vertices, triangles = tube_mesh(path * (side, 1, 1), thickness, closed=False)
-        color = np.tile(linear("#1d1411"), (len(vertices), 1))
+        colour = np.tile(linear("#1d1411"), (len(vertices), 1))
         material = Material(name="lash", roughness=0.8, specular=0.1)
         parts.meshes.append(
-            Mesh(vertices=face_warp(vertices, recipe), triangles=triangles, colors=color, material=material)
+            Mesh(vertices=face_warp(vertices, recipe), triangles=triangles, colours=colour, material=material)
         )
     return parts
 
@@ -350,12 +350,12 @@ def _teeth(recipe: AvatarRecipe, f: Features) -> Parts:
     enamel = Material(name="teeth", roughness=0.25, specular=0.5, coat=0.4)
     parts.meshes.append(
         Mesh(vertices=face_warp(vertices, recipe), triangles=triangles,
-             colors=np.tile(linear("#f1ece2"), (len(vertices), 1)), material=enamel)
+             colours=np.tile(linear("#f1ece2"), (len(vertices), 1)), material=enamel)
     )  # fmt: skip
     low = MOUTH[1] - 0.70 * 0.21 * f.open
     vertices, triangles = sphere_mesh(np.array((0, low - 0.005, MOUTH[2] - 0.17)), np.array((0.13, 0.05, 0.13)), 10, 20)
     parts.meshes.append(
         Mesh(vertices=face_warp(vertices, recipe), triangles=triangles,
-             colors=np.tile(linear("#b0505a"), (len(vertices), 1)), material=Material(name="tongue", roughness=0.4))
+             colours=np.tile(linear("#b0505a"), (len(vertices), 1)), material=Material(name="tongue", roughness=0.4))
     )  # fmt: skip
     return parts

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import rodin.synth
-from rodin.synth.recipe import AGES, BEARDS, CLOTH_COLORS, GLASSES, HAIR, HAIR_COLORS, SEXES, SKIN_TONES, make_recipe
+from rodin.synth.recipe import AGES, BEARDS, CLOTH_COLOURS, GLASSES, HAIR, HAIR_COLOURS, SEXES, SKIN_TONES, make_recipe
 from rodin.synth.words.caption import make_caption
 from rodin.synth.words.paraphrase import JUDGED, descriptions, paraphrases
 from rodin.synth.words.prompts import FEWEST, main, make_prompts
@@ -20,8 +20,8 @@ from rodin.synth.words.synonyms import STYLES
 
 FOLDER = Path(__file__).parents[3] / "examples" / "prompts"
 VALUES = {
-    "hair_color": set(HAIR_COLORS), "hair": set(HAIR), "skin": set(SKIN_TONES), "beard": {*BEARDS, "none"},
-    "glasses": {*GLASSES, "none"}, "sex": set(SEXES), "age": set(AGES), "top_color": set(CLOTH_COLORS),
+    "hair_color": set(HAIR_COLOURS), "hair": set(HAIR), "skin": set(SKIN_TONES), "beard": {*BEARDS, "none"},
+    "glasses": {*GLASSES, "none"}, "sex": set(SEXES), "age": set(AGES), "top_color": set(CLOTH_COLOURS),
 }  # fmt: skip
 #: Words that describe nothing.
 COMMON = set(
