@@ -89,6 +89,22 @@ class Avatar:
         azimuths = [360.0 * k / frames for k in range(frames)]
         return self.render(orbit(azimuths, [elevation_deg] * frames, size=size), refine=refine)
 
+    def plane_picture(self) -> Tensor:
+        """The planes themselves, rolled out side by side (Rodin, Sec. 3.2), as a picture [H, 3W, 3] in [0, 1].
+
+        Red, green and blue are the three directions in which the features vary most, each stretched over its middle
+        98 %.
+        """
+        rolled = triplane.roll_out(self.planes)  # [C, H, 3W]
+        values = rolled.flatten(1).t()
+        values = values - values.mean(dim=0)
+        directions = torch.linalg.eigh(values.t() @ values).eigenvectors.flip(1)[:, :3]
+        shown = values @ directions  # [3HW, up to 3]
+        shown = torch.nn.functional.pad(shown, (0, 3 - shown.shape[1]))
+        low, high = (shown.quantile(share, dim=0) for share in (0.01, 0.99))
+        stretched = (shown - low) / (high - low).clamp_min(1e-9)
+        return stretched.clamp(0, 1).unflatten(0, rolled.shape[1:])
+
     def mesh(self, resolution: int = 128, threshold: float = SURFACE_DENSITY) -> Mesh:
         """The surface where density crosses `threshold` (1 / world units), with colours as seen from outside.
 

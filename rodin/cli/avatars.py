@@ -129,8 +129,9 @@ def render(
     elevation: float = framing.ELEVATION_DEG,
     turntable: int = 0,
     refine: bool = False,
+    planes: bool = False,
 ) -> None:
-    """Render a picture of an avatar, or a turntable.
+    """Render a picture of an avatar, a turntable, or a picture of its tri-planes.
 
     Args:
         avatar: File that rodin generate wrote (.rodin.safetensors).
@@ -140,10 +141,14 @@ def render(
         elevation: Degrees above the horizon.
         turntable: Number of views all around; 0 for one picture.
         refine: Render smaller and let the refiner enlarge it: sharper, but views agree less with each other.
+        planes: Show the three feature planes side by side, in false colours, instead of the avatar.
     """
     from rodin.cli import drawing
 
-    drawing.render(avatar, out, size=size, pose=(azimuth, elevation), turntable=turntable, refine=refine)
+    if planes:
+        drawing.show_planes(avatar, out)
+    else:
+        drawing.render(avatar, out, size=size, pose=(azimuth, elevation), turntable=turntable, refine=refine)
 
 
 def export(

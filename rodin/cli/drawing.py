@@ -158,6 +158,12 @@ def render(avatar: Path, out: Path, *, size: int, pose: tuple[float, float], tur
     print(out)
 
 
+def show_planes(avatar: Path, out: Path) -> None:
+    """A picture of the avatar's planes."""
+    write_picture(out, Avatar.load(avatar).plane_picture())
+    print(out)
+
+
 def export(
     avatar: Path,
     kind: Literal["glb", "obj", "ply"],

@@ -15,9 +15,8 @@ from tqdm import tqdm
 
 from rodin.data.captures import load_subject
 from rodin.data.shards import FittedSubject
-from rodin.evaluate.features import features
+from rodin.evaluate.features import features, top1
 from rodin.evaluate.fid import Distance, distance
-from rodin.evaluate.retrieval import top1
 from rodin.evaluate.subjects import RealSet
 from rodin.fit.planes import FitConfig
 from rodin.fit.subjects import fit_subject

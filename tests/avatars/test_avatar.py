@@ -3,6 +3,7 @@ where the subject's does, faces outward and has its colours; a damaged or foreig
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -264,3 +265,17 @@ def test_portraits_are_framed_as_the_renders_are(avatar: Avatar) -> None:
     assert abs(float(there.position.norm()) - framing.RADIUS) < 0.005
     assert float((avatar.portrait(128) - avatar.render(there)).abs().mean()) < 1e-3
     assert float((avatar.portrait(128) - avatar.render(camera_at(size=128, radius=5.3))).abs().mean()) > 3e-3
+
+
+def test_planes_are_shown_rolled_out(avatar: Avatar) -> None:
+    """Of planes that vary along one direction of the features alone, red shows just that, plane by plane."""
+    ramp = torch.linspace(-1, 1, 8)[:, None] + 0.1 * torch.arange(3.0)[:, None, None]  # [3, 8, 1]: along rows
+    direction = torch.tensor([3.0, 0.0, -4.0, 0.0])
+    one = dataclasses.replace(avatar, planes=direction[:, None, None] * ramp[:, None].expand(3, 4, 8, 8))
+    picture = one.plane_picture()
+    assert picture.shape == (8, 24, 3)
+    assert 0 <= picture.min() <= picture.max() <= 1
+    red = picture[..., 0].unflatten(1, (3, 8))  # rows, planes, columns
+    torch.testing.assert_close(red, red[..., :1].expand_as(red), atol=1e-3, rtol=0)
+    steps = red[1:-1, :, 0].diff(dim=0)
+    assert bool((steps > 0).all()) or bool((steps < 0).all())
