@@ -121,18 +121,19 @@ FLAGS = {
     ("train", "ablations"): "run preset only workers seed large vgg",
     ("train", "curves"): "stage column out",
     ("generate",): "out model text image seed count guidance-scale prior-guidance-scale temperature steps sampler "
-    "refine azimuth elevation search-pose sentences",
+    "upsampling-steps candidates refine azimuth elevation search-pose sentences",
     ("edit",): "text out model source-text strength sentences",
     ("vary",): "out model count seed",
     ("interpolate",): "out model steps",
     ("doctor",): "",
-    ("render",): "out size azimuth elevation turntable refine",
-    ("export",): "format out resolution threshold",
+    ("render",): "out size azimuth elevation turntable refine planes",
+    ("export",): "format out resolution threshold faces",
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
-    "sentences guidance-scale prior-guidance-scale temperature seed",
+    "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates seed",
     ("preset",): "ablation",
+    ("completion",): "",
 }
 
 
