@@ -119,6 +119,17 @@ def until() -> Until:
     return wait
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _small_pictures() -> Iterator[None]:
+    """Trainings draw pictures of a sixteenth of the size: a short one spent most of its time on them."""
+    from rodin.train import pictures
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "SIDE", 24)
+        patch.setattr(pictures, "SAMPLES", 32)
+        yield
+
+
 @pytest.fixture(scope="session")
 def ball_maker(tmp_path_factory: pytest.TempPathFactory) -> BallMaker:
     """ball_maker(count, views=, size=) -> a folder of that many ball subjects."""

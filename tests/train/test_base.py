@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,9 +37,9 @@ from rodin.models.denoiser import load_denoiser, save_denoiser
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import save_component
 from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.train import pictures
 from rodin.train.base import BaseTraining, train_base
 from rodin.train.loop import LoopConfig
-from rodin.train.pictures import SHOWN, SIDE
 from rodin.train.subjects import load_subjects, rank_share
 from rodin.train.validate import validation
 from rodin.triplane import mirror
@@ -72,19 +73,26 @@ def subject(index: int) -> FittedSubject:
     return FittedSubject(f"s{index}", planes, "", frontal, 30.0, 0.9)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder that is ready for the stage."""
+    run = tmp_path_factory.mktemp("fitted")
     torch.manual_seed(0)
     sizes = EncoderConfig(
         image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2
     )
-    small_clip(sizes, ["a head"]).save_pretrained(tmp_path / "encoder")
+    small_clip(sizes, ["a head"]).save_pretrained(run / "encoder")
     subjects = [subject(index) for index in range(COUNT)]
     decoder = Decoder(DecoderConfig(channels=4, hidden=8))
-    save_component(decoder, tmp_path / "decoder")
-    write_shards(tmp_path / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
-    save_statistics(measure_statistics(subjects, clip=4.0), tmp_path / "planes")
-    return tmp_path
+    save_component(decoder, run / "decoder")
+    write_shards(run / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
+    save_statistics(measure_statistics(subjects, clip=4.0), run / "planes")
+    return run
+
+
+@pytest.fixture
+def run(fitted: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(fitted, tmp_path, dirs_exist_ok=True))
 
 
 def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
@@ -313,11 +321,11 @@ def test_held_out_subjects_are_judged_and_never_trained_on(run: Path, monkeypatc
         assert [float(last[name]) for name in judged.names] == pytest.approx(judged.figures(network), rel=1e-4)
 
 
-@pytest.mark.parametrize(("every", "subjects"), [(0, SHOWN), (4, SHOWN + 2)])
+@pytest.mark.parametrize(("every", "subjects"), [(0, pictures.SHOWN), (4, pictures.SHOWN + 2)])
 def test_pictures_show_training_and_held_out_subjects(run: Path, every: int, subjects: int) -> None:
     train_base(run, dataclasses.replace(BASE, held_out_every=every))
     with Image.open(run / "base.training" / "samples" / "step-000003.png") as picture:
-        assert picture.size == (2 * 2 * SIDE, subjects * SIDE)
+        assert picture.size == (2 * 2 * pictures.SIDE, subjects * pictures.SIDE)
 
 
 @pytest.mark.parametrize(

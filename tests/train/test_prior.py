@@ -56,15 +56,22 @@ def write_planes(run: Path, captioned: range = range(COUNT)) -> None:
     write_shards(run / "planes", subjects, decoder_hash="0" * 64, per_shard=5)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder that is ready for the stage."""
+    run = tmp_path_factory.mktemp("ready")
     torch.manual_seed(0)
     sizes = EncoderConfig(
         image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2
     )
-    small_clip(sizes, [text for index in range(3) for text in phrases(index)]).save_pretrained(tmp_path / "encoder")
-    write_planes(tmp_path)
-    return tmp_path
+    small_clip(sizes, [text for index in range(3) for text in phrases(index)]).save_pretrained(run / "encoder")
+    write_planes(run)
+    return run
+
+
+@pytest.fixture
+def run(ready: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ready, tmp_path, dirs_exist_ok=True))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,9 @@ from rodin.models.upsampler import upsample
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import save_component
 from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.train import pictures
 from rodin.train.loop import LoopConfig
 from rodin.train.patches import PatchConfig
-from rodin.train.pictures import SHOWN, SIDE
 from rodin.train.subjects import read_subjects
 from rodin.train.upsampler import UpsamplerTraining, predict_clean, rendered_losses, train_upsampler
 from rodin.triplane import resize
@@ -65,19 +66,26 @@ def subject(index: int) -> FittedSubject:
     return FittedSubject(f"s{index}", planes.clone(), "", torch.ones(16, 16, 4), 30.0, 0.9)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder that is ready for the stage."""
+    run = tmp_path_factory.mktemp("fitted")
     torch.manual_seed(0)
     sizes = EncoderConfig(
         image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2
     )
-    small_clip(sizes, ["a head"]).save_pretrained(tmp_path / "encoder")
+    small_clip(sizes, ["a head"]).save_pretrained(run / "encoder")
     decoder = Decoder(DecoderConfig(channels=4, hidden=8, density_shift=-1.0))
-    save_component(decoder, tmp_path / "decoder")
+    save_component(decoder, run / "decoder")
     subjects = [subject(index) for index in range(COUNT)]
-    write_shards(tmp_path / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
-    save_statistics(measure_statistics(subjects, clip=4.0), tmp_path / "planes")
-    return tmp_path
+    write_shards(run / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
+    save_statistics(measure_statistics(subjects, clip=4.0), run / "planes")
+    return run
+
+
+@pytest.fixture
+def run(fitted: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(fitted, tmp_path, dirs_exist_ok=True))
 
 
 def rows(run: Path) -> list[str]:
@@ -123,7 +131,7 @@ def test_everything_logged_is_part_of_the_loss(run: Path) -> None:
 def test_pictures_show_resized_enlarged_and_fitted_planes(run: Path) -> None:
     train_upsampler(run, CONFIG, None)
     with Image.open(run / "upsampler.training" / "samples" / "step-000003.png") as picture:
-        assert picture.size == (3 * 2 * SIDE, SHOWN * SIDE)
+        assert picture.size == (3 * 2 * pictures.SIDE, pictures.SHOWN * pictures.SIDE)
 
 
 def test_without_renders_the_planes_alone_count(run: Path) -> None:
