@@ -56,6 +56,7 @@ UNET = UNetConfig(
     patch=2,
 )
 DIFFUSION = DiffusionConfig()
+QUICK = dataclasses.replace(UNET, multipliers=(1,), attention=())  # learns the most in a second
 LOOP = LoopConfig(steps=3, batch_size=4, learning_rate=2e-3, warmup_steps=1, ema_decay=0.99)
 BASE = BaseTraining(network=UNET, diffusion=DIFFUSION, loop=LOOP)
 COSINE = dataclasses.replace(DIFFUSION, schedule="cosine")
@@ -96,10 +97,10 @@ def run(fitted: Path, tmp_path: Path) -> Path:
 
 
 def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
-    loop = dataclasses.replace(LOOP, steps=100, batch_size=16, learning_rate=4e-3, warmup_steps=10)
-    train_base(run, dataclasses.replace(BASE, loop=loop))
+    loop = dataclasses.replace(LOOP, steps=80, batch_size=16, learning_rate=4e-3, warmup_steps=10, ema_decay=0.98)
+    train_base(run, dataclasses.replace(BASE, network=QUICK, loop=loop))
     network, diffusion = load_denoiser(UNet, UNetConfig, run / "base")
-    assert network.config == UNET
+    assert network.config == QUICK
     assert diffusion == DIFFUSION
     statistics = load_statistics(run / "planes")
     _, latents = load_subjects(run, 8, range(COUNT))
@@ -120,7 +121,7 @@ def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
 @pytest.mark.parametrize("ablation", ["no latent", "one step"])
 def test_ablations_learn_as_much_as_they_can(run: Path, ablation: str) -> None:
     """Without z there are both kinds and no telling which; in one step there is the mean of the kind."""
-    network = dataclasses.replace(UNET, latent_dim=0) if ablation == "no latent" else UNET
+    network = dataclasses.replace(QUICK, latent_dim=0) if ablation == "no latent" else QUICK
     diffusion = DIFFUSION if ablation == "no latent" else DiffusionConfig(prediction="sample", train_steps=1)
     loop = dataclasses.replace(LOOP, steps=60, batch_size=16, learning_rate=4e-3, warmup_steps=10, ema_decay=0.9)
     train_base(run, dataclasses.replace(BASE, network=network, diffusion=diffusion, loop=loop))
@@ -133,10 +134,10 @@ def test_ablations_learn_as_much_as_they_can(run: Path, ablation: str) -> None:
     drawn = sample(guided(trained, z), scheduler, draw_noise((3, 4, 8, 8), seeds), seeds, steps, clip=4.0)
     middle = (statistics.denormalize(drawn) - 5.0).mean(dim=(1, 2))[:, 3:5, 3:5].mean(dim=(1, 2))  # kinds are -1, +1
     if ablation == "no latent":
-        assert middle.min() < -0.3 < 0.3 < middle.max()
+        assert middle.min() < -0.25 < 0.25 < middle.max()
     else:
         assert torch.equal(middle > 0, torch.arange(8) % 2 == 1)
-        assert middle.abs().min() > 0.3
+        assert middle.abs().min() > 0.15
 
 
 def test_a_sketch_knows_the_planes_of_a_latent_before_the_network_learns_anything(run: Path) -> None:
@@ -262,7 +263,7 @@ def test_latents_are_dropped_as_often_as_asked(run: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(UNet, "forward", watched)
     loop = dataclasses.replace(LOOP, steps=20, batch_size=32)
-    train_base(run, dataclasses.replace(BASE, loop=loop, latent_dropout=0.3))
+    train_base(run, dataclasses.replace(BASE, network=QUICK, loop=loop, latent_dropout=0.3))
     lengths = torch.cat(seen)
     assert ((lengths == 0) | ((lengths - 1).abs() < 1e-3)).all()
     assert (lengths == 0).float().mean().item() == pytest.approx(0.3, abs=0.06)
@@ -279,7 +280,7 @@ def test_noise_on_latents_turns_them_and_keeps_their_length(run: Path, monkeypat
 
     monkeypatch.setattr(UNet, "forward", watched)
     loop = dataclasses.replace(LOOP, steps=10, batch_size=16)
-    train_base(run, dataclasses.replace(BASE, loop=loop, latent_dropout=0.0, latent_noise=0.75))
+    train_base(run, dataclasses.replace(BASE, network=QUICK, loop=loop, latent_dropout=0.0, latent_noise=0.75))
     given, (_, latents) = torch.cat(seen[:10]), load_subjects(run, 4, range(COUNT))
     torch.testing.assert_close(given.norm(dim=1), torch.ones(len(given)), atol=1e-3, rtol=0)
     assert (given @ latents.t()).amax(dim=1).median().item() == pytest.approx(0.8, abs=0.05)
