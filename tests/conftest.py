@@ -19,8 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # as `rodin` itself does, before torch is imported
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -28,7 +27,10 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from rodin.camera import Camera, orbit
+if TYPE_CHECKING:  # torch is left to the processes that run tests; xdist's first one only shares them out
+    from rodin.camera import Camera
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as `rodin` itself does, before torch is imported
 
 HANG_SECONDS = 1800.0  # what takes longer never ends, on whatever machine
 
@@ -61,6 +63,8 @@ def trace_ball(camera: Camera, radius: float, centre: np.ndarray, colours: np.nd
 
 
 def write_ball(folder: Path, seed: int, views: int, size: int) -> Path:
+    from rodin.camera import orbit
+
     rng = np.random.default_rng(seed)
     radius, centre = rng.uniform(0.45, 0.6), rng.uniform(-0.1, 0.1, 3)
     colours = rng.uniform(0.1, 0.9, (2, 3))
