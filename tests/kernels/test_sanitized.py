@@ -1,5 +1,5 @@
-"""Contract: under the sanitizers the kernels of every level touch no memory but their own, and their source does nothing
-that is undefined, on the tests that hold them to the reference; and the sanitizers would say so if they did."""
+"""Contract: under the sanitizers the kernels of every level touch no memory but their own, and their source does
+nothing undefined, on the tests that hold them to the reference; and the sanitizers would say so if they did."""
 
 from __future__ import annotations
 

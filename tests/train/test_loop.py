@@ -13,7 +13,6 @@ import math
 import signal
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,9 @@ from torch import Tensor, nn
 
 from rodin.errors import UserError
 from rodin.train.log import LOG_NAME
-from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, run_loop
+from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, process_state, run_loop
 
 Launcher = Callable[..., subprocess.Popen[str]]
-RunRanks = Callable[..., tuple[int, str]]
 Until = Callable[[Callable[[], bool]], None]
 CONFIG = LoopConfig(steps=20, batch_size=8, learning_rate=0.05, warmup_steps=4, checkpoint_every=5, ema_decay=0.9)
 
@@ -117,28 +115,6 @@ def test_a_killed_process_loses_nothing_but_time(tmp_path: Path, launch: Launche
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
 
 
-PARALLEL = """
-    import atexit, os, sys
-    from pathlib import Path
-
-    folder, rank = Path(sys.argv[1]), os.environ["RANK"]
-
-    def last():  # of all that is done at the exit: what was registered first
-        names = [Path(f"/proc/self/task/{task}/comm").read_text() for task in os.listdir("/proc/self/task")]
-        (folder / f"threads-{rank}").write_text("".join(names))
-
-    atexit.register(last)
-
-    import torch
-    from tests_shared import PARALLEL_CONFIG, new_linear, record
-    from rodin.train.loop import process_state, run_loop
-
-    for run in sys.argv[2:]:
-        name, end = run.split(":")
-        loss, seen = record(int(end))
-        average = run_loop(new_linear(process_state().process_index), loss, PARALLEL_CONFIG, folder / name, "test")
-        torch.save({"average": average.state_dict(), "seen": seen}, folder / f"{name}-{rank}.pt")
-"""
 PARALLEL_CONFIG = dataclasses.replace(CONFIG, steps=3, checkpoint_every=2, warmup_steps=1, gradient_clip=0.0)
 
 
@@ -161,32 +137,24 @@ def record(end: int):
     return loss, seen
 
 
-@dataclass(frozen=True)
-class TwoRanks:
-    """What two ranks left: a whole run and one that was cut after its checkpoint, and another pair that went on."""
-
-    folder: Path
-    begun: str
-    gone_on: str
-
-    def read(self, run: str) -> list[dict[str, Any]]:
-        return [torch.load(self.folder / f"{run}-{rank}.pt", weights_only=True) for rank in range(2)]
+def train_as_rank(folder: Path, name: str, end: int) -> None:
+    """What a rank does; see conftest.py."""
+    rank = process_state().process_index
+    loss, seen = record(end)
+    average = run_loop(new_linear(rank), loss, PARALLEL_CONFIG, folder / name, "test")
+    torch.save({"average": average.state_dict(), "seen": seen}, folder / f"{name}-{rank}.pt")
 
 
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory, run_ranks: RunRanks) -> TwoRanks:
-    folder = tmp_path_factory.mktemp("ranks")
-    steps, saved = PARALLEL_CONFIG.steps, PARALLEL_CONFIG.checkpoint_every
-    code, begun = run_ranks(folder, PARALLEL, str(folder), f"whole:{steps}", f"cut:{saved}", module=__file__)
-    assert code != 0, begun
-    assert not (folder / "cut-0.pt").exists(), begun
-    assert (folder / "cut" / CHECKPOINT_NAME).exists(), begun
-    code, gone_on = run_ranks(folder, PARALLEL, str(folder), f"cut:{steps}", module=__file__)
-    assert code == 0, gone_on
-    return TwoRanks(folder, begun, gone_on)
+def on_each_rank(folder: Path) -> None:
+    train_as_rank(folder, "whole", PARALLEL_CONFIG.steps)
+    train_as_rank(folder, "cut", PARALLEL_CONFIG.checkpoint_every)
 
 
-def test_two_ranks_train_one_model_on_different_data(tmp_path: Path, two_ranks: TwoRanks) -> None:
+def go_on(folder: Path) -> None:
+    train_as_rank(folder, "cut", PARALLEL_CONFIG.steps)
+
+
+def test_two_ranks_train_one_model_on_different_data(tmp_path: Path, two_ranks: Any) -> None:
     first, second = two_ranks.read("whole")
     for name, value in first["average"].items():
         assert torch.equal(value, second["average"][name])
@@ -207,8 +175,9 @@ def test_two_ranks_train_one_model_on_different_data(tmp_path: Path, two_ranks: 
         assert float(found["loss"]) == pytest.approx(float(wanted["loss"]), rel=1e-4)
 
 
-def test_two_ranks_go_on_where_they_were_cut(two_ranks: TwoRanks) -> None:
+def test_two_ranks_go_on_where_they_were_cut(two_ranks: Any) -> None:
     steps, saved = PARALLEL_CONFIG.steps, PARALLEL_CONFIG.checkpoint_every
+    assert (two_ranks.folder / "cut" / CHECKPOINT_NAME).exists()
     assert f"test: step {saved} of {steps}" in two_ranks.gone_on
     for wanted, found in zip(two_ranks.read("whole"), two_ranks.read("cut"), strict=True):
         assert all(torch.equal(value, found["average"][name]) for name, value in wanted["average"].items())
@@ -216,7 +185,7 @@ def test_two_ranks_go_on_where_they_were_cut(two_ranks: TwoRanks) -> None:
         assert len(found["seen"]) == steps - saved
 
 
-def test_no_thread_of_the_group_outlives_it(two_ranks: TwoRanks) -> None:
+def test_no_thread_of_the_group_outlives_it(two_ranks: Any) -> None:
     """One that lets go of a tensor while the interpreter ends aborts a rank whose work is done."""
     for rank in range(2):
         threads = (two_ranks.folder / f"threads-{rank}").read_text()
