@@ -39,6 +39,7 @@ settings.load_profile("any machine")
 
 BallMaker = Callable[..., Path]
 WheelOf = Callable[[Path, Path], Path]  # source tree and folder to wheel
+SourceTree = Callable[[Path], Path]
 FullDisk = Callable[[int], AbstractContextManager[None]]
 Launcher = Callable[..., subprocess.Popen[str]]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
@@ -173,6 +174,27 @@ def wheel_of() -> WheelOf:
         return wheel
 
     return build
+
+
+@pytest.fixture(scope="session")
+def source_tree() -> SourceTree:
+    """source_tree(folder): a copy of what a package is built from, without a model and what a compiler made."""
+    root = Path(__file__).parents[1]
+
+    def copy(folder: Path) -> Path:
+        shutil.copytree(root / "rodin", folder / "rodin", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        for name in ("pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE"):
+            shutil.copy(root / name, folder)
+        return folder
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def bare_wheel(source_tree: SourceTree, wheel_of: WheelOf, made_once: MadeOnce) -> Path:
+    """The wheel of a source tree without a model."""
+    folder = made_once("wheel", lambda folder: wheel_of(source_tree(folder / "tree"), folder / "wheels"))
+    return next((folder / "wheels").iterdir())
 
 
 @pytest.fixture(scope="session")
