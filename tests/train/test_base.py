@@ -96,6 +96,14 @@ def run(fitted: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(fitted, tmp_path, dirs_exist_ok=True))
 
 
+@pytest.fixture(scope="module")
+def trained_once(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stage by BASE; shared, so leave it as it is."""
+    run = Path(shutil.copytree(fitted, tmp_path_factory.mktemp("trained") / "run"))
+    train_base(run, BASE)
+    return run
+
+
 def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
     loop = dataclasses.replace(LOOP, steps=80, batch_size=16, learning_rate=4e-3, warmup_steps=10, ema_decay=0.98)
     train_base(run, dataclasses.replace(BASE, network=QUICK, loop=loop))
@@ -179,20 +187,19 @@ def test_a_training_begins_from_another_model(run: Path, tmp_path: Path) -> None
     assert not torch.allclose(trained.sketch.basis, other.sketch.basis)
 
 
-def test_a_finished_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train_base(run, BASE)
+def test_a_finished_run_is_left_alone(trained_once: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Path(shutil.copytree(trained_once, tmp_path / "run"))
     before = (run / "base" / "model.safetensors").stat().st_mtime_ns
     train_base(run, BASE)
     assert "trained already" in capsys.readouterr().out
     assert (run / "base" / "model.safetensors").stat().st_mtime_ns == before
 
 
-def test_finished_runs_of_other_settings_are_refused(run: Path) -> None:
-    train_base(run, BASE)
+def test_finished_runs_of_other_settings_are_refused(trained_once: Path) -> None:
     with pytest.raises(UserError, match="width 16, not 32"):
-        train_base(run, dataclasses.replace(BASE, network=dataclasses.replace(UNET, width=32)))
+        train_base(trained_once, dataclasses.replace(BASE, network=dataclasses.replace(UNET, width=32)))
     with pytest.raises(UserError, match="schedule shifted, not cosine"):
-        train_base(run, dataclasses.replace(BASE, diffusion=COSINE))
+        train_base(trained_once, dataclasses.replace(BASE, diffusion=COSINE))
 
 
 def test_unfinished_runs_of_other_settings_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,11 +329,11 @@ def test_held_out_subjects_are_judged_and_never_trained_on(run: Path, monkeypatc
         assert [float(last[name]) for name in judged.names] == pytest.approx(judged.figures(network), rel=1e-4)
 
 
-@pytest.mark.parametrize(("every", "subjects"), [(0, pictures.SHOWN), (4, pictures.SHOWN + 2)])
-def test_pictures_show_training_and_held_out_subjects(run: Path, every: int, subjects: int) -> None:
-    train_base(run, dataclasses.replace(BASE, held_out_every=every))
-    with Image.open(run / "base.training" / "samples" / "step-000003.png") as picture:
-        assert picture.size == (2 * 2 * pictures.SIDE, subjects * pictures.SIDE)
+def test_pictures_show_training_and_held_out_subjects(trained_once: Path, run: Path) -> None:
+    train_base(run, dataclasses.replace(BASE, held_out_every=4))
+    for folder, subjects in ((trained_once, pictures.SHOWN), (run, pictures.SHOWN + 2)):
+        with Image.open(folder / "base.training" / "samples" / "step-000003.png") as picture:
+            assert picture.size == (2 * 2 * pictures.SIDE, subjects * pictures.SIDE)
 
 
 @pytest.mark.parametrize(

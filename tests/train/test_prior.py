@@ -225,8 +225,7 @@ def test_what_does_not_fit_is_refused(run: Path, tmp_path: Path) -> None:
         dataclasses.replace(PRIOR, diffusion=learned)
 
 
-@pytest.mark.parametrize("residual", [False, True])
-def test_a_prior_that_reads_phrases(run: Path, capsys: pytest.CaptureFixture[str], residual: bool) -> None:
+def test_a_prior_that_reads_phrases(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It follows texts that it never read, and is left alone when it is finished."""
     loop = dataclasses.replace(LOOP, steps=200, batch_size=24, learning_rate=4e-3, warmup_steps=10)
     config = dataclasses.replace(PRIOR, loop=loop, phrases=True, network=dataclasses.replace(NETWORK, text_width=512))
