@@ -20,9 +20,8 @@ from rodin.diffusion.losses import Diffusion
 from rodin.models.denoiser import load_denoiser
 from rodin.models.statistics import load_statistics
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.train.base import load_subjects
-from rodin.train.encoder import split_subjects
 from rodin.train.presets import mini
+from rodin.train.subjects import load_subjects, split_subjects
 from rodin.train.validate import LEVELS, validation
 
 BATCH = 16

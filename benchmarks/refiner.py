@@ -34,9 +34,9 @@ from rodin.models.refiner import Refiner, RefinerConfig, enlarge_picture, refine
 from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.renderer import Renderer
-from rodin.train.encoder import split_subjects
 from rodin.train.image_quality import FIGURES, image_quality
 from rodin.train.presets import smoke
+from rodin.train.subjects import split_subjects
 
 VIEWS, HELD_OUT, SAMPLES = 24, 4, 128
 KINDS = ("resized", "refined", "rendered")

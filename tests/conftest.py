@@ -1,29 +1,49 @@
 """What several test modules share: subjects that are known exactly (balls of two colours, ray-traced in closed form, in
-the project's own format), a whole tiny run trained on them by the real command line, and a disk that is full."""
+the project's own format), a whole tiny run trained on them by the real command line, and a disk that is full.
+
+No test fails because the machine is slow or busy: what is waited for may take HANG_SECONDS, and what must be cheap is
+counted (imports, calls), not timed.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from rodin.camera import Camera, orbit
+if TYPE_CHECKING:  # torch is left to the processes that run tests; xdist's first one only shares them out
+    from rodin.camera import Camera
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as `rodin` itself does, before torch is imported
+
+HANG_SECONDS = 1800.0  # what takes longer never ends, on whatever machine
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 BallMaker = Callable[..., Path]
 WheelOf = Callable[[Path, Path], Path]  # source tree and folder to wheel
+SourceTree = Callable[[Path], Path]
 FullDisk = Callable[[int], AbstractContextManager[None]]
 Launcher = Callable[..., subprocess.Popen[str]]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+Until = Callable[[Callable[[], bool]], None]
 
 
 def trace_ball(camera: Camera, radius: float, centre: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -44,6 +64,8 @@ def trace_ball(camera: Camera, radius: float, centre: np.ndarray, colours: np.nd
 
 
 def write_ball(folder: Path, seed: int, views: int, size: int) -> Path:
+    from rodin.camera import orbit
+
     rng = np.random.default_rng(seed)
     radius, centre = rng.uniform(0.45, 0.6), rng.uniform(-0.1, 0.1, 3)
     colours = rng.uniform(0.1, 0.9, (2, 3))
@@ -69,6 +91,51 @@ def write_ball(folder: Path, seed: int, views: int, size: int) -> Path:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """made_once(name, make) -> a folder that `make` has filled once for all processes that the tests run in: the first
+    that asks makes it, the others wait. Leave it as it is."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of the workers' own folders
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, whole = shared / f"shared-{name}", shared / f"shared-{name}.made"
+        with FileLock(shared / f"shared-{name}.lock", timeout=HANG_SECONDS):
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what another, which failed, left
+                folder.mkdir()
+                make(folder)
+                whole.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def until() -> Until:
+    """until(true): wait for something that another process does."""
+
+    def wait(true: Callable[[], bool]) -> None:
+        begun = time.monotonic()
+        while not true():
+            assert time.monotonic() < begun + HANG_SECONDS, "it hangs"
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_pictures() -> Iterator[None]:
+    """Trainings draw pictures of a sixteenth of the size: a short one spent most of its time on them."""
+    from rodin.train import pictures
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "SIDE", 24)
+        patch.setattr(pictures, "SAMPLES", 32)
+        yield
+
+
+@pytest.fixture(scope="session")
 def ball_maker(tmp_path_factory: pytest.TempPathFactory) -> BallMaker:
     """ball_maker(count, views=, size=) -> a folder of that many ball subjects."""
 
@@ -82,9 +149,14 @@ def ball_maker(tmp_path_factory: pytest.TempPathFactory) -> BallMaker:
 
 
 @pytest.fixture(scope="session")
-def balls(ball_maker: BallMaker) -> Path:
+def balls(made_once: MadeOnce) -> Path:
     """Four balls, 14 views of 24 x 24; shared, so leave the folder as it is."""
-    return ball_maker(4)
+
+    def make(data: Path) -> None:
+        for index in range(4):
+            write_ball(data / f"ball{index}", index, views=14, size=24)
+
+    return made_once("balls", make)
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +174,27 @@ def wheel_of() -> WheelOf:
         return wheel
 
     return build
+
+
+@pytest.fixture(scope="session")
+def source_tree() -> SourceTree:
+    """source_tree(folder): a copy of what a package is built from, without a model and what a compiler made."""
+    root = Path(__file__).parents[1]
+
+    def copy(folder: Path) -> Path:
+        shutil.copytree(root / "rodin", folder / "rodin", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        for name in ("pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE"):
+            shutil.copy(root / name, folder)
+        return folder
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def bare_wheel(source_tree: SourceTree, wheel_of: WheelOf, made_once: MadeOnce) -> Path:
+    """The wheel of a source tree without a model."""
+    folder = made_once("wheel", lambda folder: wheel_of(source_tree(folder / "tree"), folder / "wheels"))
+    return next((folder / "wheels").iterdir())
 
 
 @pytest.fixture(scope="session")
@@ -194,27 +287,22 @@ def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(balls: Path, tiny_preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder that `rodin train all` made of the balls, as a user would; shared, so leave it as it is."""
-    run = tmp_path_factory.mktemp("trained") / "run"
-    command = [sys.executable, "-m", "rodin", "train", "all", str(balls), "--run", str(run), "--workers", "2"]
-    done = subprocess.run(
-        [*command, "--preset", str(tiny_preset)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"model: {run / 'model'}" in done.stdout
-    return run
+def trained(balls: Path, tiny_preset: Path, made_once: MadeOnce) -> Path:
+    """A run folder that `rodin train all` made of the balls; shared, so leave it as it is."""
+    from rodin.cli.main import main
+
+    def make(folder: Path) -> None:
+        flags = ["--run", str(folder / "run"), "--workers", "1", "--preset", str(tiny_preset)]
+        main(["train", "all", str(balls), *flags])
+
+    return made_once("trained", make) / "run"
 
 
 @pytest.fixture(scope="session")
 def launch() -> Launcher:
     """Start a script in `ranks` processes that find each other: launch(folder, body, *arguments, module=, ranks=).
 
-    The file `module` can be imported there by the name tests_shared.
+    They are a session of their own. The file `module` can be imported there by the name tests_shared.
     """
 
     def start(
@@ -230,7 +318,14 @@ def launch() -> Launcher:
             command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
         paths = os.pathsep.join([str(Path(__file__).parents[1]), str(folder), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
     return start
 
@@ -242,7 +337,7 @@ def run_ranks(launch: Launcher) -> Callable[..., tuple[int, str]]:
     def run(folder: Path, body: str, *arguments: str, module: str | None = None, ranks: int = 2) -> tuple[int, str]:
         process = launch(folder, body, *arguments, module=module, ranks=ranks)
         try:
-            output, _ = process.communicate(timeout=300)
+            output, _ = process.communicate(timeout=HANG_SECONDS)
         finally:
             process.terminate()
         return process.returncode, output

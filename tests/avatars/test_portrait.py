@@ -16,6 +16,7 @@ from rodin.avatars.portrait import (
     FACE_CENTRE,
     FACE_WIDTH,
     LARGEST_PORTRAIT,
+    Portrait,
     find_faces,
     frame_face,
     read_portrait,
@@ -30,6 +31,11 @@ def astronaut() -> Image.Image:
     from skimage.data import astronaut
 
     return Image.fromarray(astronaut())
+
+
+@pytest.fixture(scope="module")
+def astronaut_cut_out(astronaut: Image.Image) -> Portrait:
+    return read_portrait(astronaut)
 
 
 def cut_out(height: int, width: int) -> Tensor:
@@ -87,8 +93,8 @@ def test_large_pictures_are_reduced() -> None:
 # ---- photographs
 
 
-def test_a_photograph_is_framed_and_cut_out(astronaut: Image.Image) -> None:
-    found = read_portrait(astronaut)
+def test_a_photograph_is_framed_and_cut_out(astronaut_cut_out: Portrait) -> None:
+    found = astronaut_cut_out
     assert found.how.startswith("a photograph: the face found, ")
     side = found.pixels.shape[0]
     assert found.pixels.shape == (side, side, 4)
@@ -123,8 +129,8 @@ def test_what_lies_beyond_the_photograph_is_transparent() -> None:
 
 
 @pytest.mark.parametrize("kind", ["L", "P", "CMYK", "16 bit", "small", "large", "turned", "jpeg", "tensor"])
-def test_any_photograph_will_do(astronaut: Image.Image, tmp_path: Path, kind: str) -> None:
-    expected = read_portrait(astronaut).pixels
+def test_any_photograph_will_do(astronaut: Image.Image, astronaut_cut_out: Portrait, tmp_path: Path, kind: str) -> None:
+    expected = astronaut_cut_out.pixels
     given: Any = astronaut
     if kind in ("L", "P", "CMYK"):
         given = astronaut.convert(kind)

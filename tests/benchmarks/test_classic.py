@@ -3,6 +3,7 @@ its gradients are those of its own differences, and its pieces do what they say.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -34,12 +35,22 @@ def smooth_scene(colours: int = 3, density_scale: float = 10.0) -> tuple[torch.T
     return planes, decoder
 
 
+@functools.cache
+def dense_rendering(colours: int, density_scale: float, size: int, samples: int) -> torch.Tensor:
+    """[size, size, K + 2], the reference."""
+    planes, decoder = smooth_scene(colours, density_scale)
+    rays = camera_rays(orbit([30.0], [20.0], size=size))
+    return Field(planes, decoder).totals(rays, samples, None, False).reshape(size, size, -1)
+
+
 @pytest.mark.parametrize("colours", [3, 5])
 @pytest.mark.parametrize("chunk", [100, 4096])
 def test_it_agrees_with_a_dense_rendering(colours: int, chunk: int) -> None:
     planes, decoder = smooth_scene(colours)
     camera = orbit([30.0], [20.0], size=40)
     dense = Field(planes, decoder).totals(camera_rays(camera), 1024, None, False).reshape(40, 40, -1)
+    assert 0.15 < dense[..., colours].mean() < 0.9  # there is something to see, and something to see past
+    dense = dense_rendering(colours, 10.0, 40, 512)
     assert 0.15 < dense[..., colours].mean() < 0.9  # there is something to see, and something to see past
     seen = Classic(planes, decoder, chunk).totals(camera[0])
     assert seen.shape == dense.shape
@@ -58,8 +69,8 @@ def test_as_published_it_shows_the_same() -> None:
 
 def test_fine_samples_sharpen_a_thin_wall() -> None:
     planes, decoder = smooth_scene(density_scale=200.0)
-    camera = orbit([30.0], [20.0], size=24)
-    dense = Field(planes, decoder).totals(camera_rays(camera), 4096, None, False).reshape(24, 24, -1)
+    camera = orbit([30.0], [20.0], size=16)
+    dense = dense_rendering(3, 200.0, 16, 4096)
     errors = [
         (Classic(planes, decoder).totals(camera[0], coarse=16, fine=fine) - dense)[..., :4].square().mean().item()
         for fine in (2, 48)

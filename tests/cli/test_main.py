@@ -6,13 +6,10 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -31,10 +28,8 @@ from rodin.train.ablations import ABLATIONS
 from rodin.train.presets import load_preset, smoke
 
 Fails = Callable[..., str]
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "rodin", *map(str, arguments)]
+Launcher = Callable[..., subprocess.Popen[str]]
+Until = Callable[[Callable[[], bool]], None]
 
 
 @pytest.fixture
@@ -59,7 +54,7 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Fails:
 @pytest.fixture(scope="module")
 def avatar(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An avatar's file: the fitted ball0, which has a clear surface."""
-    from rodin.avatars.avatar import Drawing
+    from rodin.avatars.drawing import Drawing
     from rodin.data.shards import read_shards
     from rodin.models.refiner import Refiner, RefinerConfig
     from rodin.parts import load_component
@@ -95,16 +90,24 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_help_is_cheap() -> None:
-    check = "import sys; from rodin.cli.main import main\n"
-    check += "try: main(['--help'])\nexcept SystemExit as e: assert not e.code\n"
-    check += "bad = {'torch', 'transformers', 'diffusers', 'numpy'} & set(sys.modules)\nassert not bad, bad\n"
-    before = os.times().children_user
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
-    spent = os.times().children_user - before
+    """Its cost is what it imports: of Rodin the commands' own declarations, of the libraries what parses flags."""
+    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "rodin", "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for name in COMMANDS:
         assert name in done.stdout
-    assert spent < 0.5
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    ours = {name for name in imported if name.startswith("rodin.") and not name.startswith("rodin.cli")}
+    assert ours == {
+        "rodin.errors",
+        "rodin.framing",
+        "rodin.avatars",
+        "rodin.avatars.drawing",
+        "rodin.diffusion",
+        "rodin.diffusion.config",
+    }
+    assert "tyro" in imported
+    assert not imported & {"torch", "transformers", "diffusers", "numpy", "scipy", "PIL", "accelerate", "yaml"}
+    assert len(imported) < 600, "about 300 when this was written, most of the standard library"
 
 
 FLAGS = {
@@ -169,27 +172,58 @@ def test_preset_prints_yaml_that_loads_back(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_second_run_trains_nothing(
-    balls: Path, trained: Path, tiny_preset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    balls: Path,
+    trained: Path,
+    tiny_preset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     names = ("encoder", "decoder", "fits-*", "base", "prior", "upsampler", "refiner", "*.training")
     before = stamps(run, *names)
     assert len(before) > 15
-    begun = time.process_time()
+    monkeypatch.setattr(torch.Tensor, "backward", None)  # nothing may want a gradient
     main(["train", "all", str(balls), "--run", str(run), "--preset", str(tiny_preset)])
-    assert time.process_time() - begun < 5
     assert stamps(run, *names) == before
     weights = "model/base/model.safetensors"
     assert (run / weights).read_bytes() == (trained / weights).read_bytes()
     assert f"model: {run / 'model'}" in capsys.readouterr().out
 
 
+def test_two_workers_train_what_is_missing(
+    balls: Path, trained: Path, tiny_preset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two processes that find each other; the last stage's, since they all start alike."""
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    for name in ("refiner", "refiner.training", "model"):
+        shutil.rmtree(run / name)
+    main(["train", "all", str(balls), "--run", str(run), "--preset", str(tiny_preset), "--workers", "2"])
+    said = capfd.readouterr().out
+    assert said.count("2 x cpu") == said.count("refiner: step 0 of 20, 2 x cpu") == 1, "the first process speaks"
+    weights = Path("refiner") / "model.safetensors"
+    assert (run / weights).read_bytes() != (trained / weights).read_bytes()
+    assert (run / "model" / weights).read_bytes() == (run / weights).read_bytes()
+
+
+def quickly(preset: Path, folder: Path) -> Path:
+    """The preset with a few steps of everything."""
+    document = yaml.safe_load(preset.read_text())
+    document["fitting"]["shared"].update(common_steps=2, steps=2)
+    document["fitting"]["planes"]["steps"] = 2
+    for stage in ("encoder", "base", "prior", "upsampler", "refiner"):
+        document[stage]["loop"].update(steps=2, warmup_steps=1)
+    path = folder / "quick.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
 def test_a_model_is_trained_further(
     balls: Path, trained: Path, tiny_preset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: Fails
 ) -> None:
     """Its decoder stays, its networks do not; an encoder from elsewhere is refused."""
-    run, model = tmp_path / "run", trained / "model"
-    words = ("train", "all", str(balls), "--run", str(run), "--preset", str(tiny_preset), "--start", str(model))
+    run, model, preset = tmp_path / "run", trained / "model", quickly(tiny_preset, tmp_path)
+    words = ("train", "all", str(balls), "--run", str(run), "--preset", str(preset), "--start", str(model))
     assert "leave out one" in fails(*words, "--clip", str(model / "encoder"))
     main([*words, "--workers", "1"])
     assert "was trained" not in capsys.readouterr().out
@@ -202,30 +236,45 @@ def test_a_model_is_trained_further(
         assert json.loads((run / f"{name}.training" / "settings.json").read_text())["start"] == str(model)
 
 
-def test_a_killed_fit_goes_on_to_the_same_planes(balls: Path, trained: Path, tiny_preset: Path, tmp_path: Path) -> None:
+KILLED = """
+    import sys
+    import time
+
+    from rodin.cli.main import main
+    from rodin.fit import subjects
+
+    write = subjects.write_subject
+
+    def hanging(path, fitted):
+        write(path, fitted)
+        if path.stem == "ball1":
+            time.sleep(1800)  # there it is killed
+
+    subjects.write_subject = hanging  # in the worker too, which imports this script
+    if __name__ == "__main__":
+        main(sys.argv[1:])
+"""
+
+
+def test_a_killed_fit_goes_on_to_the_same_planes(
+    balls: Path, trained: Path, tiny_preset: Path, tmp_path: Path, launch: Launcher, until: Until
+) -> None:
+    """With one worker or two."""
     run = tmp_path / "run"
-    arguments = ["fit", str(balls), "--run", str(run), "--preset", str(tiny_preset), "--workers", "1"]
-    with subprocess.Popen(
-        command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
-        until(lambda: bool(list(run.glob("fits-*/*.safetensors"))))
-        process.send_signal(signal.SIGKILL)
+    arguments = ["fit", str(balls), "--run", str(run), "--preset", str(tiny_preset), "--workers"]
+    with launch(tmp_path / "script", KILLED, *arguments, "1") as process:
+        until(lambda: bool(list(run.glob("fits-*/ball1.safetensors"))) or process.poll() is not None)
+        assert _in_session(process.pid) > 1, "there is a worker"
+        process.kill()
     until(lambda: _in_session(process.pid) == 0)  # no worker waits for a parent that is gone
     first = {name: stamp for name, stamp in stamps(run, "fits-*").items() if ".writing-" not in name}
-    assert 1 <= len(first) < 4, "killed in the middle"
+    assert {Path(name).stem for name in first} == {"ball0", "ball1"}, "killed in the middle"
     assert not (run / "planes" / "index.json").exists(), "an unfinished set does not count"
-    main(arguments)
+    main([*arguments, "2"])
     finished = stamps(run, "fits-*")
     assert first.items() <= finished.items(), "what was fitted stays"
     for name in ("planes/index.json", "planes/planes-00000.tar", "planes/statistics/model.safetensors"):
         assert (run / name).read_bytes() == (trained / name).read_bytes(), name
-
-
-def until(true: Callable[[], bool], seconds: float = 300.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _in_session(session: int) -> int:
@@ -419,9 +468,11 @@ def test_a_run_without_its_stages(tmp_path: Path, tiny_preset: Path, fails: Fail
     assert re.search(r"run/planes.*: no such file; ", line)
 
 
-def test_a_checkpoint_on_a_full_disk(unfinished: Path, tiny_preset: Path, fails: Fails, full_disk: Any) -> None:
+def test_a_checkpoint_on_a_full_disk(
+    unfinished: Path, tiny_preset: Path, tmp_path: Path, fails: Fails, full_disk: Any
+) -> None:
     with full_disk(30_000):
-        line = fails("train", "base", "--run", unfinished, "--preset", tiny_preset)
+        line = fails("train", "base", "--run", unfinished, "--preset", quickly(tiny_preset, tmp_path))
     assert re.search(r"checkpoint/state\.pt: not written \(.+\); free some space", line)
     assert not (unfinished / "base").exists()
     assert not list(unfinished.glob("base.training/checkpoint/*"))

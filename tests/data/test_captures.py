@@ -237,7 +237,7 @@ _KEYS = [
 
 @example("frame", "transform_matrix", [[10**400]])
 @given(st.sampled_from([*_KEYS, "frame"]), st.sampled_from(["file_path", "transform_matrix", *_KEYS]), _VALUES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_value_loads_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, key: str, frame_key: str, value: Any
 ) -> None:

@@ -4,12 +4,14 @@ softness; the same seed learns the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from rodin.evaluate import attribute_reader
 from rodin.evaluate.attribute_reader import (
     HIDDEN,
     SIDE,
@@ -24,7 +26,15 @@ from rodin.evaluate.attribute_reader import (
 )
 
 COLOURS = {"red": (0.9, 0.1, 0.1), "green": (0.1, 0.8, 0.1), "blue": (0.1, 0.1, 0.9)}
-STEPS = 25
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_batches() -> Iterator[None]:
+    """The toys are learned from half as many pictures a step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attribute_reader, "BATCH", 32)
+        patch.setattr(attribute_reader, "COLOURED", 16)
+        yield
 
 
 def toys(count: int, seed: int) -> tuple[Tensor, list[dict[str, Any]]]:
@@ -50,8 +60,8 @@ def lesson(count: int, seed: int) -> Lesson:
 
 
 @pytest.fixture(scope="module")
-def reader() -> AttributeReader:
-    return train_reader(lesson(40, 0), ["colour", "luck"], STEPS)
+def reader(small_batches: None) -> AttributeReader:
+    return train_reader(lesson(40, 0), ["colour", "luck"], 20)
 
 
 def accuracy(reader: AttributeReader, images: Tensor, attributes: list[dict[str, Any]], name: str) -> float:
@@ -81,14 +91,19 @@ def test_views_decide_together(reader: AttributeReader) -> None:
     assert accuracy(reader, images, attributes, "colour") > 0.9
 
 
-def test_where_pictures_leave_it_open_a_rare_value_is_likelier_than_it_is_common() -> None:
-    rare = lesson(40, 0)
+def test_where_pictures_leave_it_open_a_rare_value_is_likelier_than_it_is_common(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a narrow network, which learns fewer subjects by heart, in many cheap steps."""
+    monkeypatch.setattr(attribute_reader, "BATCH", 64)
+    monkeypatch.setattr(attribute_reader, "WIDTHS", (6, 6, 12, 12))
+    rare = lesson(160, 0)
     for index, one in enumerate(rare.attributes):
         one["luck"] = index % 8 == 0
-    reader = train_reader(rare, ["luck"], 2 * STEPS)
+    reader = train_reader(rare, ["luck"], 60)
     pictures, _ = toys(30, 1)
     shown = pictures[:, 0, ..., :3].permute(0, 3, 1, 2).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
-    assert 0.2 < float(reader(shown)[0].softmax(dim=1)[:, 1].mean()) < 0.4  # sqrt(1/7) to 1; an eighth without weights
+    assert 0.22 < float(reader(shown)[0].softmax(dim=1)[:, 1].mean()) < 0.5  # sqrt(1/7) to 1; an eighth without weights
 
 
 def test_a_value_that_four_times_as_many_have_weighs_half_as_much() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rodin import triplane
-from rodin.data.captures import load_subject
+from rodin.data.captures import list_subjects, load_subject
 from rodin.data.shards import read_shards
 from rodin.errors import UserError
 from rodin.fit.hull import visual_hull
@@ -19,11 +19,12 @@ from rodin.fit.measure import judge
 from rodin.fit.planes import FitConfig, fit_planes, learning_rate_at, random_size
 from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
-from rodin.fit.subjects import FittingConfig, adopt_decoder, fit_dataset, quality_table, read_start
+from rodin.fit.subjects import FittingConfig, adopt_decoder, fit_dataset, quality_table, read_start, shared_decoder
 from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, load_statistics
 from rodin.parts import load_component, module_hash, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import grid_points
+from rodin.train.presets import load_preset
 
 PLANES = FitConfig(plane_size=16, image_size=24, samples=32, steps=150, rays=384, learning_rate=0.15, held_out=3)
 CONFIG = FittingConfig(
@@ -81,21 +82,27 @@ def test_a_fit_meets_unseen_views_and_survives_halving(balls: Path) -> None:
     assert torch.equal(planes, again), "same seed, same planes"
 
 
-def test_a_run_resumes_and_does_not_depend_on_workers(balls: Path, tmp_path: Path) -> None:
-    one = fit_dataset(balls, tmp_path / "one", CONFIG, workers=1, seed=0)
-    fits = next((tmp_path / "one").glob("fits-*"))
+def test_a_run_resumes_and_does_not_depend_on_workers(
+    balls: Path, trained: Path, tiny_preset: Path, tmp_path: Path
+) -> None:
+    """From the run that one worker fitted in one go."""
+    config = dataclasses.replace(load_preset(str(tiny_preset)).fitting, per_shard=2)
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    one = list(read_shards(run / "planes"))
+    shutil.rmtree(run / "planes")
+    fits = next(run.glob("fits-*"))
     stamps = {path.name: path.stat().st_mtime_ns for path in fits.iterdir()}
     assert len(stamps) == 4
     lost = fits / "ball2.safetensors"
     lost.unlink()
-    again = fit_dataset(balls, tmp_path / "one", CONFIG, workers=2, seed=0)
+    again = fit_dataset(balls, run, config, workers=2, seed=0)
     for path in fits.iterdir():
         assert (path.stat().st_mtime_ns == stamps[path.name]) == (path != lost), "only the lost subject is fitted again"
     for first, second in zip(one, again, strict=True):
         assert torch.equal(first.planes, second.planes)
-    stored = list(read_shards(tmp_path / "one" / "planes"))
+    stored = list(read_shards(run / "planes"))
     assert [subject.name for subject in stored] == ["ball0", "ball1", "ball2", "ball3"]
-    statistics = load_statistics(tmp_path / "one" / "planes")
+    statistics = load_statistics(run / "planes")
     residual = torch.stack(
         [(subject.planes - statistics.mean_planes) / statistics.std[:, None, None] for subject in stored]
     )
@@ -105,12 +112,8 @@ def test_a_run_resumes_and_does_not_depend_on_workers(balls: Path, tmp_path: Pat
 
 
 def test_another_decoder_is_refused(balls: Path, tmp_path: Path) -> None:
-    quick = dataclasses.replace(
-        CONFIG,
-        shared=SharedConfig(subjects=1, common_steps=1, steps=1),
-        planes=dataclasses.replace(PLANES, steps=1),
-    )
-    fit_dataset(balls, tmp_path, quick, workers=1, seed=0)
+    quick = dataclasses.replace(CONFIG, shared=SharedConfig(subjects=1, common_steps=1, steps=1))
+    shared_decoder(list_subjects(balls), tmp_path, quick, seed=0)
     other = dataclasses.replace(quick, decoder=DecoderConfig(channels=6))
     with pytest.raises(UserError, match=r"decoder: holds .*channels=4.* asked for .*channels=6.* another --run"):
         fit_dataset(balls, tmp_path, other, workers=1, seed=0)

@@ -22,7 +22,6 @@ from rodin.kernels import loader
 PACKAGE = Path(rodin.__file__).parent
 COMPILER = shutil.which("c++")
 StubMaker = Callable[..., Path]
-WheelOf = Callable[[Path, Path], Path]
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
 
@@ -208,12 +207,9 @@ def test_a_level_shares_no_symbol(level: str, tmp_path: Path) -> None:
     assert [name for name in names if level not in name] == []
 
 
-def test_it_installs_without_a_compiler(wheel_of: WheelOf, tmp_path: Path) -> None:
-    source, installed = tmp_path / "source", tmp_path / "installed"
-    copy_of_the_package(source)
-    for name in ("pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE"):
-        shutil.copy(PACKAGE.parent / name, source)
-    with zipfile.ZipFile(wheel_of(source, tmp_path / "wheels")) as file:
+def test_it_installs_without_a_compiler(bare_wheel: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(bare_wheel) as file:
         names = file.namelist()
         file.extractall(installed)
     modules = {str(path.relative_to(PACKAGE.parent)) for path in PACKAGE.rglob("*.py")}

@@ -76,7 +76,7 @@ def test_diffusers_reads_the_scheduler(trained: Path, tmp_path: Path, sampler: A
 
 
 def test_loading_reads_no_encoder(trained: Path) -> None:
-    """Drawing from nothing needs neither CLIP nor transformers, nor does anything need diffusers."""
+    """Drawing from nothing needs neither CLIP nor transformers; that nothing needs diffusers, import-linter holds."""
     code = f"""
 import sys
 from rodin import RodinPipeline
@@ -87,8 +87,6 @@ pipe(sampling=once)
 loaded = {{"transformers", "diffusers", "accelerate", "torchmetrics", "torch._dynamo", "sympy"}} & set(sys.modules)
 assert not loaded, loaded
 assert "encoder" not in vars(pipe)
-pipe("a ball", sampling=once)
-assert "diffusers" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 

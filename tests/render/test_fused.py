@@ -115,7 +115,7 @@ def awkward_rays() -> Rays:
     return clip_to_box(origins, nn.functional.normalize(directions, dim=-1))
 
 
-def views(size: int = 7) -> Rays:
+def views(size: int = 5) -> Rays:
     return camera_rays(orbit([13.0, 101.0], [4.0, 37.0], size=size))
 
 

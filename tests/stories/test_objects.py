@@ -7,9 +7,6 @@ other one without a caption. `rodin train all` and `rodin generate` run as a use
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ from PIL import Image
 
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.camera import Camera, orbit
+from rodin.cli.main import main
 from rodin.data.captures import load_subject
 
 COLOURS = {"red": (0.8, 0.2, 0.15), "blue": (0.2, 0.3, 0.8), "green": (0.2, 0.6, 0.3), "white": (0.9, 0.9, 0.85)}
@@ -71,15 +69,6 @@ def write_vase(folder: Path, seed: int) -> None:
     (folder / "transforms.json").write_text(json.dumps(document))
 
 
-def rodin(*arguments: object) -> str:
-    """What a command prints."""
-    command = [sys.executable, "-m", "rodin", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def vases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("vases")
@@ -93,12 +82,14 @@ def overlap(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one & other).sum() / (one | other).sum())
 
 
-def test_vases_are_learned_by_the_commands_that_learn_avatars(vases: Path, tiny_preset: Path, tmp_path: Path) -> None:
+def test_vases_are_learned_by_the_commands_that_learn_avatars(
+    vases: Path, tiny_preset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What is drawn from nothing has a vase's silhouette from all sides, and not that of one that lies."""
     run, out = tmp_path / "run", tmp_path / "out"
-    said = rodin("train", "all", vases, "--run", run, "--workers", "2", "--preset", tiny_preset)
-    assert "encoder: 3 of 6 subjects have no caption" in said
-    rodin("generate", "--model", run / "model", "--out", out, "--count", "2", "--steps", "5")
+    main(["train", "all", str(vases), "--run", str(run), "--workers", "1", "--preset", str(tiny_preset)])
+    assert "encoder: 3 of 6 subjects have no caption" in capsys.readouterr().out
+    main(["generate", "--model", str(run / "model"), "--out", str(out), "--count", "2", "--steps", "5"])
     shapes = torch.stack([load_subject(folder).images[0, ..., 3] for folder in sorted(vases.iterdir())])
     vase = shapes.mean(dim=0) > 0.5
     files = sorted(out.glob(f"*{SUFFIX}"))

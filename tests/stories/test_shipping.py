@@ -187,13 +187,9 @@ GENERATE = "from rodin.cli.main import main; main(['generate', '--out', 'out', '
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def tree(source_tree: Callable[[Path], Path], tmp_path: Path) -> Path:
     """A copy of the source tree, without a model."""
-    tree = tmp_path / "tree"
-    shutil.copytree(PACKAGE, tree / "rodin", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-    for name in ("pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE"):
-        shutil.copy(PACKAGE.parent / name, tree)
-    return tree
+    return source_tree(tmp_path / "tree")
 
 
 def test_a_source_tree_has_it_beside_the_package(tree: Path, shipped: Path) -> None:
@@ -202,38 +198,51 @@ def test_a_source_tree_has_it_beside_the_package(tree: Path, shipped: Path) -> N
     assert done.stdout.split() == [str(tree / "rodin" / "__init__.py"), load_model(shipped).hash()], done.stderr
 
 
-@pytest.mark.parametrize("card", [False, True])
-def test_none_is_said_with_its_remedy(tree: Path, card: bool) -> None:
-    """A model card alone is no model."""
-    if card:
-        (tree / "weights").mkdir()
-        (tree / "weights" / "README.md").write_text("the card")
-    done = run(GENERATE, tree)
+TWICE = f"""
+from pathlib import Path
+try:
+    {GENERATE}
+except SystemExit as ended:
+    assert ended.code == 2
+card = Path("tree/weights/README.md")
+card.parent.mkdir()
+card.write_text("the card")
+{GENERATE}
+"""
+
+
+def test_none_is_said_with_its_remedy(tree: Path) -> None:
+    """Where there is nothing, and where there is a model card, which alone is no model."""
+    done = run(TWICE, tree)
+    assert (tree / "weights" / "README.md").exists(), done.stderr
     assert done.returncode == 2
-    assert "rodin: no model comes with this installation (looked in " in done.stderr
-    assert "name a model folder, or train one with: rodin train all DATA --run RUN" in done.stderr
+    assert done.stderr.count("rodin: no model comes with this installation (looked in ") == 2
+    assert done.stderr.count("name a model folder, or train one with: rodin train all DATA --run RUN") == 2
 
 
-@pytest.mark.parametrize("has", [False, True])
-def test_a_wheel_has_it_inside(tree: Path, shipped: Path, wheel_of: WheelOf, tmp_path: Path, has: bool) -> None:
-    if has:
-        shutil.copytree(shipped, tree / "weights")
-        (tree / "weights" / "README.md").write_text("the card")
-    installed = tmp_path / "installed"
-    with zipfile.ZipFile(wheel_of(tree, tmp_path / "wheels")) as file:
-        file.extractall(installed)
-    inside = {str(path.relative_to(installed / "rodin")) for path in (installed / "rodin").glob("weights/**/*.*")}
-    wanted = {str(path.relative_to(tree)) for path in tree.glob("weights/**/*.*")}
-    assert inside == wanted
+def installed(wheel: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(folder)
+    return folder
+
+
+def test_a_wheel_has_it_inside(tree: Path, shipped: Path, wheel_of: WheelOf, tmp_path: Path) -> None:
+    shutil.copytree(shipped, tree / "weights")
+    (tree / "weights" / "README.md").write_text("the card")
+    folder = installed(wheel_of(tree, tmp_path / "wheels"), tmp_path / "installed")
+    inside = {str(path.relative_to(folder / "rodin")) for path in (folder / "rodin").glob("weights/**/*.*")}
+    assert inside == {str(path.relative_to(tree)) for path in tree.glob("weights/**/*.*")}
     shutil.rmtree(tree)
-    done = run(DRAW if has else GENERATE, installed)
-    if has:
-        assert done.stdout.split() == [str(installed / "rodin" / "__init__.py"), load_model(shipped).hash()], (
-            done.stderr
-        )
-    else:
-        assert done.returncode == 2
-        assert "no model comes with this installation" in done.stderr
+    done = run(DRAW, folder)
+    assert done.stdout.split() == [str(folder / "rodin" / "__init__.py"), load_model(shipped).hash()], done.stderr
+
+
+def test_a_wheel_without_one_says_so(bare_wheel: Path, tmp_path: Path) -> None:
+    folder = installed(bare_wheel, tmp_path / "installed")
+    assert not (folder / "rodin" / "weights").exists()
+    done = run(GENERATE, folder)
+    assert done.returncode == 2
+    assert "no model comes with this installation" in done.stderr
 
 
 def test_the_model_of_this_tree_is_whole_if_it_is_there() -> None:

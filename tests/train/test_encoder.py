@@ -76,7 +76,7 @@ TINY = EncoderConfig(
     context=16,
 )
 LOOP = LoopConfig(
-    steps=250, batch_size=14, learning_rate=2e-3, warmup_steps=10, ema_decay=0.95, checkpoint_every=1000, seed=1
+    steps=150, batch_size=14, learning_rate=2e-3, warmup_steps=10, ema_decay=0.95, checkpoint_every=1000, seed=1
 )
 
 
@@ -120,7 +120,7 @@ def test_a_training_begins_from_another_encoder(data: Path, run: Path, tmp_path:
 
 def test_thumbnails_can_be_read_off_noisy_latents(data: Path, tmp_path: Path) -> None:
     """By a linear layer of the test's own, which learns from latents with one noise and reads those with another."""
-    loop = dataclasses.replace(LOOP, steps=150)
+    loop = dataclasses.replace(LOOP, steps=100, learning_rate=3e-3)
     train_encoder(data, tmp_path, EncoderTraining(network=TINY, loop=loop, thumbnail_weight=10.0, latent_noise=0.3))
     log = (tmp_path / "encoder.training" / "log.csv").read_text().splitlines()
     assert float(dict(zip(log[0].split(","), log[-1].split(","), strict=True))["thumbnail"]) < 0.3
@@ -204,7 +204,7 @@ def test_subjects_without_captions_train_too(tmp_path: Path, silent: int, capsys
 
 def test_each_latent_says_its_phrases(data: Path, tmp_path: Path) -> None:
     """With no contrast to speak of (two subjects a batch), the phrases make words and pictures tell the colours."""
-    loop = dataclasses.replace(LOOP, batch_size=2, steps=400)
+    loop = dataclasses.replace(LOOP, batch_size=2, steps=200, learning_rate=4e-3)
     augment = dataclasses.replace(UNCHANGED, mirror=0.5)
     config = EncoderTraining(network=TINY, loop=loop, augment=augment, phrase_weight=50.0)
     train_encoder(data, tmp_path, config)

@@ -12,9 +12,9 @@ import dataclasses
 import math
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from rodin.errors import UserError
 from rodin.train.log import LOG_NAME
-from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, run_loop
+from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, process_state, run_loop
 
 Launcher = Callable[..., subprocess.Popen[str]]
-RunRanks = Callable[..., tuple[int, str]]
+Until = Callable[[Callable[[], bool]], None]
 CONFIG = LoopConfig(steps=20, batch_size=8, learning_rate=0.05, warmup_steps=4, checkpoint_every=5, ema_decay=0.9)
 
 
@@ -88,46 +88,33 @@ KILLED = """
     from tests_shared import CONFIG, fit_halves, new_model
     from rodin.train.loop import run_loop
 
-    calls = 0
+    folder, calls = Path(sys.argv[1]), 0
 
-    def slow(model, generator):
+    def hanging(model, generator):
         global calls
         calls += 1
-        time.sleep(0.1 if calls < CONFIG.checkpoint_every + 4 else 600)  # there it is killed
+        if calls == CONFIG.checkpoint_every + 4:
+            (folder.parent / "in the middle").touch()
+            time.sleep(1800)  # there it is killed
         return fit_halves(model, generator)
 
-    run_loop(new_model(), slow, CONFIG, Path(sys.argv[1]), "test")
+    run_loop(new_model(), hanging, CONFIG, folder, "test")
 """
 
 
-def test_a_killed_process_loses_nothing_but_time(tmp_path: Path, launch: Launcher) -> None:
+def test_a_killed_process_loses_nothing_but_time(tmp_path: Path, launch: Launcher, until: Until) -> None:
     wanted = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "whole", "test")
     process = launch(tmp_path, KILLED, str(tmp_path / "cut"), module=__file__)
-    deadline = time.monotonic() + 300
-    while not (tmp_path / "cut" / CHECKPOINT_NAME).exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.15)  # into the steps after the checkpoint
+    until(lambda: (tmp_path / "in the middle").exists() or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
+    assert (tmp_path / "cut" / CHECKPOINT_NAME).exists()
     found = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "cut", "test")
     assert torch.equal(weights(found), weights(wanted))
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
 
 
-PARALLEL = """
-    import sys
-    from pathlib import Path
-    import torch
-    from tests_shared import PARALLEL_CONFIG, new_linear, record
-    from rodin.train.loop import process_state, run_loop
-
-    folder, end = Path(sys.argv[1]), int(sys.argv[2])
-    loss, seen = record(end)
-    average = run_loop(new_linear(process_state().process_index), loss, PARALLEL_CONFIG, folder / "run", "test")
-    rank = process_state().process_index
-    torch.save({"average": average.state_dict(), "seen": seen}, folder / f"rank-{rank}.pt")
-"""
 PARALLEL_CONFIG = dataclasses.replace(CONFIG, steps=3, checkpoint_every=2, warmup_steps=1, gradient_clip=0.0)
 
 
@@ -150,14 +137,29 @@ def record(end: int):
     return loss, seen
 
 
-def test_two_ranks_train_one_model_on_different_data(tmp_path: Path, run_ranks: RunRanks) -> None:
-    code, output = run_ranks(tmp_path, PARALLEL, str(tmp_path), str(PARALLEL_CONFIG.steps), module=__file__)
-    assert code == 0, output
-    first, second = (torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in range(2))
+def train_as_rank(folder: Path, name: str, end: int) -> None:
+    """What a rank does; see conftest.py."""
+    rank = process_state().process_index
+    loss, seen = record(end)
+    average = run_loop(new_linear(rank), loss, PARALLEL_CONFIG, folder / name, "test")
+    torch.save({"average": average.state_dict(), "seen": seen}, folder / f"{name}-{rank}.pt")
+
+
+def on_each_rank(folder: Path) -> None:
+    train_as_rank(folder, "whole", PARALLEL_CONFIG.steps)
+    train_as_rank(folder, "cut", PARALLEL_CONFIG.checkpoint_every)
+
+
+def go_on(folder: Path) -> None:
+    train_as_rank(folder, "cut", PARALLEL_CONFIG.steps)
+
+
+def test_two_ranks_train_one_model_on_different_data(tmp_path: Path, two_ranks: Any) -> None:
+    first, second = two_ranks.read("whole")
     for name, value in first["average"].items():
         assert torch.equal(value, second["average"][name])
     assert not any(torch.equal(a, b) for a, b in zip(first["seen"], second["seen"], strict=True))
-    assert output.count("test: step 0 of 3, 2 x cpu") == 1  # only rank 0 speaks
+    assert two_ranks.begun.count("test: step 0 of 3, 2 x cpu") == 2  # of two runs: only rank 0 speaks
 
     # one process that sees both halves of each batch takes the same steps, from rank 0's weights
     joint = iter([torch.cat(pair) for pair in zip(first["seen"], second["seen"], strict=True)])
@@ -169,26 +171,27 @@ def test_two_ranks_train_one_model_on_different_data(tmp_path: Path, run_ranks: 
     alone = run_loop(new_linear(0), both, PARALLEL_CONFIG, tmp_path / "alone", "test")
     for name, value in alone.state_dict().items():
         torch.testing.assert_close(first["average"][name], value, atol=1e-6, rtol=1e-5)
-    for found, wanted in zip(rows(tmp_path / "run"), rows(tmp_path / "alone"), strict=True):
+    for found, wanted in zip(rows(two_ranks.folder / "whole"), rows(tmp_path / "alone"), strict=True):
         assert float(found["loss"]) == pytest.approx(float(wanted["loss"]), rel=1e-4)
 
 
-def test_two_ranks_go_on_where_they_were_cut(tmp_path: Path, run_ranks: RunRanks) -> None:
+def test_two_ranks_go_on_where_they_were_cut(two_ranks: Any) -> None:
     steps, saved = PARALLEL_CONFIG.steps, PARALLEL_CONFIG.checkpoint_every
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    code, output = run_ranks(whole, PARALLEL, str(whole), str(steps), module=__file__)
-    assert code == 0, output
-    code, output = run_ranks(cut, PARALLEL, str(cut), str(saved), module=__file__)
-    assert code != 0, output
-    assert (cut / "run" / CHECKPOINT_NAME).exists(), output
-    code, output = run_ranks(cut, PARALLEL, str(cut), str(steps), module=__file__)
-    assert code == 0, output
-    assert f"test: step {saved} of {steps}" in output
-    for rank in ("rank-0.pt", "rank-1.pt"):
-        wanted, found = (torch.load(run / rank, weights_only=True) for run in (whole, cut))
+    assert (two_ranks.folder / "cut" / CHECKPOINT_NAME).exists()
+    assert f"test: step {saved} of {steps}" in two_ranks.gone_on
+    for wanted, found in zip(two_ranks.read("whole"), two_ranks.read("cut"), strict=True):
         assert all(torch.equal(value, found["average"][name]) for name, value in wanted["average"].items())
         assert torch.equal(wanted["seen"][-1], found["seen"][-1])
         assert len(found["seen"]) == steps - saved
+
+
+def test_no_thread_of_the_group_outlives_it(two_ranks: Any) -> None:
+    """One that lets go of a tensor while the interpreter ends aborts a rank whose work is done."""
+    for rank in range(2):
+        threads = (two_ranks.folder / f"threads-{rank}").read_text()
+        assert threads
+        assert "gloo" not in threads
+        assert "tcpstore" not in threads
 
 
 def test_learning_rate_rises_then_falls(tmp_path: Path) -> None:
@@ -286,35 +289,6 @@ def test_an_infinite_loss_stops_before_it_is_saved(tmp_path: Path) -> None:
 def test_impossible_configs_are_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         dataclasses.replace(CONFIG, **{name: value})
-
-
-PARTING = """
-    import atexit, os, sys
-    from pathlib import Path
-
-    def last():  # of all that is done at the exit: what was registered first
-        names = [Path(f"/proc/self/task/{task}/comm").read_text() for task in os.listdir("/proc/self/task")]
-        Path(sys.argv[1], "threads-" + os.environ["RANK"]).write_text("".join(names))
-
-    atexit.register(last)
-
-    from tests_shared import PARALLEL_CONFIG, new_linear, record
-    from rodin.train.loop import process_state, run_loop
-
-    loss, _ = record(PARALLEL_CONFIG.steps)
-    run_loop(new_linear(process_state().process_index), loss, PARALLEL_CONFIG, Path(sys.argv[1], "run"), "test")
-"""
-
-
-def test_no_thread_of_the_group_outlives_it(tmp_path: Path, run_ranks: RunRanks) -> None:
-    """One that lets go of a tensor while the interpreter ends aborts a rank whose work is done."""
-    code, output = run_ranks(tmp_path, PARTING, str(tmp_path), module=__file__)
-    assert code == 0, output
-    for rank in range(2):
-        threads = (tmp_path / f"threads-{rank}").read_text()
-        assert threads
-        assert "gloo" not in threads
-        assert "tcpstore" not in threads
 
 
 def test_damaged_settings_are_refused_before_anything_is_trained(tmp_path: Path) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from rodin.networks.linear_sketch import Sketch
+from rodin.train.loop import process_state
 from rodin.train.sketch import LEAST_NOISE, learn_sketch
 
-RunRanks = Callable[..., tuple[int, str]]
 D, CHANNELS, SIZE = 12, 2, 4
 
 
@@ -98,27 +98,18 @@ def test_fewer_subjects_than_ranks_are_no_trouble() -> None:
     assert left < 0.05
 
 
-TWO_RANKS = """
-    import sys
-    import torch
-    from tests_shared import CHANNELS, D, SIZE, subjects
-    from rodin.networks.linear_sketch import Sketch
-    from rodin.train.loop import process_state
-    from rodin.train.sketch import learn_sketch
-
+def on_each_rank(folder: Path) -> None:
+    """What a rank does with its share; see conftest.py."""
     state = process_state()
     sketch = Sketch(D, 4, CHANNELS, SIZE)
     planes, latents = (part[state.process_index :: state.num_processes] for part in subjects())
     learn_sketch(sketch, planes, latents, 0.4)
-    torch.save(sketch.state_dict(), f"{sys.argv[1]}/rank-{state.process_index}.pt")
-"""
+    torch.save(sketch.state_dict(), folder / f"sketch-{state.process_index}.pt")
 
 
-def test_ranks_learn_one_sketch_from_all_subjects(tmp_path: Path, run_ranks: RunRanks) -> None:
-    code, output = run_ranks(tmp_path, TWO_RANKS, str(tmp_path), module=__file__)
-    assert code == 0, output
+def test_ranks_learn_one_sketch_from_all_subjects(two_ranks: Any) -> None:
     alone = learned(4, 0.4)
-    for rank in range(2):
+    for weights in two_ranks.read("sketch"):
         sketch = Sketch(D, 4, CHANNELS, SIZE)
-        sketch.load_state_dict(torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True))
+        sketch.load_state_dict(weights)
         torch.testing.assert_close(as_matrix(sketch), as_matrix(alone), atol=1e-3, rtol=1e-3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,9 @@ from rodin.models.upsampler import upsample
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import module_hash, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.train import pictures
 from rodin.train.loop import LoopConfig
 from rodin.train.patches import PatchConfig
-from rodin.train.pictures import SHOWN, SIDE
 from rodin.train.subjects import read_subjects
 from rodin.train.upsampler import UpsamplerTraining, predict_clean, rendered_losses, train_upsampler
 from rodin.triplane import resize
@@ -66,28 +67,44 @@ def subject(index: int) -> FittedSubject:
     return FittedSubject(f"s{index}", planes.clone(), "", torch.ones(16, 16, 4), 30.0, 0.9)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder that is ready for the stage."""
+    run = tmp_path_factory.mktemp("fitted")
     torch.manual_seed(0)
     sizes = EncoderConfig(
         image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2
     )
-    small_clip(sizes, ["a head"]).save_pretrained(tmp_path / "encoder")
+    small_clip(sizes, ["a head"]).save_pretrained(run / "encoder")
     decoder = Decoder(DecoderConfig(channels=4, hidden=8, density_shift=-1.0))
-    save_component(decoder, tmp_path / "decoder")
+    save_component(decoder, run / "decoder")
     subjects = [subject(index) for index in range(COUNT)]
-    write_shards(tmp_path / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
-    save_statistics(measure_statistics([one.planes for one in subjects], clip=4.0), tmp_path / "planes")
-    return tmp_path
+    write_shards(run / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
+    save_statistics(measure_statistics([one.planes for one in subjects], clip=4.0), run / "planes")
+    return run
+
+
+@pytest.fixture
+def run(fitted: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(fitted, tmp_path, dirs_exist_ok=True))
+
+
+@pytest.fixture(scope="module")
+def trained_once(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stage by CONFIG; shared, so leave it as it is."""
+    run = Path(shutil.copytree(fitted, tmp_path_factory.mktemp("trained") / "run"))
+    train_upsampler(run, CONFIG, None)
+    return run
 
 
 def rows(run: Path) -> list[str]:
     return (run / "upsampler.training" / "log.csv").read_text().splitlines()
 
 
-def test_it_beats_resizing(run: Path) -> None:
+def test_it_beats_resizing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loop = dataclasses.replace(LOOP, steps=40, batch_size=8, warmup_steps=5)
     train_upsampler(run, dataclasses.replace(CONFIG, loop=loop, rendered=1), None)
+    assert "perceptual loss by encoder" in capsys.readouterr().out
     network, diffusion = load_denoiser(UNet, UNetConfig, run / "upsampler")
     true = torch.stack([subject.planes for subject in read_subjects(run, 16, range(COUNT))])
     low = resize(true, 4, 4)
@@ -111,20 +128,18 @@ def test_a_training_begins_from_another_model(run: Path, tmp_path: Path) -> None
         torch.testing.assert_close(one, given, atol=1e-6, rtol=0)
 
 
-def test_everything_logged_is_part_of_the_loss(run: Path) -> None:
-    train_upsampler(run, CONFIG, None)
-    names = rows(run)[0].split(",")
-    values = dict(zip(names, map(float, rows(run)[-1].split(",")), strict=True))
+def test_everything_logged_is_part_of_the_loss(trained_once: Path) -> None:
+    names, *_, last = (row.split(",") for row in rows(trained_once))
+    values = dict(zip(names, map(float, last), strict=True))
     assert values["perceptual"] > 0
     assert values["pixel"] > 0
     total = values["planes"] + 1.0 * values["pixel"] + 0.5 * values["perceptual"]
     assert values["loss"] == pytest.approx(total, rel=1e-4)
 
 
-def test_pictures_show_resized_enlarged_and_fitted_planes(run: Path) -> None:
-    train_upsampler(run, CONFIG, None)
-    with Image.open(run / "upsampler.training" / "samples" / "step-000003.png") as picture:
-        assert picture.size == (3 * 2 * SIDE, SHOWN * SIDE)
+def test_pictures_show_resized_enlarged_and_fitted_planes(trained_once: Path) -> None:
+    with Image.open(trained_once / "upsampler.training" / "samples" / "step-000003.png") as picture:
+        assert picture.size == (3 * 2 * pictures.SIDE, pictures.SHOWN * pictures.SIDE)
 
 
 def test_without_renders_the_planes_alone_count(run: Path) -> None:
@@ -178,38 +193,38 @@ def test_levels_and_low_resolution_planes_reach_the_network() -> None:
     assert noisier[:16].mean() < 0.2 < 1.0 < noisier[-16:].mean()
 
 
-def test_the_features_are_recorded(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train_upsampler(run, CONFIG, None)
-    assert json.loads((run / "upsampler" / "perceptual.json").read_text()) == {"features": "encoder"}
-    assert "perceptual loss by encoder" in capsys.readouterr().out
-    weights = tmp_path / "vgg16.pth"
-    torch.save(Vgg16Features().state_dict(), weights)
+def test_the_features_are_recorded(trained_once: Path, vgg: Path) -> None:
+    assert json.loads((trained_once / "upsampler" / "perceptual.json").read_text()) == {"features": "encoder"}
     with pytest.raises(UserError, match="was by encoder, not vgg16 sha256:"):
-        train_upsampler(run, CONFIG, weights)
+        train_upsampler(trained_once, CONFIG, vgg)
 
 
-def test_vgg_trains(run: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    weights = tmp_path / "vgg16.pth"
+    weights = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
     torch.save(Vgg16Features().state_dict(), weights)
+    return weights
+
+
+def test_vgg_trains(run: Path, vgg: Path) -> None:
     loop = dataclasses.replace(LOOP, steps=1)
     patches = dataclasses.replace(PATCHES, size=16)
-    train_upsampler(run, dataclasses.replace(CONFIG, loop=loop, patches=patches, rendered=1), weights)
+    train_upsampler(run, dataclasses.replace(CONFIG, loop=loop, patches=patches, rendered=1), vgg)
     assert json.loads((run / "upsampler" / "perceptual.json").read_text())["features"].startswith("vgg16 sha256:")
 
 
-def test_a_finished_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train_upsampler(run, CONFIG, None)
+def test_a_finished_run_is_left_alone(trained_once: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Path(shutil.copytree(trained_once, tmp_path / "run"))
     before = (run / "upsampler" / "model.safetensors").stat().st_mtime_ns
     train_upsampler(run, CONFIG, None)
     assert "trained already" in capsys.readouterr().out
     assert (run / "upsampler" / "model.safetensors").stat().st_mtime_ns == before
 
 
-def test_finished_runs_of_other_settings_are_refused(run: Path) -> None:
-    train_upsampler(run, CONFIG, None)
+def test_finished_runs_of_other_settings_are_refused(trained_once: Path) -> None:
     with pytest.raises(UserError, match="width 32, not 64"):
-        train_upsampler(run, dataclasses.replace(CONFIG, network=dataclasses.replace(UNET, width=64)), None)
+        train_upsampler(trained_once, dataclasses.replace(CONFIG, network=dataclasses.replace(UNET, width=64)), None)
 
 
 def test_unfinished_runs_of_other_settings_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

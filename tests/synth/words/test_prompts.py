@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 import rodin.synth
+from rodin.synth import recipe
 from rodin.synth.recipe import AGES, BEARDS, CLOTH_COLOURS, GLASSES, HAIR, HAIR_COLOURS, SEXES, SKIN_TONES, make_recipe
+from rodin.synth.words import caption, paraphrase, synonyms
 from rodin.synth.words.caption import make_caption
 from rodin.synth.words.paraphrase import JUDGED, descriptions, paraphrases
 from rodin.synth.words.prompts import FEWEST, main, make_prompts
@@ -97,6 +99,11 @@ def template_words() -> set[str]:
     folder = Path(rodin.synth.__file__).parent
     for name in ("words/caption.py", "words/synonyms.py", "words/paraphrase.py", "recipe.py"):
         tree = ast.parse((folder / name).read_text(encoding="utf-8"))
+    """All words of the modules that captions and paraphrases are made by, and of thousands of these."""
+    texts = [make_caption(make_recipe(1, index)) for index in range(200)]
+    texts += [text for index in range(200) for text in paraphrases(make_recipe(1, index))]
+    for module in (caption, synonyms, paraphrase, recipe):
+        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
         prose = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, ast.Module)}
         texts += [
             node.value

@@ -1,0 +1,70 @@
+"""Two launches of two ranks, which do whatever the tests here ask of ranks: a process takes seconds to import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BEGIN = """
+    import sys
+    from pathlib import Path
+
+    sys.path.append(sys.argv[2])
+    import test_clock, test_loop, test_sketch
+
+    for module in (test_sketch, test_clock, test_loop):
+        module.on_each_rank(Path(sys.argv[1]))
+"""
+GO_ON = """
+    import atexit, os, sys
+    from pathlib import Path
+
+    folder = Path(sys.argv[1])
+
+    def last():  # of all that is done at the exit: what was registered first
+        names = [Path(f"/proc/self/task/{task}/comm").read_text() for task in os.listdir("/proc/self/task")]
+        (folder / f"threads-{os.environ['RANK']}").write_text("".join(names))
+
+    atexit.register(last)
+
+    sys.path.append(sys.argv[2])
+    import test_loop
+
+    test_loop.go_on(folder)
+"""
+
+
+@dataclass(frozen=True)
+class TwoRanks:
+    """What they left: files in `folder`, and what both launches said. The first was cut, and ended with an error."""
+
+    folder: Path
+    begun: str
+    gone_on: str
+
+    def read(self, name: str) -> list[Any]:
+        """What each rank saved under that name."""
+        import torch
+
+        return [torch.load(self.folder / f"{name}-{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.fixture(scope="session")
+def two_ranks(made_once: Callable[..., Path], run_ranks: Callable[..., tuple[int, str]]) -> TwoRanks:
+    def make(folder: Path) -> None:
+        here = str(Path(__file__).parent)
+        code, said = run_ranks(folder, BEGIN, str(folder), here)
+        assert code != 0, said
+        assert (folder / "whole-1.pt").exists(), said
+        assert not (folder / "cut-0.pt").exists(), said
+        (folder / "begun.txt").write_text(said)
+        code, said = run_ranks(folder, GO_ON, str(folder), here)
+        assert code == 0, said
+        (folder / "gone_on.txt").write_text(said)
+
+    folder = made_once("ranks", make)
+    return TwoRanks(folder, (folder / "begun.txt").read_text(), (folder / "gone_on.txt").read_text())
