@@ -356,7 +356,7 @@ def test_missing_inputs_are_named(tmp_path: Path) -> None:
         train_base(tmp_path, BASE)
 
 
-class Rank:
+class OtherRank:
     """The state of this process, which says that it is not the first."""
 
     is_main_process = False
@@ -381,7 +381,7 @@ def test_the_first_rank_alone_reads_the_held_out_subjects(
 
     monkeypatch.setattr(rodin.train.base, "load_subjects", noted)
     if not first:
-        monkeypatch.setattr(rodin.train.base, "process_state", lambda: Rank(state()))
+        monkeypatch.setattr(rodin.train.base, "process_state", lambda: OtherRank(state()))
     loop = dataclasses.replace(LOOP, steps=2)
     train_base(run, dataclasses.replace(BASE, loop=loop, held_out_every=4))
     assert len(seen) == read, "training subjects, and the held-out ones"
