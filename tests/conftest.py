@@ -287,6 +287,19 @@ def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def quick_preset(tiny_preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same networks and fits, and two steps of each training."""
+    import yaml
+
+    document = yaml.safe_load(tiny_preset.read_text())
+    for stage in ("encoder", "base", "prior", "upsampler", "refiner"):
+        document[stage]["loop"].update(steps=2, warmup_steps=1)
+    path = tmp_path_factory.mktemp("preset") / "quick.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@pytest.fixture(scope="session")
 def trained(balls: Path, tiny_preset: Path, made_once: MadeOnce) -> Path:
     """A run folder that `rodin train all` made of the balls; shared, so leave it as it is."""
     from rodin.cli.main import main
