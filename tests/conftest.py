@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -319,6 +319,25 @@ def trained(balls: Path, tiny_preset: Path, made_once: MadeOnce) -> Path:
         main(["train", "all", str(balls), *flags])
 
     return made_once("trained", make) / "run"
+
+
+@pytest.fixture
+def fits_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Subjects are fitted in the tests' own process, as a worker fits them; starting one takes longer than the fits."""
+    from rodin.data.captures import load_subject
+    from rodin.data.shards import write_subject
+    from rodin.fit import subjects
+    from rodin.parts import load_component
+    from rodin.render.decoder import Decoder, DecoderConfig
+
+    def one_after_another(todo: Any, run: Path, config: Any, workers: int, seed: int) -> None:
+        decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
+        start = subjects.read_start(run)
+        for folder, path in todo:
+            subject = load_subject(folder, config.image_size)
+            write_subject(path, subjects.fit_subject(subject, decoder, start, config, seed))
+
+    monkeypatch.setattr(subjects, "fit_in_parallel", one_after_another)
 
 
 @pytest.fixture(scope="session")

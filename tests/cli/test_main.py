@@ -198,7 +198,13 @@ def test_workers_are_ranks_of_each_stage(
 
 
 def test_a_model_is_trained_further(
-    balls: Path, trained: Path, quick_preset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: Fails
+    balls: Path,
+    trained: Path,
+    quick_preset: Path,
+    tmp_path: Path,
+    fits_here: None,
+    capsys: pytest.CaptureFixture[str],
+    fails: Fails,
 ) -> None:
     """Its decoder stays, its networks do not; an encoder from elsewhere is refused."""
     run, model = tmp_path / "run", trained / "model"
