@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from timing import progress
-from torch import Tensor, nn
+from torch import Tensor
 
 from rodin import triplane
 from rodin.data.captures import list_subjects, load_subject
@@ -85,18 +85,16 @@ def fitted(name: str, plane_size: int) -> Fitted:
             planes[folder.name] = fit_planes(scene_of(folder, fit), decoder, begin, fit, seed=0).contiguous()
         with atomic_path(path) as temporary:
             save_file(planes, temporary)
-    widen(decoder, COLOURS[name])
-    return Fitted(decoder, list(load_file(path).values()))
+    return Fitted(widened(decoder, COLOURS[name]), list(load_file(path).values()))
 
 
-def widen(decoder: Decoder, colours: int) -> None:
-    """Give a decoder more channels of colour: random ones after those that it has."""
-    old = decoder.colour[-1]
-    wide = nn.Linear(old.in_features, colours)
-    with torch.no_grad():
-        generator = torch.Generator().manual_seed(0)
-        wide.weight.copy_(torch.randn(wide.weight.shape, generator=generator) / old.in_features**0.5)
-        wide.weight[: old.out_features].copy_(old.weight)
-        wide.bias.zero_()
-        wide.bias[: old.out_features].copy_(old.bias)
-    decoder.colour[-1] = wide.requires_grad_(False)
+def widened(decoder: Decoder, colours: int) -> Decoder:
+    """A decoder with more channels of colour: random ones after those that it has."""
+    old, wide = decoder.state_dict(), Decoder(replace(decoder.config, colours=colours))
+    generator = torch.Generator().manual_seed(0)
+    for name, values in wide.state_dict().items():
+        values.copy_(torch.randn(values.shape, generator=generator) / decoder.config.hidden**0.5)
+        if name.endswith("bias"):
+            values.zero_()
+        values[: len(old[name])] = old[name]
+    return wide.requires_grad_(False).eval()

@@ -150,9 +150,9 @@ def main(argv: list[str] | None = None) -> None:
     print("## 3D-aware convolution\n")
     worst = max(max(difference.values()) for _, difference in found)
     print(
-        f"Forward and backward in ms of wall time, medians (quartiles) of {ROUNDS} turns, one thread; ratios are of "
-        "processor time, each against the concatenated form in float32. The two forms differ by "
-        f"{worst:.0e} of the largest value or gradient at most.\n"
+        f"Forward and backward pass in ms of wall time: medians (quartiles) of {ROUNDS} turns on one thread. Ratios "
+        "compare processor time, always with the concatenated form in float32. The two forms differ by at most "
+        f"{worst:.0e} of the largest value or gradient.\n"
     )
     columns = ["layer", *KINDS, "fp32 ratio", "bf16 ratio", "fast, GFLOP/s: fp32, bf16"]
     print(table(columns, rows) + "\n")

@@ -19,7 +19,7 @@ from fit import FIT, SHARED, fit_unseen
 
 from rodin import triplane
 from rodin.data.captures import list_subjects
-from rodin.fit.planes import judge
+from rodin.fit.measure import judge
 from rodin.render.decoder import Decoder, DecoderConfig
 
 SAMPLES, ROUNDS = 20_000, 15

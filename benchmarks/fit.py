@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from rodin import triplane
 from rodin.data.captures import list_subjects, load_subject
-from rodin.fit.planes import FitConfig, fit_planes, judge
+from rodin.fit.measure import judge
+from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import HeldOut, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
 from rodin.render.decoder import Decoder, DecoderConfig

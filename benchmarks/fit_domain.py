@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from rodin.data.captures import list_subjects, load_subject
-from rodin.fit.planes import FitConfig, fit_planes, judge
+from rodin.fit.measure import judge
+from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import prepare
 from rodin.fit.shared import learn_decoder
 from rodin.train.presets import mini

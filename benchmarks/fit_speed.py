@@ -26,7 +26,8 @@ from torch import Tensor
 
 from rodin.data.captures import MultiView, list_subjects, load_subject
 from rodin.fit.losses import LossConfig
-from rodin.fit.planes import FitConfig, fit_planes, judge
+from rodin.fit.measure import judge
+from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig
 from rodin.render.decoder import Decoder
@@ -132,11 +133,11 @@ def to_wanted() -> Claim:
     times = timed(subjects, plans, "fit to 30 dB")
     print("## Fitting to 30 dB\n")
     print(
-        f"{len(subjects.views)} subjects of {DATA}, 20 views of 64x64 each, planes 3x16x64x64, mini decoder, one "
-        f"thread. Plain: {RAYS} rays a step drawn from all pixels, {COARSE} + {FINE} samples a ray, autograd, Adam at "
-        f"its best learning rate, from random planes. Fused: `rodin.fit`, {QUICK.rays} of the rays that meet the "
-        f"visual hull, {QUICK.samples} bins. Steps are those of the shortest plan that reaches {WANTED:.0f} dB in the "
-        "mean; times and ratios are medians (quartiles) over subjects.\n"
+        f"{len(subjects.views)} subjects of {DATA} with 20 views of 64x64 each; planes of 3x16x64x64, mini decoder, "
+        f"one thread. Plain: {RAYS} rays per step drawn from all pixels, {COARSE} + {FINE} samples per ray, autograd, "
+        "and Adam at its best learning rate, starting from random planes. Fused: `rodin.fit` with "
+        f"{QUICK.rays} of the rays that meet the visual hull and {QUICK.samples} bins. Steps are those of the shortest "
+        f"schedule that reaches {WANTED:.0f} dB on average. Times and ratios are medians (quartiles) over subjects.\n"
     )
     rows = []
     for name, timing in times.items():
@@ -170,9 +171,9 @@ def to_plateau() -> Claim:
     times = {steps: timed(subjects, {"": (subjects.fused, steps)}, f"{steps} steps")[""] for steps in LARGE_LADDER}
     print("\n## Fitting to the plateau\n")
     print(
-        f"{len(subjects.views)} subjects with 20 views of 128x128 each, planes 3x16x128x128, mini decoder learned on "
-        f"{LARGE_SHARED.subjects} others, {LARGE.rays} rays a step, {LARGE.samples} bins, one thread. On the plateau, "
-        f"twice the steps gain less than {PLATEAU} dB. Medians (quartiles) over subjects.\n"
+        f"{len(subjects.views)} subjects with 20 views of 128x128 each; planes of 3x16x128x128, a mini decoder learned "
+        f"on {LARGE_SHARED.subjects} other subjects, {LARGE.rays} rays per step, {LARGE.samples} bins, one thread. The "
+        f"plateau is reached where twice the steps gain less than {PLATEAU} dB. Medians (quartiles) over subjects.\n"
     )
     rows = [
         [str(steps), f"{qualities[steps]:.2f}", spread(times[steps].cpu, 1), spread(times[steps].wall, 1)]

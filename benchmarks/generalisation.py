@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from claims import table
 
-from rodin.data.shards import load_statistics, read_index
+from rodin.data.shards import read_index
 from rodin.diffusion.losses import Diffusion
 from rodin.models.denoiser import load_denoiser
+from rodin.models.statistics import load_statistics
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.train.base import load_subjects
-from rodin.train.encoder import split_subjects
 from rodin.train.presets import mini
+from rodin.train.subjects import load_subjects, split_subjects
 from rodin.train.validate import LEVELS, validation
 
 BATCH = 16

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from rodin.data.captures import list_subjects, load_subject
 from rodin.fit.batch import fit_planes_batch
-from rodin.fit.planes import judge
+from rodin.fit.measure import judge
 from rodin.fit.scene import HeldOut, prepare
 from rodin.render import cuda, reference
 from rodin.render.decoder import Decoder
@@ -32,8 +32,8 @@ from rodin.render.renderer import measure_occupancy
 
 ABSENT = """## GPU
 
-There is no GPU here, or none that the kernel takes, and nothing of what runs on one was measured: neither the rendering
-of `rodin.render.cuda` nor the fitting of `rodin.fit.batch`."""
+This machine has no GPU, or none that the kernel supports. So nothing was measured on one: neither rendering with
+`rodin.render.cuda` nor fitting with `rodin.fit.batch`."""
 DEVICE = torch.device("cuda")
 MATRIX, COPY_BYTES = 8192, 2**30
 CALLS = 20  # timed, after CALLS more that warm up

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from claims import table
 
+from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.evaluate.accuracy import mean_accuracy, worst_accuracy
 from rodin.evaluate.cache import learn
@@ -29,9 +30,9 @@ from rodin.evaluate.subjects import load_real
 START = EvaluationConfig(image_size=128)
 SETTINGS = (
     START,
-    *(replace(START, guidance_scale=scale) for scale in (1.0, 1.6, 2.0)),
-    *(replace(START, prior_guidance_scale=scale) for scale in (1.0, 2.0, 8.0)),
-    *(replace(START, temperature=length) for length in (1.0, 0.8, 0.4)),
+    *(replace(START, sampling=Sampling(guidance_scale=scale)) for scale in (1.0, 1.6, 2.0)),
+    *(replace(START, sampling=Sampling(prior_guidance_scale=scale)) for scale in (1.0, 2.0, 8.0)),
+    *(replace(START, sampling=Sampling(temperature=length)) for length in (1.0, 0.8, 0.4)),
 )
 COLUMNS = ("guidance", "of the prior", "temperature", "attributes, mean", "worst", "FID ratio", "spread", "diversity")
 
@@ -60,13 +61,14 @@ def main(argv: list[str] | None = None) -> None:
     lines: list[list[str]] = []
     for changed in SETTINGS:
         settings = replace(changed, samples=arguments.count)
-        chosen = (settings.guidance_scale, settings.prior_guidance_scale, settings.temperature)
-        one = variant(", ".join(f"{number:g}" for number in chosen), pipe, settings.guidance_scale, settings)
+        how = settings.sampling
+        chosen = (how.guidance_scale, how.prior_guidance_scale, how.temperature)
+        one = variant(", ".join(f"{number:g}" for number in chosen), pipe, how)
         readings = ask(one, prompts, False, reader, unseen, training, settings).readings
         shares = [f"{100 * share:.1f} %" for share in (mean_accuracy(readings), worst_accuracy(readings))]
         # From nothing the prior's guidance changes nothing
         distances = ["", "", ""]
-        if settings.prior_guidance_scale == START.prior_guidance_scale:
+        if how.prior_guidance_scale == START.sampling.prior_guidance_scale:
             drawn = draw_and_measure(one, reality, settings)
             ratio = drawn.distances.to_training
             apart = mean_distance(features(pipe.encoder, drawn.pictures[:, 0])) / spread

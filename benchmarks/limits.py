@@ -182,10 +182,10 @@ def main() -> None:
     peaks = measure_peaks()
     print("## Measured / limit\n")
     print(
-        "On one thread. In brackets, what the counted work would take at the peak of one core, as a share of the "
-        "measured time: arithmetic against a large fp32 matrix product, look-ups against sums of random texels, memory "
-        "against a large copy. What the shares leave of the time goes to latency and control: the walk through empty "
-        "space, one sample waiting for another, vectors that are not full.\n"
+        "On one thread. In brackets: the time that the counted work would take at the peak of one core, as a share of "
+        "the measured time. The peak is a large fp32 matrix product for arithmetic, sums of random texels for look-ups "
+        "and a large copy for memory. The rest of the time goes to latency and control: walking through empty space, "
+        "one sample waiting for another, vectors that are not full.\n"
     )
     columns = ["path", "CPU, ms", "samples", "ns a sample", "GFLOP/s", "look-ups, GB/s", "memory, GB/s", "limit"]
     print(table(columns, [row(work, peaks) for work in works]))

@@ -49,8 +49,9 @@ def main() -> None:
         rows.append([f"{plane_size}x{plane_size}", spread(wall, 0, 1e3), spread(cpu, 0, 1e3), frames])
     print("## Live view\n")
     print(
-        f"{FRAMES} frames of {PIXELS}x{PIXELS} around an avatar, mini decoder, {SAMPLES} bins a ray, one thread; "
-        "camera, rays and division by alpha are part of a frame. Medians (quartiles) over the frames.\n"
+        f"{FRAMES} frames of {PIXELS}x{PIXELS} around an avatar, with the mini decoder, {SAMPLES} bins per ray and one "
+        "thread. A frame includes making the camera and the rays and dividing by alpha. Medians (quartiles) over the "
+        "frames.\n"
     )
     print(table(["planes", "wall, ms a frame", "CPU, ms a frame", "frames per CPU-second"], rows))
     print()

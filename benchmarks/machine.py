@@ -147,7 +147,7 @@ def main() -> None:
     peaks = measure_peaks()
     print("## Machine\n")
     print(table(["what", "value"], description()))
-    print("\nThe most that one core does, by our own measurement:\n")
+    print("\nPeak rates of one core, as measured here:\n")
     rows = [
         [f"fp32 arithmetic ({MATRIX}x{MATRIX} matrix product)", f"{peaks.flops / 1e9:.0f} GFLOP/s"],
         ["bf16 arithmetic (the same)", f"{peaks.bf16_flops / 1e9:.0f} GFLOP/s"],

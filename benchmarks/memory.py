@@ -82,8 +82,8 @@ def main() -> None:
         megabytes[way] = int(done.stdout) / 1e6
     print("## Memory of a render\n")
     print(
-        f"Peak of a {PIXELS}x{PIXELS} render above the loaded model, {DECODER} decoder, planes "
-        f"{PLANE_SIZE}x{PLANE_SIZE}, set-up included, each way in a process of its own.\n"
+        f"Peak memory of a {PIXELS}x{PIXELS} render beyond the loaded model, with the {DECODER} decoder and planes of "
+        f"{PLANE_SIZE}x{PLANE_SIZE}. Set-up is included, and each way runs in its own process.\n"
     )
     print(table(["way", "MB"], [[way, f"{used:.0f}"] for way, used in megabytes.items()]))
     print()

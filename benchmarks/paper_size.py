@@ -24,14 +24,15 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from untrained import untrained
 
+from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.camera import orbit
-from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.models.clip import small_clip
 from rodin.models.perceptual import load_features
-from rodin.models.prior import Prior, TextCondition
+from rodin.models.prior import Prior
 from rodin.models.refiner import Refiner
+from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig
 from rodin.networks.unet import UNet
 from rodin.render.decoder import Decoder
 from rodin.train.presets import paper
@@ -91,7 +92,7 @@ def prior_step() -> nn.Module:
     """z_0 from noisy z under text."""
     network, generator = Prior(PRESET.prior.network), torch.Generator().manual_seed(0)
     encoder = small_clip(PRESET.encoder.network, [CAPTION])
-    text = TextCondition(*encoder.encode_text_tokens([CAPTION]))
+    text = encoder.read([CAPTION])
     z = torch.randn(1, 1, 512, 1, 1)
     losses = Diffusion(PRESET.prior.diffusion).losses(lambda x, t: network(x, t, text), z, generator)
     losses["loss"].backward()
@@ -109,7 +110,7 @@ def refiner_step() -> nn.Module:
 
 def text_to_picture() -> nn.Module:
     """Words to prior, base, upsampler, a rendering of 256 x 256 and the refiner's 1024 x 1024."""
-    avatar = paper_sized()(CAPTION, num_inference_steps=STEPS, upsampling_steps=STEPS, candidates=1)[0]
+    avatar = paper_sized()(CAPTION, sampling=Sampling(steps=STEPS, upsampling_steps=STEPS, candidates=1))[0]
     picture = avatar.render(orbit([0.0], [2.0], size=1024)[0], samples=64, refine=True)
     assert picture.shape == (1024, 1024, 4)
     assert torch.isfinite(picture).all()

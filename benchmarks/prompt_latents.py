@@ -25,8 +25,9 @@ from rodin.evaluate.prompts import read_prompts
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import load_denoiser
 from rodin.models.phrases import PhraseConfig, PhraseReader
-from rodin.models.prior import Prior, PriorConfig, TextCondition, TextReader, sample_latents
+from rodin.models.prior import Prior, PriorConfig, sample_latents
 from rodin.models.sentence import SentenceEncoder
+from rodin.models.text import TextCondition, TextReader
 from rodin.parts import load_component
 
 PROMPTS = (Path("examples/prompts/held-out.jsonl"), Path("examples/prompts/new-words.jsonl"))
@@ -56,7 +57,7 @@ def main() -> None:
     def measure(reader: str, drawn: str, draw: Callable[[TextCondition], Tensor]) -> None:
         cells = []
         for one in sets:
-            inputs = with_ones(draw(TextCondition(*readers[reader].encode_text_tokens(list(one.texts)))))
+            inputs = with_ones(draw(readers[reader].read(list(one.texts))))
             cells.append(f"{100 * accuracy(inputs, one.truth, layers):.0f} %")
         print(f"| {reader} | {drawn} | {' | '.join(cells)} |", flush=True)
 

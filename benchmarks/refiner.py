@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from rodin.camera import Camera, orbit
 from rodin.data.captures import MultiView, load_subject
-from rodin.fit.planes import FitConfig, fit_planes, judge
+from rodin.fit.measure import judge
+from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import prepare
 from rodin.fit.subjects import read_start
 from rodin.images import over, straight
@@ -33,9 +34,9 @@ from rodin.models.refiner import Refiner, RefinerConfig, enlarge_picture, refine
 from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.renderer import Renderer
-from rodin.train.encoder import split_subjects
+from rodin.train.image_quality import FIGURES, image_quality
 from rodin.train.presets import smoke
-from rodin.train.refiner import FIGURES, fitted_subjects, image_quality
+from rodin.train.subjects import split_subjects
 
 VIEWS, HELD_OUT, SAMPLES = 24, 4, 128
 KINDS = ("resized", "refined", "rendered")
@@ -85,7 +86,7 @@ def main() -> None:
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
     features = load_features(Encoder.from_pretrained(run / "encoder"), arguments.vgg)
     size, fit, start = preset.refiner.image_size * refiner.config.scale, preset.fitting.planes, read_start(run)
-    subjects = list(fitted_subjects(arguments.data, run, decoder, preset.refiner.subjects))
+    subjects = list(preset.refiner.source(arguments.data, run, decoder).fitted())
     trained, held_out = split_subjects(len(subjects))
     chosen = (held_out or trained)[: arguments.subjects]
     camera = orbit([15.0 * k * 7 for k in range(VIEWS)], [40.0 * (k / VIEWS) - 10.0 for k in range(VIEWS)], size=size)

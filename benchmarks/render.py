@@ -23,7 +23,7 @@ from machine import require_kernels
 from timing import Contender, Timing, progress, ratios, spread, take_turns
 from torch import Tensor
 
-from rodin.camera import Camera, orbit
+from rodin.camera import Camera, camera_at
 from rodin.render import reference
 from rodin.render.decoder import Decoder
 from rodin.render.rays import camera_rays
@@ -58,7 +58,7 @@ class Case:
 
 def view(pixels: int) -> Camera:
     """The camera of all cases."""
-    return orbit([25.0], [10.0], size=pixels)[0]
+    return camera_at(25.0, 10.0, size=pixels)
 
 
 def over_white(totals: Tensor, colours: int) -> Tensor:
@@ -130,19 +130,19 @@ def main() -> None:
     ]
     print("## Rendering\n")
     print(
-        f"One view of one avatar. Classic: two passes of {COARSE} and {FINE} samples a ray in PyTorch, no culling, no "
-        "gradients. As published: in the order of EG3D's own code, the image in one piece. With care: in the fastest "
-        "of six chunk sizes, without sorting colours. PyTorch, culled: `rodin.render.reference` with an occupancy grid "
-        f"and {SAMPLES} bins a ray. Fused: `rodin.render.renderer.Renderer`, the same bins. Wall times, medians "
-        "(quartiles) of "
-        f"alternating turns, {ROUNDS[128]} of 128x128 and {ROUNDS[512]} of 512x512, on one thread unless it says "
-        "otherwise. Set-up is paid once an avatar and is not in the other columns.\n"
+        f"One view of one avatar.\n\n- Classic: two passes of {COARSE} and {FINE} samples per ray in PyTorch, without "
+        "culling or gradients. As published: in the order of EG3D's own code, the image in one piece. With care: with "
+        "the fastest of six chunk sizes, without sorting colours.\n- PyTorch, culled: `rodin.render.reference` with "
+        f"{SAMPLES} bins per ray and an occupancy grid.\n- Fused: `rodin.render.renderer.Renderer` with the same "
+        "bins.\n\nWall times are medians (quartiles) of alternating turns, "
+        f"{ROUNDS[128]} at 128x128 and {ROUNDS[512]} at 512x512, on one thread unless a column says otherwise. Set-up "
+        "is paid once per avatar and is not included in the other columns.\n"
     )
     print(table(["decoder, planes, image", *TIME_COLUMNS, "set-up, ms"], [time_row(case) for case in cases]))
-    print("\nHow many times as long as the fused one on one thread:\n")
+    print("\nHow many times as long each takes as the fused renderer on one thread:\n")
     columns = [f"{name}, {kind}" for name in ("as published", "with care") for kind in ("CPU", "wall")]
     print(table(["decoder, planes, image", *columns], [ratio_row(case) for case in cases]))
-    print(f"\nPSNR against {DENSE} bins a ray without culling, over white, dB:\n")
+    print(f"\nPSNR in dB, over white, against a dense rendering with {DENSE} bins per ray and no culling:\n")
     names = ("classic", "PyTorch, culled", "fused")
     quality = [[title(case), *(f"{case.psnr[name]:.1f}" for name in names)] for case in cases]
     print(table(["decoder, planes, image", *names], quality))

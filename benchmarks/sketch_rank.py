@@ -20,10 +20,10 @@ from torch import Tensor
 
 from rodin.data.shards import read_index
 from rodin.networks.linear_sketch import Sketch
-from rodin.train.base import load_subjects, read_subjects
-from rodin.train.encoder import split_subjects, thumbnails_of
+from rodin.train.encoder import thumbnails_of
 from rodin.train.presets import mini
 from rodin.train.sketch import learn_sketch
+from rodin.train.subjects import load_subjects, read_subjects, split_subjects
 
 RANKS = (4, 16, 32, 48, 64, 96, 512)
 AT_ONCE = 256  # subjects

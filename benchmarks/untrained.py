@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from rodin.avatars.pipeline import RodinPipeline
-from rodin.data.shards import PlaneStatistics
 from rodin.diffusion.sampling import Scheduler
 from rodin.models.clip import small_clip
 from rodin.models.folder import Model
 from rodin.models.prior import Prior
 from rodin.models.refiner import Refiner
+from rodin.models.statistics import PlaneStatistics
 from rodin.networks.unet import UNet
 from rodin.render.decoder import Decoder
 from rodin.train.presets import Preset
@@ -25,7 +25,7 @@ def untrained(preset: Preset, decoder: Decoder, statistics: PlaneStatistics, cap
             diffusion=preset.base.diffusion,
             upsampler=UNet(preset.upsampler.network).eval(),
             upsampler_diffusion=preset.upsampler.diffusion,
-            upsampler_perceptual="",
+            perceptual={"upsampler": "untrained", "refiner": "untrained"},
             refiner=Refiner(preset.refiner.network).eval(),
             statistics=statistics,
             decoder=decoder,

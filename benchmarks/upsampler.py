@@ -21,7 +21,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rodin.data.captures import list_subjects, load_subject
-from rodin.data.shards import load_statistics
 from rodin.files import read_json
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import HeldOut, prepare
@@ -30,6 +29,7 @@ from rodin.images import over
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import load_denoiser
 from rodin.models.perceptual import Features, load_features, perceptual_distance
+from rodin.models.statistics import load_statistics
 from rodin.models.upsampler import upsample
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import config_from_dict, load_component

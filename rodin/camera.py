@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rodin import framing
+
 
 @dataclass(frozen=True, slots=True)
 class Camera:
@@ -42,10 +44,17 @@ class Camera:
             raise ValueError(f"image size must be positive, got {self.width} x {self.height}")
 
     def __len__(self) -> int:
+        if self.cam_to_world.ndim == 2:
+            raise TypeError("one camera has no length: only a batch of cameras does")
         return self.cam_to_world.shape[0]
 
     def __getitem__(self, index: int | slice | Tensor | list[int]) -> Camera:
-        return Camera(self.cam_to_world[index], self.focal[index], self.centre[index], self.width, self.height)
+        return Camera(self.cam_to_world[index], self.focal[index], self.centre[index], self.width, height=self.height)
+
+    def to(self, device: torch.device | str) -> Camera:
+        """The same camera on a device."""
+        pose, focal, centre = (value.to(device) for value in (self.cam_to_world, self.focal, self.centre))
+        return Camera(pose, focal, centre, self.width, height=self.height)
 
     @property
     def position(self) -> Tensor:
@@ -60,7 +69,7 @@ class Camera:
     def resized(self, width: int, height: int) -> Camera:
         """The same camera with images of another size."""
         scale = torch.tensor([width / self.width, height / self.height]).to(self.focal)
-        return Camera(self.cam_to_world, self.focal * scale, self.centre * scale, width, height)
+        return Camera(self.cam_to_world, self.focal * scale, self.centre * scale, width, height=height)
 
     def rays(self) -> tuple[Tensor, Tensor]:
         """Rays through all pixel centres.
@@ -120,8 +129,8 @@ def orbit(
     elevation_deg: list[float],
     *,
     size: int,
-    radius: float = 5.3,
-    fov_deg: float = 26.0,
+    radius: float = framing.RADIUS,
+    fov_deg: float = framing.FOV_DEG,
     target: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Camera:
     """A batch of square cameras on a sphere around `target`.
@@ -145,5 +154,17 @@ def orbit(
         torch.full((count, 2), focal),
         torch.full((count, 2), size / 2),
         size,
-        size,
+        height=size,
     )
+
+
+def camera_at(
+    azimuth_deg: float = framing.AZIMUTH_DEG,
+    elevation_deg: float = framing.ELEVATION_DEG,
+    *,
+    size: int,
+    radius: float = framing.RADIUS,
+    fov_deg: float = framing.FOV_DEG,
+) -> Camera:
+    """One square camera of `orbit`; the frontal one where no angles are given."""
+    return orbit([azimuth_deg], [elevation_deg], size=size, radius=radius, fov_deg=fov_deg)[0]

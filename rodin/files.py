@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,3 +83,29 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check that it is a file you may read") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); write the file again") from error
+
+
+def check_settings(path: Path, settings: Mapping[str, Any], whose: str, remedy: str) -> None:
+    """Compare settings with those noted in a JSON file, where there is one.
+
+    Args:
+        settings: by name, as values that JSON knows or dataclasses gave.
+        whose: what has the noted settings, as the start of a sentence: "the unfinished run has".
+
+    Raises:
+        UserError: a setting differs, or the file is damaged.
+    """
+    if not Path(path).exists():
+        return
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected a mapping of settings, found {type(found).__name__}; {remedy}")
+    for name, value in plain(settings).items():
+        if name not in found or found[name] != value:
+            raise UserError(f"{path}: {whose} {name} {found.get(name)}, not {value}; {remedy}")
+
+
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they will be read from JSON: tuples become lists."""
+    values: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    return values

@@ -7,20 +7,24 @@ dataclass, kept as `module.config`: `Decoder(config)`, `UNet(config)`, ...
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json
 
+#: Metadata of a config's field that is younger than published weights: at its default it changes no hash.
+LATER: Mapping[str, bool] = {"later": True}
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 
@@ -41,6 +45,8 @@ class Configured(Protocol):
 def config_from_dict(config_class: type[Config], values: Any, where: str) -> Config:
     """Build a config dataclass, nested ones included, from parsed JSON or YAML; `where` names the source in errors.
 
+    Names in the class's `RETIRED` are fields of older files, which mean nothing any more.
+
     Raises:
         UserError: `values` is no mapping, or has missing, unknown or invalid fields.
     """
@@ -48,6 +54,8 @@ def config_from_dict(config_class: type[Config], values: Any, where: str) -> Con
         raise UserError(
             f"{where}: expected the fields of {config_class.__name__}, found {type(values).__name__}; write it again"
         )
+    retired = getattr(config_class, "RETIRED", ())
+    values = {name: value for name, value in values.items() if name not in retired}
     fields = {field.name: field for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
     unknown = sorted(map(str, set(values) - set(fields)))
     required = {name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
@@ -72,6 +80,8 @@ def config_from_dict(config_class: type[Config], values: Any, where: str) -> Con
 def _checked(value: Any, kind: Any, where: str) -> Any:
     """`value` if it is of a field's kind; a whole number, and YAML's text 1e-3, become the float that is wanted."""
     arguments = get_args(kind)
+    if get_origin(kind) in (Union, UnionType):  # of one kind and None
+        return None if value is None else _checked(value, arguments[0], where)
     if get_origin(kind) is Literal:
         if value in arguments:
             return value
@@ -119,9 +129,8 @@ def load_component(part_class: type[Part], config_class: type[Any], folder: Path
     try:
         module.load_state_dict(weights, assign=True)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"{folder / WEIGHTS_NAME}: does not fit {CONFIG_NAME} beside it ({reason}); train again"
+            f"{folder / WEIGHTS_NAME}: does not fit {CONFIG_NAME} beside it ({one_line(error)}); train again"
         ) from error
     return module.eval()
 
@@ -138,3 +147,16 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"{path}: no such file; check the path") from error
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a whole safetensors file ({error}); write it again") from error
+
+
+def module_hash(module: Configured) -> str:
+    """sha256 (hex) of a module's config and weights: equal exactly when two modules compute the same function."""
+    values = dataclasses.asdict(module.config)
+    for field in dataclasses.fields(module.config):
+        if field.metadata == LATER and values[field.name] == field.default:
+            del values[field.name]
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -85,10 +85,3 @@ def roll_out(planes: Tensor) -> Tensor:
     """hstack(y_uv, y_wu, y_vw): [..., 3, C, H, W] -> [..., C, H, 3W] (Rodin, Sec. 3.2), the paper's view."""
     check_planes(planes)
     return torch.cat(planes.unbind(dim=-4), dim=-1)
-
-
-def roll_in(rolled: Tensor) -> Tensor:
-    """The inverse of `roll_out`: [..., C, H, 3W] -> [..., 3, C, H, W]."""
-    if rolled.ndim < 3 or rolled.shape[-1] % PLANES:
-        raise ValueError(f"rolled-out planes must be [..., C, H, 3W], got {list(rolled.shape)}")
-    return torch.stack(rolled.chunk(PLANES, dim=-1), dim=-4)

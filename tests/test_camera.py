@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rodin.camera import Camera, look_at, orbit
+from rodin.camera import Camera, camera_at, look_at, orbit
 
 
 def project_numpy(camera: Camera, points: np.ndarray) -> np.ndarray:
@@ -95,3 +95,25 @@ def test_azimuth_is_what_the_orbit_was_given() -> None:
     camera = orbit(azimuths, [0.0, 50.0, -20.0, 10.0], size=4)
     torch.testing.assert_close(camera.azimuth_deg, torch.tensor(azimuths))
     torch.testing.assert_close(camera[1].azimuth_deg, torch.tensor(30.0))
+
+
+def test_one_camera_has_no_length() -> None:
+    camera = orbit([0.0, 30.0], [0.0, 5.0], size=4)
+    assert len(camera) == 2
+    with pytest.raises(TypeError, match="one camera has no length"):
+        len(camera[0])
+
+
+def test_a_camera_by_name_is_one_of_the_orbit() -> None:
+    one, there = camera_at(30.0, 10.0, size=6), orbit([30.0], [10.0], size=6)[0]
+    for name in ("cam_to_world", "focal", "centre"):
+        assert torch.equal(getattr(one, name), getattr(there, name))
+    assert float(camera_at(size=6).azimuth_deg) == 0.0
+
+
+def test_moving_keeps_all() -> None:
+    camera = orbit([0.0, 30.0], [0.0, 5.0], size=4)
+    moved = camera.to("meta")
+    assert moved.cam_to_world.device.type == moved.focal.device.type == moved.centre.device.type == "meta"
+    assert (moved.width, moved.height) == (4, 4)
+    assert torch.equal(camera.to("cpu").focal, camera.focal)

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from rodin.errors import UserError
-from rodin.files import atomic_path, read_json, write_json, write_text
+from rodin.files import atomic_path, check_settings, plain, read_json, write_json, write_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -157,3 +157,26 @@ def test_missing_and_unreadable_places_are_named(tmp_path: Path) -> None:
         read_json(tmp_path / "none.json")
     with pytest.raises(UserError, match=r"cannot be read \(Is a directory\)"):
         read_json(tmp_path)
+
+
+SETTINGS = {"rate": 0.5, "sizes": (1, 2), "name": None}
+
+
+def test_settings_are_compared_with_those_noted(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    check_settings(path, SETTINGS, "the run has", "choose another")
+    assert not path.exists(), "nothing is noted by looking"
+    write_json(path, plain(SETTINGS))
+    check_settings(path, SETTINGS, "the run has", "choose another")
+    with pytest.raises(UserError, match=r"settings.json: the run has sizes \[1, 2\], not \[1, 3\]; choose another"):
+        check_settings(path, {**SETTINGS, "sizes": (1, 3)}, "the run has", "choose another")
+    with pytest.raises(UserError, match="the run has seed None, not 7"):
+        check_settings(path, {**SETTINGS, "seed": 7}, "the run has", "choose another")
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "null", "{", ""])
+def test_damaged_settings_are_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"settings.json: (expected a mapping|not valid JSON)"):
+        check_settings(path, SETTINGS, "the run has", "choose another")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rodin.errors import UserError
+from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import CONFIG_NAME, WEIGHTS_NAME, config_from_dict, load_component, save_component
+from rodin.parts import CONFIG_NAME, LATER, WEIGHTS_NAME, config_from_dict, load_component, module_hash, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
 CONFIG = DecoderConfig(channels=3, hidden=5, colour_layers=2, frequencies=1, density_scale=7.5)
@@ -167,3 +168,61 @@ def test_yaml_reads_1e_3_as_text_but_a_number_is_meant() -> None:
 def test_the_file_and_the_field_are_named(values: Any, message: str) -> None:
     with pytest.raises(UserError, match=f"^{message}"):
         config_from_dict(Outer, values, "a.yaml")
+
+
+def test_module_hash_sees_every_change() -> None:
+    def statistics(clip: float = 3.0) -> PlaneStatistics:
+        return PlaneStatistics(PlaneStatisticsConfig(channels=2, height=5, width=4, clip=clip))
+
+    assert module_hash(statistics()) == module_hash(statistics())
+    changed = statistics()
+    changed.std[1] += 1e-6
+    swapped = statistics()
+    swapped.std.copy_(torch.tensor([2.0, 1.0]))
+    other = statistics()
+    other.std.copy_(torch.tensor([1.0, 2.0]))
+    modules = (statistics(), statistics(4.0), changed, swapped, other, statistics().half())
+    assert len({module_hash(module) for module in modules}) == 6
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """A config with a field that may be left open."""
+
+    kind: Literal["a", "b"] | None = None
+    depth: int | None = None
+
+
+@pytest.mark.parametrize("values", [{}, {"kind": None}, {"kind": "b", "depth": 3}])
+def test_a_field_may_be_none(values: dict[str, object]) -> None:
+    assert config_from_dict(Choosing, values, "here") == Choosing(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), [({"kind": "c"}, "kind is 'c'; choose one of a, b"), ({"depth": "deep"}, "depth is 'deep'")]
+)
+def test_what_is_neither_none_nor_the_kind_is_named(values: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        config_from_dict(Choosing, values, "here")
+
+
+def test_a_younger_field_changes_no_hash_until_it_is_used() -> None:
+    """Published weights keep their hash: it is what the dataclass without that field had."""
+
+    @dataclass(frozen=True)
+    class Before:
+        width: int = 2
+
+    @dataclass(frozen=True)
+    class After:
+        width: int = 2
+        extra: int = field(default=0, metadata=LATER)
+
+    def hash_of(config: object) -> str:
+        module = torch.nn.Linear(2, 2)
+        torch.nn.init.ones_(module.weight), torch.nn.init.zeros_(module.bias)
+        module.config = config  # type: ignore[assignment]
+        return module_hash(module)  # type: ignore[arg-type]
+
+    assert hash_of(After()) == hash_of(Before())
+    assert len({hash_of(config) for config in (Before(), After(extra=1), After(extra=2), Before(width=3))}) == 4

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,9 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rodin import triplane
+from rodin.avatars.drawing import Drawing
 from rodin.avatars.mesh import Mesh, extract_mesh
-from rodin.camera import Camera, orbit
-from rodin.diffusion.config import Sampler
+from rodin.camera import Camera, camera_at, orbit
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path
 from rodin.models.refiner import Refiner, RefinerConfig
@@ -30,34 +31,9 @@ from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import grid_points
 from rodin.render.renderer import SAMPLES, SURFACE_DENSITY, Renderer
 
-SCHEMA = "rodin-avatar-2"
+SCHEMA = "rodin-avatar-3"
+FLAT_SCHEMA = "rodin-avatar-2"  # read too: its drawing has the sampling's fields, by other names, beside its own
 SUFFIX = ".rodin.safetensors"
-PORTRAIT_ELEVATION_DEG = 2.0  # where the camera of a portrait stands
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Drawing:
-    """How an avatar was drawn: with its latent and its noise, all that the model needs to draw it again.
-
-    Args:
-        seed: of all that is random but the base model's first noise, which the avatar keeps.
-        prompt: the words that it was drawn for; "" = none.
-        guidance_scale: of the base model.
-        num_inference_steps: of the base model.
-        sampler: of the base model; a portrait's `refine` has its own.
-        upsampling_steps: of the upsampler.
-        temperature: length of the first noise, 1 as trained; the noise that the avatar keeps has it.
-        refine: steps of render-guided inversion towards a portrait, whose findings the planes alone hold.
-    """
-
-    seed: int
-    prompt: str = ""
-    guidance_scale: float = 1.0
-    num_inference_steps: int = 10
-    sampler: Sampler = "dpm++"
-    upsampling_steps: int = 3
-    temperature: float = 1.0
-    refine: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,12 +82,28 @@ class Avatar:
 
     def portrait(self, size: int = 256, refine: bool = False) -> Tensor:
         """The frontal view [size, size, 4], straight RGBA in [0, 1]."""
-        return self.render(orbit([0.0], [PORTRAIT_ELEVATION_DEG], size=size)[0], refine=refine)
+        return self.render(camera_at(size=size), refine=refine)
 
     def turntable(self, frames: int = 36, size: int = 192, elevation_deg: float = 8.0, refine: bool = False) -> Tensor:
         """Views from all around, [frames, size, size, 4], starting in front."""
         azimuths = [360.0 * k / frames for k in range(frames)]
         return self.render(orbit(azimuths, [elevation_deg] * frames, size=size), refine=refine)
+
+    def plane_picture(self) -> Tensor:
+        """The planes themselves, rolled out side by side (Rodin, Sec. 3.2), as a picture [H, 3W, 3] in [0, 1].
+
+        Red, green and blue are the three directions in which the features vary most, each stretched over its middle
+        98 %.
+        """
+        rolled = triplane.roll_out(self.planes)  # [C, H, 3W]
+        values = rolled.flatten(1).t()
+        values = values - values.mean(dim=0)
+        directions = torch.linalg.eigh(values.t() @ values).eigenvectors.flip(1)[:, :3]
+        shown = values @ directions  # [3HW, up to 3]
+        shown = torch.nn.functional.pad(shown, (0, 3 - shown.shape[1]))
+        low, high = (shown.quantile(share, dim=0) for share in (0.01, 0.99))
+        stretched = (shown - low) / (high - low).clamp_min(1e-9)
+        return stretched.clamp(0, 1).unflatten(0, rolled.shape[1:])
 
     def mesh(self, resolution: int = 128, threshold: float = SURFACE_DENSITY) -> Mesh:
         """The surface where density crosses `threshold` (1 / world units), with colours as seen from outside.
@@ -158,12 +150,11 @@ class Avatar:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         except (SafetensorError, OSError) as error:
             raise UserError(f"{path}: not a whole avatar file ({error}); copy or generate it again") from error
-        if facts.get("schema") != SCHEMA:
-            found = facts.get("schema", "none")
-            raise UserError(f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; generate it again")
+        if (schema := facts.get("schema", "none")) not in (SCHEMA, FLAT_SCHEMA):
+            raise UserError(f"{path}: schema is {schema!r}, this version reads {SCHEMA!r}; generate it again")
         try:
-            decoder = Decoder(config_from_dict(DecoderConfig, json.loads(facts["decoder"]), str(path)))
-            refiner = Refiner(config_from_dict(RefinerConfig, json.loads(facts["refiner"]), str(path)))
+            decoder = Decoder(config_from_dict(DecoderConfig, json.loads(facts["decoder"]), "decoder"))
+            refiner = Refiner(config_from_dict(RefinerConfig, json.loads(facts["refiner"]), "refiner"))
             for name, part in (("decoder.", decoder), ("refiner.", refiner)):
                 part.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
                 part.requires_grad_(False).eval()
@@ -175,9 +166,18 @@ class Avatar:
                 decoder,
                 refiner,
                 tensors["latent"],
-                tensors["noise"].float(),
-                config_from_dict(Drawing, json.loads(facts["drawing"]), str(path)),
-                facts["model_hash"],
+                noise=tensors["noise"].float(),
+                drawing=config_from_dict(Drawing, _nested(json.loads(facts["drawing"]), schema), "drawing"),
+                model_hash=facts["model_hash"],
             )
         except (KeyError, ValueError, RuntimeError) as error:  # RecursionError is a RuntimeError
             raise UserError(f"{path}: a damaged avatar file ({one_line(error)}); generate it again") from error
+
+
+def _nested(drawing: Any, schema: str) -> Any:
+    """A drawing as this version writes it, of one in an older file."""
+    if schema == SCHEMA or not isinstance(drawing, dict):
+        return drawing
+    drawing = {"steps" if name == "num_inference_steps" else name: value for name, value in drawing.items()}
+    own = {name: drawing.pop(name) for name in ("seed", "prompt", "refine") if name in drawing}
+    return {**own, "sampling": drawing}

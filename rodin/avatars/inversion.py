@@ -21,24 +21,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin import triplane
-from rodin.camera import Camera, orbit
-from rodin.data.shards import PlaneStatistics
+from rodin.avatars.photo import (
+    SAMPLES,
+    Photo,
+    photo_loss,
+)
+from rodin.camera import orbit
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.diffusion.sampling import Scheduler, guided
 from rodin.diffusion.schedule import Denoise
-from rodin.images import area_resize, over, premultiplied, resized
-from rodin.models.perceptual import Features, perceptual_distance
+from rodin.models.perceptual import Features
+from rodin.models.statistics import PlaneStatistics
 from rodin.networks.unet import UNet
 from rodin.render.decoder import Decoder
 from rodin.render.rays import camera_rays
-from rodin.render.renderer import Renderer, make_field, measure_occupancy, occupied_bins, render_rays
+from rodin.render.renderer import Renderer, make_field
 
-RENDER_RADIUS = 5.37  # of the frontal renders, by which portraits are framed: rodin.synth.cameras.distance(64 and more)
-RENDER_ELEVATION_DEG = 2.0  # of the frontal renders
-SAMPLES = 48  # bins a ray
-CELLS = 24  # of the occupancy, a side: coarse, since it is measured again at every step
-PERCEPTUAL_WEIGHT = 0.1  # beside the mean squared error of the pixels
 GUIDING_DETAIL = 2  # pixels a texel of the base model's planes, of the photograph that guides it; more brought nothing
 FEWEST_GUIDED_STEPS = 5  # of sampling
 MOVES = 10  # of x_0 at each of them; 5 steps of 10 moves come nearer to the photograph than 50 of one
@@ -49,68 +48,6 @@ POINTS_PER_STEP = 4096
 PRIOR_NOISE = (0.02, 0.2)  # of the training steps, the noise levels at which the prior is asked
 HIDDEN_WEIGHT = 5.0  # beside the photograph's loss
 PRIOR_WEIGHT, STAY_WEIGHT = 0.01, 1e-3  # beside it in the fit
-POSE_SIZE = 32  # pixels of the renderings that the pose is sought with
-POSE_STEP, POSE_PRECISION = 20.0, 2.0  # degrees between directions of the coarse grid, and between those of the last
-POSE_AZIMUTHS = tuple(POSE_STEP * k for k in range(-4, 5))
-POSE_ELEVATIONS = tuple(RENDER_ELEVATION_DEG + POSE_STEP * k for k in range(-1, 2))
-
-
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """A portrait and the camera that it is taken to be made with.
-
-    Args:
-        pixels: [S, S, 4] straight RGBA.
-        camera: one camera with images of S x S pixels.
-    """
-
-    pixels: Tensor
-    camera: Camera
-
-    def to(self, device: torch.device | str) -> Photo:
-        """The same photograph, its pixels and its camera on a device."""
-        return Photo(self.pixels.to(device), _camera_on(self.camera, device))
-
-
-def frame_photo(
-    pixels: Tensor, size: int, azimuth_deg: float = 0.0, elevation_deg: float = RENDER_ELEVATION_DEG
-) -> Photo:
-    """A portrait [S, S, 4] at `size` pixels, seen from a direction at the renders' distance."""
-    camera = orbit([azimuth_deg], [elevation_deg], size=size, radius=RENDER_RADIUS)[0]
-    if pixels.shape[0] > size:
-        pixels = area_resize(pixels, size, size)
-    elif pixels.shape[0] < size:
-        larger = resized(premultiplied(pixels), size, size)
-        pixels = torch.cat([larger[..., :3] / larger[..., 3:].clamp_min(1e-3), larger[..., 3:]], dim=-1).clamp(0, 1)
-    return Photo(pixels, camera)
-
-
-def _camera_on(camera: Camera, device: torch.device | str) -> Camera:
-    pose, focal, centre = (value.to(device) for value in (camera.cam_to_world, camera.focal, camera.centre))
-    return Camera(pose, focal, centre, camera.width, camera.height)
-
-
-def photo_loss(planes: Tensor, decoder: Decoder, photo: Photo, features: Features | None = None) -> Tensor:
-    """How far the avatar is from the photograph, 0 = not at all: colour where the photograph shows the person, alpha
-    everywhere, and how different both look on white.
-
-    Args:
-        planes: [3, C, H, W]; gradients reach them.
-        features: None leaves the perceptual part out.
-    """
-    rays = camera_rays(photo.camera)
-    found = measure_occupancy(make_field(planes, decoder), CELLS).grown(1)
-    seen = render_rays(planes, decoder, rays, occupied_bins(rays, SAMPLES, found))
-    target = photo.pixels.reshape(-1, 4)
-    mask = target[:, 3:]
-    colour = (mask * (seen.premultiplied - target[:, :3] * mask).square()).sum() / (3 * mask.sum().clamp_min(1))
-    loss = colour + (seen.alpha - mask[:, 0]).square().mean()
-    if features is not None:
-        side = photo.pixels.shape[0]
-        on_white = seen.premultiplied + (1 - seen.alpha)[:, None]
-        a, b = (value.reshape(1, side, side, 3).permute(0, 3, 1, 2) for value in (on_white, over(target, 1.0)))
-        loss = loss + PERCEPTUAL_WEIGHT * perceptual_distance(features, a, b)[0]
-    return loss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +102,7 @@ class Inversion:
             [3, C, h, w] residual, as the base model samples it.
         """
         photo = photo.to(noise.device)
-        hidden = hidden_points(self.free, self.free, self.decoder, photo, self.generator)
+        hidden = hidden_points(self.free, self.free, self.decoder, photo, generator=self.generator)
         denoise = guided(self.base, self.z, guidance_scale if self.z is not None else 1.0)
         scheduler = Scheduler(self.config, "ddim")
         scheduler.set_timesteps(steps)
@@ -182,7 +119,7 @@ class Inversion:
                 clean = scheduler.clean(denoise(x, time.to(x.device)[None]).float(), index, x, clip)
             loss = math.nan
             if strength:
-                clean, loss = descend(clean, error, MOVES, strength, clip)
+                clean, loss = descend(clean, error, MOVES, strength, clip=clip)
             x = scheduler.advance(clean, index, x, [])
             if progress is not None:
                 progress(index, loss)
@@ -214,7 +151,7 @@ class Inversion:
         photo = photo.to(planes.device)
         diffusion = Diffusion(self.config, planes.device)
         denoise = guided(self.base, self.z)
-        hidden = hidden_points(planes, self.free, self.decoder, photo, self.generator)
+        hidden = hidden_points(planes, self.free, self.decoder, photo, generator=self.generator)
         start = statistics.normalize(planes)
 
         def error(residual: Tensor) -> Tensor:
@@ -225,7 +162,7 @@ class Inversion:
             held = HIDDEN_WEIGHT * changed + STAY_WEIGHT * (residual - start).square().mean()
             return photo_loss(now, self.decoder, photo, self.features) + PRIOR_WEIGHT * unlikely + held
 
-        return statistics.denormalize(descend(start, error, steps, strength, clip, progress)[0])
+        return statistics.denormalize(descend(start, error, steps, strength, clip=clip, progress=progress)[0])
 
 
 def guided_steps(moves: int, config: DiffusionConfig) -> int:
@@ -300,8 +237,7 @@ def hidden_points(planes: Tensor, free: Tensor, decoder: Decoder, photo: Photo, 
     """
     renderer = Renderer.culled(planes, decoder)
     azimuths = [360.0 * k / AROUND for k in range(AROUND)]
-    around = orbit(azimuths, [0.0, 30.0] * (AROUND // 2), size=AROUND_SIZE, radius=RENDER_RADIUS)
-    around = _camera_on(around, planes.device)
+    around = orbit(azimuths, [0.0, 30.0] * (AROUND // 2), size=AROUND_SIZE).to(planes.device)
     rays = camera_rays(around)
     image, depth = renderer.image(around, SAMPLES)
     opaque = image[..., 3].flatten() > 0.5
@@ -334,42 +270,3 @@ def likely(denoise: Denoise, diffusion: Diffusion, residual: Tensor, generator: 
     noise = torch.randn(residual.shape, generator=generator).to(residual)[None]
     x = diffusion.add_noise(residual[None], noise, t)
     return diffusion.clean(denoise(x, t).float()[:, :, : x.shape[2]], x, t)[0]
-
-
-@torch.no_grad()
-def search_pose(
-    planes: Tensor, decoder: Decoder, pixels: Tensor, features: Features | None = None
-) -> tuple[float, float, float]:
-    """From where a portrait was taken: the direction from which the avatar looks most like it.
-
-    A coarse grid of directions, then a finer one around the best, and a finer one around that.
-
-    Args:
-        planes: [3, C, H, W] of an avatar of this person, such as the encoder's alone.
-        pixels: [S, S, 4] straight RGBA, framed like a render.
-
-    Returns:
-        azimuth and elevation in degrees, and by how much of its error the best direction of the coarse grid is better
-        than the second best that is no neighbour: near 0, the pose is a guess.
-    """
-    photo = frame_photo(pixels, POSE_SIZE).to(planes.device)
-
-    def error(direction: tuple[float, float]) -> float:
-        camera = orbit([direction[0]], [direction[1]], size=POSE_SIZE, radius=RENDER_RADIUS)[0]
-        seen = Photo(photo.pixels, camera).to(planes.device)
-        return float(photo_loss(planes, decoder, seen, features))
-
-    coarse = {(a, e): error((a, e)) for a in POSE_AZIMUTHS for e in POSE_ELEVATIONS}
-    best = min(coarse, key=coarse.__getitem__)
-    apart = [loss for (azimuth, _), loss in coarse.items() if abs(azimuth - best[0]) > POSE_STEP]
-    margin = 1 - coarse[best] / max(min(apart), 1e-12)
-    known, step = dict(coarse), POSE_STEP
-    while step > POSE_PRECISION:
-        step /= 2
-        for a in (-step, 0.0, step):
-            for e in (-step, 0.0, step):
-                direction = (best[0] + a, best[1] + e)
-                if direction not in known:
-                    known[direction] = error(direction)
-        best = min(known, key=known.__getitem__)
-    return *best, margin

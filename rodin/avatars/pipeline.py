@@ -13,9 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rodin.avatars.avatar import PORTRAIT_ELEVATION_DEG, Avatar, Drawing
-from rodin.avatars.inversion import GUIDING_DETAIL, Inversion, Photo, frame_photo, guided_steps, search_pose
+from rodin import framing
+from rodin.avatars.avatar import Avatar
+from rodin.avatars.drawing import Drawing, Sampling
+from rodin.avatars.inversion import GUIDING_DETAIL, Inversion, guided_steps
+from rodin.avatars.photo import Photo, frame_photo
 from rodin.avatars.portrait import Portrait, read_portrait
+from rodin.avatars.pose import search_pose
 from rodin.avatars.seeds import LARGEST_SEED, Stream, seeded
 from rodin.avatars.slerp import slerp
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
@@ -23,15 +27,21 @@ from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.folder import Model, load_model, save_model, shipped_folder
 from rodin.models.perceptual import load_features
-from rodin.models.prior import TextCondition, TextReader, sample_latents
+from rodin.models.prior import sample_latents
 from rodin.models.sentence import SentenceEncoder
+from rodin.models.text import TextCondition, TextReader
 from rodin.models.upsampler import upsample
 
 LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
 PRIOR_STEPS = 20
 EDIT_DRAWS = 16  # of the prior, whose means are compared
-EDIT_GUIDANCE = 4.0  # of these draws: at 1 they lie so near together that clothes and ages hardly change
+# At a guidance of 1 these draws lie so near together that clothes and ages hardly change.
+EDIT_SAMPLING = Sampling(prior_guidance_scale=4.0, candidates=1)
+DEFAULT_SAMPLING = Sampling()
+FRONTAL_POSE = (framing.AZIMUTH_DEG, framing.ELEVATION_DEG)
+
+Callback = Callable[[int, Tensor], None]
 
 
 class RodinPipeline:
@@ -43,8 +53,8 @@ class RodinPipeline:
         avatar = pipe(seed=3)[0]                              # from nothing
         hat = pipe.edit(avatar, "with a red hat")
 
-    An avatar hangs on the model, its condition and its seed alone, whatever is drawn beside it.
-    `pipe.scheduler` may be replaced: `pipe.scheduler = Scheduler(pipe.diffusion, "ddim")`.
+    An avatar depends on the model, its condition and its seed alone, whatever is drawn beside it. How the networks are
+    sampled is one value: `pipe("a bald man", sampling=Sampling(steps=20, sampler="ddim"))`.
 
     It looks like diffusers' pipelines but is none: their class would read all parts at once, CLIP too, and is itself
     three seconds of imports.
@@ -127,16 +137,10 @@ class RodinPipeline:
         vary: Avatar | None = None,
         count: int = 1,
         seed: int = 0,
-        guidance_scale: float = 1.3,
-        num_inference_steps: int = 10,
-        upsampling_steps: int = 3,
-        prior_guidance_scale: float = 4.0,
-        candidates: int = 4,
-        temperature: float = 0.6,
+        sampling: Sampling = DEFAULT_SAMPLING,
         refine: int = 0,
-        azimuth_deg: float = 0.0,
-        elevation_deg: float = PORTRAIT_ELEVATION_DEG,
-        callback_on_step_end: Callable[[int, Tensor], None] | None = None,
+        pose: tuple[float, float] = FRONTAL_POSE,
+        callback_on_step_end: Callback | None = None,
     ) -> list[Avatar]:
         """Draw avatars from one of: a prompt, a portrait, another avatar's latent, nothing.
 
@@ -146,17 +150,10 @@ class RodinPipeline:
             vary: the avatar whose latent they share; only the noise is new.
             count: how many avatars.
             seed: avatar k is drawn with seed + k, whatever is drawn beside it.
-            guidance_scale: lambda of the base model's guidance, > 0; 1 follows the latent as trained, more exaggerates.
-            num_inference_steps: denoising steps of the base model.
-            upsampling_steps: denoising steps of the upsampler.
-            prior_guidance_scale: lambda of the prior's guidance by the prompt, > 0; see
-                `rodin.models.prior.sample_latents`.
-            candidates: latents that the prior draws for a prompt, of which the best match is taken.
-            temperature: length of the noise that the base model begins with, > 0; 1 as trained, less draws nearer to
-                what is likeliest for the latent: calmer, and less various.
+            sampling: of the networks.
             refine: gradient steps towards the portrait while sampling, and as many in the fit that follows; 0 = what
                 the encoder makes of it.
-            azimuth_deg, elevation_deg: from where the portrait was taken, for `refine`.
+            pose: azimuth and elevation in degrees from where the portrait was taken, for `refine`.
             callback_on_step_end: called as callback(step, x) with the base model's noisy planes [B, 3, C, h, w]; at the
                 steps of `refine` with those that it began with.
 
@@ -166,12 +163,13 @@ class RodinPipeline:
         """
         if sum(given is not None for given in (prompt, image, vary)) > 1:
             raise UserError("prompt, image, vary: more than one is given; choose one, and edit what it draws")
-        scales = {"guidance_scale": guidance_scale, "prior_guidance_scale": prior_guidance_scale}
-        _check_numbers(count, seed, refine, candidates, {**scales, "temperature": temperature})
-        if not (math.isfinite(azimuth_deg) and math.isfinite(elevation_deg)):
-            raise UserError(f"azimuth_deg, elevation_deg: {azimuth_deg}, {elevation_deg}; choose angles in degrees")
+        self._check_numbers(count, seed, refine, sampling)
         if refine and image is None:
             raise UserError(f"refine: {refine} steps towards no portrait; give image, or 0 steps")
+        if pose != FRONTAL_POSE and not refine:
+            raise UserError(f"pose: {pose} is used by refine alone; give steps to refine, or leave it out")
+        if not all(map(math.isfinite, pose)):
+            raise UserError(f"pose: {pose}; choose azimuth and elevation in degrees")
         seeds = [seed + k for k in range(count)]
         portrait = None
         if vary is not None:
@@ -181,33 +179,22 @@ class RodinPipeline:
             portrait = image if isinstance(image, Portrait) else read_portrait(image)
             latents = self.encoder.encode_images(portrait.pixels[None].to(self.device)).cpu().expand(count, -1)
         else:
-            latents = self.draw_latents(prompt, seeds, prior_guidance_scale, candidates)
-        drawings = [
-            Drawing(
-                seed=one,
-                prompt=prompt or "",
-                guidance_scale=guidance_scale,
-                num_inference_steps=num_inference_steps,
-                sampler=self.scheduler.kind,
-                upsampling_steps=upsampling_steps,
-                temperature=temperature,
-                refine=refine,
-            )
-            for one in seeds
-        ]
-        noise = self._base_noise(seeds, temperature)
+            latents = self.draw_latents(prompt, seeds, sampling)
+        sampling = replace(sampling, sampler=sampling.sampler or self.scheduler.kind)
+        drawings = [Drawing(seed=one, prompt=prompt or "", sampling=sampling, refine=refine) for one in seeds]
+        noise = self._base_noise(seeds, sampling.temperature)
         if refine and portrait is not None:
             sides = GUIDING_DETAIL * self.base.config.size, self.statistics.config.height
-            small, photo = (frame_photo(portrait.pixels, side, azimuth_deg, elevation_deg) for side in sides)
+            small, photo = (frame_photo(portrait.pixels, side, *pose) for side in sides)
             return [
-                self._invert(small, photo, latents[k], noise[k : k + 1], drawings[k], callback_on_step_end)
+                self._invert(
+                    small, photo, latents[k], noise[k : k + 1], drawing=drawings[k], callback=callback_on_step_end
+                )
                 for k in range(count)
             ]
         return self._draw(latents, noise, drawings, callback_on_step_end)
 
-    def draw_latents(
-        self, prompt: str | None, seeds: list[int], guidance_scale: float = 4.0, candidates: int = 4
-    ) -> Tensor:
+    def draw_latents(self, prompt: str | None, seeds: list[int], sampling: Sampling = DEFAULT_SAMPLING) -> Tensor:
         """Latents [B, 512] of unit length from the prior, one a seed; from nothing without a prompt.
 
         Raises:
@@ -215,23 +202,28 @@ class RodinPipeline:
         """
         generators = seeded(seeds, Stream.PRIOR)
         text = None if prompt is None else self._condition(prompt, len(seeds))
-        scale = 1.0 if text is None else guidance_scale
-        drawn = sample_latents(self.prior, self.prior_diffusion, text, generators, scale, PRIOR_STEPS, candidates)
+        scale = 1.0 if text is None else sampling.prior_guidance_scale
+        drawn = sample_latents(
+            self.prior,
+            self.prior_diffusion,
+            text,
+            generators,
+            guidance_scale=scale,
+            steps=PRIOR_STEPS,
+            candidates=sampling.candidates,
+        )
         return drawn.cpu()
 
     def knows(self, prompt: str) -> bool:
         """Whether a prompt has a word that the model reads; without one it is refused."""
-        return bool(self._read(prompt).mask.any())
-
-    def _read(self, prompt: str) -> TextCondition:
-        return TextCondition(*self.text_reader.encode_text_tokens([prompt]))
+        return bool(self.text_reader.read([prompt]).mask.any())
 
     def _condition(self, prompt: str, copies: int) -> TextCondition:
         if not prompt.strip():
             raise UserError("prompt: it is empty; describe the avatar, or leave the prompt out to draw from nothing")
         if len(prompt) > LONGEST_PROMPT:
             raise UserError(f"prompt: {len(prompt)} characters; give at most {LONGEST_PROMPT}")
-        condition = self._read(prompt)
+        condition = self.text_reader.read([prompt])
         if not condition.mask.any():
             raise UserError(f"prompt: {prompt!r} has no word that the model knows; say it in other words")
         return condition.repeat(copies)
@@ -247,7 +239,7 @@ class RodinPipeline:
         latents: Tensor,
         noise: Tensor,
         drawings: list[Drawing],
-        callback: Callable[[int, Tensor], None] | None = None,
+        callback: Callback | None = None,
     ) -> list[Avatar]:
         """Avatars of latents [B, 512] and x_T [B, 3, C, h, w], drawn alike but for their seeds."""
         avatars: list[Avatar] = []
@@ -263,25 +255,22 @@ class RodinPipeline:
         latents: Tensor,
         noise: Tensor,
         drawings: list[Drawing],
-        callback: Callable[[int, Tensor], None] | None,
+        callback: Callback | None,
     ) -> Tensor:
         """The base model's residuals [B, 3, C, h, w]."""
         one = drawings[0]
         z = self._condition_of(latents)
-        scale = one.guidance_scale if z is not None else 1.0
+        scale = one.sampling.guidance_scale if z is not None else 1.0
         generators = seeded([drawing.seed for drawing in drawings], Stream.STEPS)
-        try:
-            return sample(
-                guided(self.base, z, scale),
-                Scheduler(self.diffusion, one.sampler),
-                noise.to(self.device),
-                generators,
-                one.num_inference_steps,
-                clip=self.statistics.config.clip,
-                callback=callback,
-            )
-        except ValueError as error:
-            raise UserError(f"num_inference_steps: {error}") from error
+        return sample(
+            guided(self.base, z, scale),
+            Scheduler(self.diffusion, one.sampling.sampler or self.scheduler.kind),
+            noise.to(self.device),
+            generators,
+            steps=one.sampling.steps,
+            clip=self.statistics.config.clip,
+            callback=callback,
+        )
 
     def _condition_of(self, latents: Tensor) -> Tensor | None:
         """What the base model is told: z [B, 512], or nothing if it was trained without."""
@@ -290,25 +279,22 @@ class RodinPipeline:
     def _enlarge(self, low: Tensor, drawings: list[Drawing]) -> Tensor:
         """The base model's residuals [B, 3, C, h, w] to planes [B, 3, C, H, W], on the CPU."""
         generators = seeded([drawing.seed for drawing in drawings], Stream.UPSAMPLER)
-        try:
-            residual = upsample(
-                self.upsampler,
-                self.upsampler_diffusion,
-                low,
-                self.upsampler.config.size,
-                generators,
-                drawings[0].upsampling_steps,
-                clip=self.statistics.config.clip,
-            )
-        except ValueError as error:
-            raise UserError(f"upsampling_steps: {error}") from error
+        residual = upsample(
+            self.upsampler,
+            self.upsampler_diffusion,
+            low,
+            self.upsampler.config.size,
+            generators=generators,
+            steps=drawings[0].sampling.upsampling_steps,
+            clip=self.statistics.config.clip,
+        )
         return self.statistics.denormalize(residual).cpu()
 
     def _avatars(self, planes: Tensor, latents: Tensor, noise: Tensor, drawings: list[Drawing]) -> list[Avatar]:
         # An avatar stays as it was drawn, whatever becomes of the pipeline.
         decoder, refiner = copy.deepcopy(self.decoder).cpu(), copy.deepcopy(self.refiner).cpu()
         return [
-            Avatar(one.cpu(), decoder, refiner, z, x.cpu(), drawing, self.model_hash)
+            Avatar(one.cpu(), decoder, refiner, z, noise=x.cpu(), drawing=drawing, model_hash=self.model_hash)
             for one, z, x, drawing in zip(planes, latents, noise, drawings, strict=True)
         ]
 
@@ -322,7 +308,7 @@ class RodinPipeline:
         latent: Tensor,
         noise: Tensor,
         drawing: Drawing,
-        callback: Callable[[int, Tensor], None] | None,
+        callback: Callback | None,
     ) -> Avatar:
         """The avatar of a latent [512] and x_T [1, 3, C, h, w], moved towards a photograph: while it is sampled towards
         the small one, after that towards the other."""
@@ -346,7 +332,7 @@ class RodinPipeline:
             small,
             noise,
             steps=guided_steps(drawing.refine, self.diffusion),
-            guidance_scale=drawing.guidance_scale,
+            guidance_scale=drawing.sampling.guidance_scale,
             progress=report,
         )
         enlarged = self._enlarge(low[None], [drawing])[0].to(self.device)
@@ -357,7 +343,7 @@ class RodinPipeline:
         """From where a portrait was taken, by comparing it with its avatar from many sides.
 
         Returns:
-            azimuth and elevation in degrees, and the margin, see `rodin.avatars.inversion.search_pose`: near 0 it is a
+            azimuth and elevation in degrees, and the margin, see `rodin.avatars.pose.search_pose`: near 0 it is a
             guess.
         """
         avatar = self(image=portrait, seed=seed)[0]
@@ -399,7 +385,7 @@ class RodinPipeline:
     def _mean_latent(self, prompt: str | None) -> Tensor:
         """[512] mean of what the prior draws, always from the same noise."""
         seeds = list(range(EDIT_DRAWS))
-        return self.draw_latents(prompt, seeds, guidance_scale=EDIT_GUIDANCE, candidates=1).mean(dim=0)
+        return self.draw_latents(prompt, seeds, EDIT_SAMPLING).mean(dim=0)
 
     @torch.no_grad()
     def interpolate(self, first: Avatar, last: Avatar, steps: int = 8) -> list[Avatar]:
@@ -427,22 +413,22 @@ class RodinPipeline:
         ]
         return [first, *between, last]
 
+    def _check_numbers(self, count: int, seed: int, refine: int, sampling: Sampling) -> None:
+        sampling.check()
+        if count < 1:
+            raise UserError(f"count: {count} avatars; choose 1 or more")
+        if not 0 <= seed <= LARGEST_SEED - count:
+            raise UserError(f"seed: {seed}, for {count} avatars; choose 0 to {LARGEST_SEED - count}")
+        if refine < 0:
+            raise UserError(f"refine: {refine} steps; choose 0 or more")
+        for name, diffusion in (("steps", self.diffusion), ("upsampling_steps", self.upsampler_diffusion)):
+            if getattr(sampling, name) > diffusion.train_steps:
+                found, most = getattr(sampling, name), diffusion.train_steps
+                raise UserError(f"{name}: {found}; this model was trained on {most}, choose 1 to {most}")
+
     def _check_own(self, avatar: Avatar) -> None:
         if avatar.model_hash != self.model_hash:
             raise UserError(
                 f"avatar: it was drawn by another model ({avatar.model_hash[:12]}, this is {self.model_hash[:12]}); "
                 "give that model, or an avatar of this one"
             )
-
-
-def _check_numbers(count: int, seed: int, refine: int, candidates: int, scales: dict[str, float]) -> None:
-    for name, number, unit in (("count", count, "avatars"), ("candidates", candidates, "latents")):
-        if number < 1:
-            raise UserError(f"{name}: {number} {unit}; choose 1 or more")
-    if not 0 <= seed < LARGEST_SEED:
-        raise UserError(f"seed: {seed}; choose 0 or more, below {LARGEST_SEED}")
-    if refine < 0:
-        raise UserError(f"refine: {refine} steps; choose 0 or more")
-    for name, scale in scales.items():
-        if not (math.isfinite(scale) and scale > 0):
-            raise UserError(f"{name}: {scale}; choose a number above 0 (1 = as trained)")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 from rodin.images import DECODE_ERRORS, MAX_PIXELS, area_resize, decode_image, open_image, over, resized
 
 Array = NDArray[np.float64]
@@ -96,8 +96,7 @@ def picture_pixels(picture: Image.Image, name: str) -> Tensor:
         if factor > 1 and not picture.mode.startswith("I"):
             picture = picture.convert("RGBA").reduce(factor)
     except DECODE_ERRORS as error:
-        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
-        raise UserError(f"{name}: damaged or cut off ({reason}); write it again") from error
+        raise UserError(f"{name}: damaged or cut off ({one_line(error, kind=True)}); write it again") from error
     return upright(decode_image(picture, name), number)
 
 

@@ -6,16 +6,16 @@ from enum import IntEnum
 
 import torch
 
-LARGEST_SEED = 2**62  # generators take 64 bits; seed + k must not run out of them
+LARGEST_SEED = 2**30  # all below it differ: a generator of the CPU looks at 32 bits, which four streams share
 
 
 class Stream(IntEnum):
-    """Who asks. Generators look at 32 bits, over which these offsets are spread."""
+    """Who asks. The offsets part what a generator looks at into four ranges of LARGEST_SEED numbers."""
 
     NOISE = 0
-    STEPS = 0x40000000
-    PRIOR = 0x80000000
-    UPSAMPLER = 0xC0000000
+    STEPS = LARGEST_SEED
+    PRIOR = 2 * LARGEST_SEED
+    UPSAMPLER = 3 * LARGEST_SEED
 
 
 def seeded(seeds: list[int], stream: Stream) -> list[torch.Generator]:

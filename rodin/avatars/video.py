@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 from rodin.files import atomic_path
 from rodin.images import over, to_bytes
 
@@ -83,7 +83,7 @@ def write_mp4(path: Path, frames: Tensor, fps: float, background: tuple[float, f
                     container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
                 container.mux(stream.encode())
         except av.FFmpegError as error:
-            raise UserError(f"{path}: not written ({' '.join(str(error).split())}); write a .gif instead") from error
+            raise UserError(f"{path}: not written ({one_line(error)}); write a .gif instead") from error
 
 
 def _laid_on(frames: Tensor, fps: float, background: tuple[float, float, float]) -> np.ndarray:

@@ -8,8 +8,11 @@ from typing import Annotated, Literal
 
 import tyro
 
+from rodin import framing
+from rodin.avatars.drawing import Sampling
+
 AvatarFile = Annotated[Path, tyro.conf.Positional]
-Sampler = Literal["dpm++", "ddim", "ancestral"]
+DEFAULT_SAMPLING = Sampling()
 
 
 def generate(
@@ -19,47 +22,47 @@ def generate(
     image: Path | None = None,
     seed: int = 0,
     count: int = 1,
-    guidance_scale: float = 1.3,
-    prior_guidance_scale: float = 4.0,
-    temperature: float = 0.6,
-    steps: int = 10,
-    sampler: Sampler = "dpm++",
+    sampling: tyro.conf.OmitArgPrefixes[Sampling] = DEFAULT_SAMPLING,
     refine: int = 0,
-    azimuth: float = 0.0,
-    elevation: float = 2.0,
+    azimuth: float = framing.AZIMUTH_DEG,
+    elevation: float = framing.ELEVATION_DEG,
     search_pose: bool = False,
     sentences: bool = False,
 ) -> None:
     """Draw avatars from a sentence, a portrait or nothing.
 
-    Each becomes avatar-000.rodin.safetensors, avatar-000.png, avatar-000.glb and avatar-000-turntable.gif; overview.png
-    shows them all from three sides.
+    Writes avatar-000.rodin.safetensors, avatar-000.png, avatar-000.glb and avatar-000-turntable.gif for each, and
+    overview.png, which shows them all from three sides.
 
     Args:
         out: Folder for the avatars.
-        model: Model folder; left out, the model that comes with Rodin.
-        text: What they shall look like, such as "an old man with a white beard".
-        image: Portrait to follow: a photograph with a face, or a cut-out on transparency, framed head and shoulders.
+        model: Model folder; by default the model that comes with Rodin.
+        text: A description in English, such as "an old man with a white beard".
+        image: Portrait to follow: a photograph with a face, or a cut-out of head and shoulders on transparency.
         seed: Avatar k is drawn with seed + k.
         count: Number of avatars.
-        guidance_scale: Above 0; how strongly text or portrait is followed, 1 = as trained.
-        prior_guidance_scale: Above 0; how strongly the latent that is drawn for a text follows it, 1 = as trained.
-        temperature: Above 0; length of the first noise, 1 = as trained; less is calmer and less various.
-        steps: Denoising steps.
-        sampler: dpm++ and ddim are deterministic; ancestral is the paper's, with about 100 steps.
-        refine: Steps of render-guided inversion towards the portrait, such as 50; 0 leaves it to the encoder.
-        azimuth: For --refine: degrees from where the portrait was taken; 0 = front, positive towards its left.
-        elevation: For --refine: degrees above the horizon.
-        search_pose: For --refine: estimate azimuth and elevation instead.
-        sentences: Translate words that the model does not know by a general sentence encoder. Needs: pip install
+        sampling: How the networks are sampled.
+        refine: Steps of refinement towards the portrait, such as 50. With 0 the encoder alone decides.
+        azimuth: With --refine: where the portrait was taken from, in degrees; 0 is the front, positive their left.
+        elevation: With --refine: degrees above the horizon.
+        search_pose: With --refine: estimate azimuth and elevation.
+        sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
             'rodin[words]'.
     """
     from rodin.cli import drawing
 
     drawing.generate(
-        model, out, text, image, seed, count, guidance_scale, prior_guidance_scale, temperature, steps, sampler, refine,
-        azimuth, elevation, search_pose, sentences,
-    )  # fmt: skip
+        out=out,
+        model_folder=model,
+        text=text,
+        image=image,
+        seed=seed,
+        count=count,
+        sampling=sampling,
+        refine=refine,
+        pose=None if search_pose else (azimuth, elevation),
+        sentences=sentences,
+    )
 
 
 def edit(
@@ -71,76 +74,81 @@ def edit(
     strength: float = 0.6,
     sentences: bool = False,
 ) -> None:
-    """Change an avatar by words; what they do not name stays. before-after.png shows both.
+    """Change an avatar by words. What they do not name stays. before-after.png shows both.
 
     Args:
-        avatar: File that rodin generate wrote (.rodin.safetensors).
-        text: What shall be there, such as "with red hair and glasses".
+        avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
+        text: What the avatar should have, such as "with red hair and glasses".
         out: Folder for the changed avatar.
-        model: Model folder that drew the avatar; left out, the model that comes with Rodin.
-        source_text: What is there instead, such as "with black hair"; makes the change more exact.
-        strength: How far; 0 changes nothing, 1 is all that the words mean, which changes more besides.
-        sentences: Translate words that the model does not know by a general sentence encoder. Needs: pip install
+        model: Model folder that drew the avatar; by default the model that comes with Rodin.
+        source_text: What it has now, such as "with black hair". Makes the change more precise.
+        strength: How far to go. 0 changes nothing; 1 goes all the way, and changes more besides.
+        sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
             'rodin[words]'.
     """
     from rodin.cli import drawing
 
-    drawing.edit(model, avatar, text, source_text, strength, out, sentences)
+    drawing.edit(avatar, text, out, model_folder=model, source_text=source_text, strength=strength, sentences=sentences)
 
 
 def vary(avatar: AvatarFile, out: Path, model: Path | None = None, count: int = 4, seed: int = 1) -> None:
-    """Draw an avatar's kin: the same latent, new noise.
+    """Draw variations of an avatar: the same latent, new noise.
 
     Args:
-        avatar: File that rodin generate wrote (.rodin.safetensors).
+        avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
         out: Folder for the avatars.
-        model: Model folder that drew the avatar; left out, the model that comes with Rodin.
+        model: Model folder that drew the avatar; by default the model that comes with Rodin.
         count: Number of avatars.
         seed: Avatar k is drawn with seed + k.
     """
     from rodin.cli import drawing
 
-    drawing.vary(model, avatar, count, seed, out)
+    drawing.vary(avatar, out, model_folder=model, count=count, seed=seed)
 
 
 def interpolate(first: AvatarFile, last: AvatarFile, out: Path, model: Path | None = None, steps: int = 8) -> None:
-    """Draw the avatars between two, as files, a strip and a video.
+    """Draw the avatars between two others: files, a strip and a video.
 
     Args:
-        first: File that rodin generate wrote (.rodin.safetensors).
+        first: Avatar file (.rodin.safetensors).
         last: Another, drawn by the same model.
         out: Folder for the avatars.
-        model: Model folder that drew them; left out, the model that comes with Rodin.
-        steps: Number of avatars, both ends included.
+        model: Model folder that drew them; by default the model that comes with Rodin.
+        steps: Number of avatars, including both ends.
     """
     from rodin.cli import drawing
 
-    drawing.interpolate(model, first, last, steps, out)
+    drawing.interpolate(first, last, out, model_folder=model, steps=steps)
 
 
 def render(
     avatar: AvatarFile,
     out: Path,
     size: int = 256,
-    azimuth: float = 0.0,
-    elevation: float = 2.0,
+    azimuth: float = framing.AZIMUTH_DEG,
+    elevation: float = framing.ELEVATION_DEG,
     turntable: int = 0,
     refine: bool = False,
+    planes: bool = False,
 ) -> None:
-    """Render a picture of an avatar, or a turntable.
+    """Render a picture of an avatar, a turntable, or a picture of its tri-planes.
 
     Args:
-        avatar: File that rodin generate wrote (.rodin.safetensors).
-        out: Picture (.png, .webp), or for a turntable .gif, .webp or .mp4.
+        avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
+        out: Picture to write (.png or .webp); for a turntable .gif, .webp or .mp4.
         size: Edge in pixels.
-        azimuth: Degrees; 0 = front, positive towards the avatar's left.
+        azimuth: In degrees; 0 is the front, positive the avatar's left.
         elevation: Degrees above the horizon.
-        turntable: Number of views all around; 0 for one picture.
-        refine: Render smaller and let the refiner enlarge it: sharper, but views agree less with each other.
+        turntable: Number of views around the avatar; 0 renders one picture.
+        refine: Render smaller and let the refiner enlarge it. Sharper, but views agree less with each other.
+        planes: Show the three feature planes side by side, in false colours, instead of the avatar.
     """
     from rodin.cli import drawing
 
-    drawing.render(avatar, out, size, azimuth, elevation, turntable, refine)
+    if planes:
+        drawing.show_planes(avatar, out)
+    else:
+        drawing.render(avatar, out, size=size, pose=(azimuth, elevation), turntable=turntable, refine=refine)
 
 
 def export(
@@ -149,19 +157,21 @@ def export(
     out: Path | None = None,
     resolution: int = 128,
     threshold: float = 15.0,
+    faces: int | None = None,
 ) -> None:
     """Write an avatar's surface as a mesh with vertex colours.
 
     Args:
-        avatar: File that rodin generate wrote (.rodin.safetensors).
+        avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
         format: File format.
-        out: File to write; beside the avatar if left out.
-        resolution: Grid points along each side of the box.
-        threshold: Density of the surface, in 1 / world units.
+        out: File to write; by default beside the avatar.
+        resolution: Grid points along each edge of the box.
+        threshold: Density at the surface, in 1 / world units.
+        faces: Reduce the mesh to about this many triangles. Needs: pip install 'rodin[mesh]'.
     """
     from rodin.cli import drawing
 
-    drawing.export(avatar, format, out, resolution, threshold)
+    drawing.export(avatar, format, out, resolution=resolution, threshold=threshold, faces=faces)
 
 
 def demo(
@@ -172,21 +182,21 @@ def demo(
     image: Path | None = None,
     seed: int = 0,
 ) -> None:
-    """Draw avatars from words, by an edit, from a portrait and from nothing, and show them in OUT/index.html.
+    """Draw avatars from words, an edit, a portrait and nothing, and show them in OUT/index.html.
 
-    Each comes as avatar file, mesh (.glb), turntable, and pictures, one of them refined.
+    Writes an avatar file, a mesh (.glb), a turntable and pictures for each, one picture refined.
 
     Args:
         out: Folder for the page and the avatars.
-        model: Model folder; left out, the model that comes with Rodin.
-        text: What the first shall look like.
-        edit: What shall be there instead in the second.
-        image: Portrait that the third follows; left out, there is no third.
-        seed: Seed of all.
+        model: Model folder; by default the model that comes with Rodin.
+        text: Description of the first avatar.
+        edit: What the second has instead.
+        image: Portrait that the third follows. Without one there is no third.
+        seed: Seed of all of them.
     """
     from rodin.cli.demo import demo as draw
 
-    draw(model, out, text, edit, image, seed)
+    draw(out, model_folder=model, text=text, edit=edit, image=image, seed=seed)
 
 
 AVATARS: dict[str, Callable[..., None]] = {

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rodin.avatars.avatar import PORTRAIT_ELEVATION_DEG, SUFFIX, Avatar
+from rodin import framing
+from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.contact_sheet import tiled
 from rodin.avatars.mesh import write_mesh
 from rodin.avatars.pipeline import RodinPipeline
@@ -47,7 +48,7 @@ class Drawn:
     beside: Figure | None = None
 
 
-def demo(model_folder: Path | None, out: Path, text: str, edit: str, image: Path | None, seed: int) -> None:
+def demo(out: Path, *, model_folder: Path | None, text: str, edit: str, image: Path | None, seed: int) -> None:
     """Draw the avatars, and write their files and index.html to `out`.
 
     Args:
@@ -66,7 +67,7 @@ def demo(model_folder: Path | None, out: Path, text: str, edit: str, image: Path
     model = "" if model_folder is None else f" --model {shlex.quote(str(model_folder))}"
     entries = []
     asked = time.perf_counter()
-    for drawn in _draw(pipe, out, text, edit, portrait, seed, f"{model} --out drawn", image):
+    for drawn in _draw(pipe, out, text, edit, portrait=portrait, seed=seed, flags=f"{model} --out drawn", image=image):
         seconds = time.perf_counter() - asked
         print(f"{drawn.kind}: {drawn.title} ({seconds:.1f} s)", flush=True)
         entries.append(_write(drawn, out, seconds))
@@ -136,7 +137,7 @@ def _write(drawn: Drawn, out: Path, seconds: float) -> Entry:
     except UserError as error:
         raise UserError(f"{drawn.kind}, {drawn.title!r}: no mesh ({error}); train the model longer") from error
     write_picture(out / f"{name}-refined.png", avatar.portrait(REFINED_SIZE, refine=True))
-    views = avatar.render(orbit(list(VIEWS.values()), [PORTRAIT_ELEVATION_DEG] * len(VIEWS), size=VIEW_SIZE))
+    views = avatar.render(orbit(list(VIEWS.values()), [framing.ELEVATION_DEG] * len(VIEWS), size=VIEW_SIZE))
     for view, pixels in zip(VIEWS, views, strict=True):
         write_picture(out / f"{name}-{view}.png", pixels)
     around = avatar.turntable(TURNING_FRAMES, TURNING_SIZE)

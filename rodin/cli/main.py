@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -11,7 +12,10 @@ from typing import Annotated, Literal, NoReturn
 
 import tyro
 
-from rodin.cli.avatars import AVATARS
+import rodin
+from rodin.avatars.drawing import Sampling
+from rodin.cli.avatars import AVATARS, DEFAULT_SAMPLING
+from rodin.cli.completion import Shell, print_completion
 from rodin.cli.training import TRAINING, Ablation, Data
 from rodin.errors import UserError
 
@@ -31,14 +35,14 @@ def synth(
     An interrupted run goes on where it stopped. Needs Blender's module: pip install 'rodin[blender]'.
 
     Args:
-        out: Folder of the set; gets one folder a subject and overview.png.
+        out: Folder for the set: one folder per subject, and overview.png.
         count: Number of subjects.
-        views: Images of each subject; the first is frontal.
+        views: Images per subject; the first is frontal.
         size: Edge of an image in pixels.
-        seed: Seed of the set; subject i depends on (seed, i) alone.
-        workers: Blender processes, one thread each.
+        seed: Seed of the set. Subject i depends only on (seed, i).
+        workers: Number of Blender processes, one thread each.
         heads: sdf for the built-in procedural head, or an .npz file with a morphable head.
-        samples: Rays a pixel; 8 take two thirds of the time of 16 and leave more noise in alpha.
+        samples: Rays per pixel. 8 take two thirds of the time of 16 and leave more noise in alpha.
     """
     from rodin.synth import SynthConfig, generate
 
@@ -50,7 +54,7 @@ def synth(
 
 
 def describe(data: Data) -> None:
-    """Print which values the subjects' attributes have, how often, and which attributes depend on each other.
+    """Print how often each value of each attribute occurs, and which attributes depend on each other.
 
     Args:
         data: Folder of subjects, each with a transforms.json that has attributes.
@@ -74,26 +78,26 @@ def fit(
 
     Args:
         data: Folder of subjects, each with a transforms.json.
-        run: Run folder; what it already holds is not made again.
+        run: Run folder. What it already holds is not made again.
         preset: smoke, mini, paper, or a YAML file (see: rodin preset).
-        workers: Processes, one thread each; with --device cuda threads, which load subjects while the GPU fits.
+        workers: Processes of one thread each; with --device cuda, threads that load subjects while the GPU fits.
         seed: Seed of the fits.
-        device: cuda fits many subjects at once on a GPU.
-        start: Take the decoder of this model folder, so that its networks can be trained further on the planes.
+        device: cuda fits many subjects at once, on a GPU.
+        start: Use the decoder of this model folder, so that its networks can be trained further on the planes.
     """
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.fit(data, run, load_preset(preset), workers, seed, device, start)
+    chain.fit(data, run, load_preset(preset), workers, seed=seed, device=device, start=start)
 
 
 def ship(model: Data, out: Path, limit: float = 48.0) -> None:
-    """Write a model as it ships: weights in half precision, half as large, loaded to single precision by every command.
+    """Write a model the way it ships: half-precision weights, half the size. Commands compute in single precision.
 
     Args:
         model: Model folder.
-        out: Folder for it; its model card, README.md, stays if there is one.
-        limit: Refuse a larger one, in megabytes.
+        out: Folder to write. A model card in it, README.md, is kept.
+        limit: Refuse a model larger than this, in megabytes.
     """
     from rodin.cli import drawing
 
@@ -117,35 +121,29 @@ def evaluate(
     refine: int = 40,
     image_size: int = 64,
     sentences: bool = False,
-    guidance_scale: float = 1.3,
-    prior_guidance_scale: float = 4.0,
-    temperature: float = 0.6,
-    steps: int = 10,
+    sampling: tyro.conf.OmitArgPrefixes[Sampling] = DEFAULT_SAMPLING,
     seed: int = 0,
 ) -> None:
-    """Measure a model on subjects it never saw, and write a report: OUT/index.html, report.md and results.json.
+    """Measure a model on subjects it has never seen. Writes a report: OUT/index.html, report.md and results.json.
 
     Args:
-        data: Held-out subjects, which no part of the model was trained on.
-        train_data: The subjects that it was trained on.
-        out: Folder of the report.
-        model: Model folder; left out, the model that comes with Rodin.
-        preset: The preset that the model was trained with, for the fits.
-        against: Another model to measure beside it, as NAME=MODEL; may be given again.
-        prompts: File of prompts that avatars are drawn from; may be given again. Without one, held-out captions.
-        cache: Folder that keeps what is learned of the training data for the next evaluation; OUT-cache if left out.
+        data: Held-out subjects: no part of the model was trained on them.
+        train_data: The subjects it was trained on.
+        out: Folder for the report.
+        model: Model folder; by default the model that comes with Rodin.
+        preset: The preset the model was trained with; the fits use it.
+        against: Another model to compare with, as NAME=MODEL. May be repeated.
+        prompts: File of prompts to draw from. May be repeated. Without one, held-out captions are used.
+        cache: Folder that keeps what is learned from the training data for the next evaluation; by default OUT-cache.
         samples: Avatars drawn from nothing.
-        captions: Held-out captions that avatars are drawn from where there are no prompts.
-        photos: Held-out portraits that are inverted.
-        views: Pictures of each avatar.
-        fits: Held-out subjects that planes are fitted to.
+        captions: Held-out captions to draw from where there are no prompts.
+        photos: Held-out portraits to invert.
+        views: Pictures per avatar.
+        fits: Held-out subjects to fit planes to.
         refine: Steps of render-guided inversion.
-        image_size: Edge of the pictures that are compared.
-        sentences: Draw sets of prompts with unknown words once more, these translated by the general sentence encoder.
-        guidance_scale: Of everything that is drawn.
-        prior_guidance_scale: Of everything that is drawn from prompts.
-        temperature: Of everything that is drawn.
-        steps: Denoising steps.
+        image_size: Edge of the compared pictures, in pixels.
+        sentences: Draw prompts with unknown words a second time, with those words translated by a sentence encoder.
+        sampling: How avatars are sampled.
         seed: Avatar k is drawn with seed + k.
     """
     from rodin.avatars.pipeline import RodinPipeline
@@ -164,10 +162,7 @@ def evaluate(
         "fits": fits,
         "refine_steps": refine,
         "sentences": sentences,
-        "guidance_scale": guidance_scale,
-        "prior_guidance_scale": prior_guidance_scale,
-        "temperature": temperature,
-        "steps": steps,
+        "sampling": sampling,
         "seed": seed,
     }
     settings = config_from_dict(EvaluationConfig, values, "rodin eval")
@@ -175,18 +170,20 @@ def evaluate(
     pipe, others = RodinPipeline.from_pretrained(model), load_models(against)
     place = out.resolve()  # "." has no name
     cache = cache or place.with_name(f"{place.name}-cache")
-    run_evaluation(pipe, data, train_data, out, settings, fit, others, prompts, cache)
+    run_evaluation(
+        pipe, data, train_data, out, settings=settings, fit=fit, against=others, prompts=prompts, cache=cache
+    )
     print(out / "index.html")
 
 
 def preset(
     name: Annotated[Literal["smoke", "mini", "paper"], tyro.conf.Positional], ablation: Ablation | None = None
 ) -> None:
-    """Print a preset as YAML, to be changed and given to --preset.
+    """Print a preset as YAML, to edit and pass to --preset.
 
     Args:
-        name: Which one.
-        ablation: Take this part of the paper's method away.
+        name: Which preset.
+        ablation: Remove this part of the paper's method.
     """
     from rodin.train.ablations import ablated
     from rodin.train.presets import load_preset, preset_yaml
@@ -196,10 +193,21 @@ def preset(
 
 
 def doctor() -> None:
-    """Say what this installation can use: native kernels, instruction level, GPU, optional parts. Problems have a !"""
+    """Report what this installation can use: native kernels, instruction set, GPU, extras. Problems have a !"""
     from rodin.cli.doctor import report
 
     print(report())
+
+
+def completion(shell: Annotated[Shell, tyro.conf.Positional]) -> None:
+    """Print a script that completes commands and flags in a shell.
+
+    For bash: rodin completion bash > ~/.local/share/bash-completion/completions/rodin
+
+    Args:
+        shell: Which shell.
+    """
+    print_completion(shell, COMMANDS, GROUPS)
 
 
 def assets_makehuman(checkout: Data, out: Path) -> None:
@@ -217,11 +225,11 @@ def assets_makehuman(checkout: Data, out: Path) -> None:
 
 
 def assets() -> None:
-    """Make what rodin synth can use from other projects' files; see: rodin assets --help."""
+    """Convert files of other projects for rodin synth; see: rodin assets --help."""
 
 
 def train() -> None:
-    """Train a stage or the whole chain; see: rodin train --help."""
+    """Train one stage or the whole chain; see: rodin train --help."""
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -235,20 +243,23 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ship": ship,
     "preset": preset,
     "doctor": doctor,
+    "completion": completion,
 }
 ASSETS: dict[str, Callable[..., None]] = {"makehuman": assets_makehuman}
+#: What a machine may do to us where nothing nearer has put it into words: no room, no right, no such device.
+SURROUNDINGS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 GROUPS = {
-    "assets": (ASSETS, "Make what rodin synth can use from other projects' files."),
+    "assets": (ASSETS, "Convert files of other projects for rodin synth."),
     "train": (
         TRAINING,
-        "Train a stage, or all of them one after another. What a run folder holds is not made again.",
+        "Train one stage, or all of them in turn. What a run folder already holds is not made again.",
     ),
 }
 DESCRIPTION = """Rodin: 3D avatars by diffusion over tri-planes.
 
-The way from pictures to avatars: synth (or your own captures), train all, generate; then edit, vary, interpolate,
-render and export. describe shows what a set holds, eval measures a model, doctor says what this installation can use.
-Each command explains itself: rodin COMMAND --help"""
+From pictures to avatars: synth (or your own captures), train all, generate; then edit, vary, interpolate, render and
+export. describe shows what a data set holds, eval measures a model, doctor reports what this installation can use.
+Every command explains itself: rodin COMMAND --help. The version: rodin --version"""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -258,6 +269,9 @@ def main(arguments: list[str] | None = None) -> None:
     # bring. Work is spread over processes instead: --workers, or torchrun. The environment may say otherwise.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if arguments == ["--version"]:
+        print(f"rodin {rodin.__version__}")
+        return
     commands, prog, description = COMMANDS, "rodin", DESCRIPTION
     if arguments and arguments[0] in GROUPS:
         prog = f"rodin {arguments[0]}"
@@ -273,7 +287,9 @@ def main(arguments: list[str] | None = None) -> None:
         )
     except UserError as error:
         _stop(error, str(error), 2)
-    except OSError as error:  # a full disk or a closed door where nothing nearer has put it into words
+    except OSError as error:
+        if error.errno not in SURROUNDINGS:  # else it is a defect of ours
+            raise
         _stop(error, f"{error}; free some space or check the place", 2)
     except KeyboardInterrupt as error:
         resumes = prog == "rodin train" or arguments[:1] in (["synth"], ["fit"])

@@ -16,28 +16,28 @@ Ablation = Literal["no-aware", "no-latent", "no-rescaling", "autoencoder"]
 def train_encoder(
     data: Data, run: Path, preset: str = "smoke", hours: float | None = None, start: Path | None = None
 ) -> None:
-    """Train the small CLIP that turns a portrait or a caption into the latent z.
+    """Train the small CLIP that maps a portrait or a caption to the latent z.
 
     Args:
         data: Folder of subjects, each with a transforms.json.
         run: Run folder.
         preset: smoke, mini, paper, or a YAML file.
-        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
-        start: Begin from this model folder's encoder, not from random weights; of the same preset.
+        hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
+        start: Start from this model folder's encoder instead of random weights. It must be of the same preset.
     """
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.encoder(data, run, load_preset(preset), hours, start)
+    chain.encoder(data, run, load_preset(preset), hours, start=start)
 
 
 def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
-    """Train the latent prior, which draws the latent z from text or from nothing.
+    """Train the latent prior, which draws the latent z from a text or from nothing.
 
     Args:
         run: Run folder with planes/ and encoder/.
         preset: smoke, mini, paper, or a YAML file.
-        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
+        hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
     """
     from rodin.train import chain
     from rodin.train.presets import load_preset
@@ -48,13 +48,13 @@ def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) ->
 def train_base(run: Path, preset: str = "smoke", hours: float | None = None, start: Path | None = None) -> None:
     """Train the base diffusion model on the planes of a run.
 
-    On many processes or machines: torchrun OPTIONS -m -- rodin train base --run RUN --preset PRESET
+    On several processes or machines: torchrun OPTIONS -m -- rodin train base --run RUN --preset PRESET
 
     Args:
         run: Run folder with planes/, encoder/ and decoder/.
         preset: smoke, mini, paper, or a YAML file.
-        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
-        start: Begin from this model folder's base model, not from random weights; of the same preset.
+        hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
+        start: Start from this model folder's base model instead of random weights. It must be of the same preset.
     """
     from rodin.train import chain
     from rodin.train.presets import load_preset
@@ -69,21 +69,21 @@ def train_upsampler(
     hours: float | None = None,
     start: Path | None = None,
 ) -> None:
-    """Train the upsampler, which makes large planes of the base model's small ones.
+    """Train the upsampler, which turns the base model's small planes into large ones.
 
-    On many processes or machines: torchrun OPTIONS -m -- rodin train upsampler --run RUN --preset PRESET
+    On several processes or machines: torchrun OPTIONS -m -- rodin train upsampler --run RUN --preset PRESET
 
     Args:
         run: Run folder with planes/, encoder/ and decoder/.
         preset: smoke, mini, paper, or a YAML file.
-        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else it is the encoder.
-        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
-        start: Begin from this model folder's upsampler, not from random weights; of the same preset.
+        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else the encoder.
+        hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
+        start: Start from this model folder's upsampler instead of random weights. It must be of the same preset.
     """
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.upsampler(run, load_preset(preset), vgg, hours, start)
+    chain.upsampler(run, load_preset(preset), vgg, hours, start=start)
 
 
 def train_refiner(
@@ -91,19 +91,19 @@ def train_refiner(
 ) -> None:
     """Train the refiner, which enlarges and sharpens rendered pictures.
 
-    On many processes or machines: torchrun OPTIONS -m -- rodin train refiner DATA --run RUN --preset PRESET
+    On several processes or machines: torchrun OPTIONS -m -- rodin train refiner DATA --run RUN --preset PRESET
 
     Args:
-        data: Folder of subjects of the run, in pictures at least as large as the refiner's output.
+        data: Folder with the run's subjects, in pictures at least as large as the refiner's output.
         run: Run folder with planes/, encoder/ and decoder/.
         preset: smoke, mini, paper, or a YAML file.
-        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else it is the encoder.
-        hours: Train for so long, interruptions apart, in place of the preset's number of steps.
+        vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else the encoder.
+        hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
     """
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.refiner(data, run, load_preset(preset), vgg, hours)
+    chain.refiner(data, run, load_preset(preset), vgg, hours=hours)
 
 
 def train_all(
@@ -121,19 +121,21 @@ def train_all(
 
     Args:
         data: Folder of subjects, each with a transforms.json.
-        run: Run folder; an interrupted run goes on where it stopped.
+        run: Run folder. An interrupted run continues where it stopped.
         preset: smoke, mini, paper, or a YAML file (see: rodin preset).
-        workers: Processes that fit subjects and train base, upsampler and refiner, one thread each.
+        workers: Number of processes, one thread each, that fit subjects and train base, upsampler and refiner.
         seed: Seed of the fits.
         clip: Use this CLIP with 512 outputs (a folder or a hub name) instead of training one.
-        large: Folder of the same subjects in larger pictures, for the refiner; else it learns from DATA.
+        large: Folder with the same subjects in larger pictures, for the refiner; by default it learns from DATA.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual losses; else the encoder.
-        start: Train this model folder further, say the one that ships on your own heads; of the same preset.
+        start: Train this model folder further, for example the one that ships, on your own heads. Same preset.
     """
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.train_all(data, run, load_preset(preset), workers, seed, clip, large or data, vgg, start)
+    chain.train_all(
+        data, run, load_preset(preset), workers, seed=seed, clip=clip, large=large or data, vgg=vgg, start=start
+    )
 
 
 def train_ablations(
@@ -146,22 +148,22 @@ def train_ablations(
     large: Path | None = None,
     vgg: Path | None = None,
 ) -> None:
-    """Train the paper's ablations of a finished run, for rodin eval --against. Each becomes RUN/ablations/NAME/model.
+    """Train the paper's ablations of a finished run, for rodin eval --against. Writes RUN/ablations/NAME/model.
 
     Args:
         data: The run's subjects.
         run: Finished run folder.
-        preset: That the run was trained with.
+        preset: The preset of the run.
         only: Which ablations.
         workers: Processes, one thread each.
-        seed: That of the run.
-        large: That of the run.
-        vgg: That of the run.
+        seed: As for the run.
+        large: As for the run.
+        vgg: As for the run.
     """
     from rodin.train.ablations import train_ablations as train
     from rodin.train.presets import load_preset
 
-    train(data, run, load_preset(preset), only, workers, seed, large or data, vgg)
+    train(data, run, load_preset(preset), only, workers=workers, seed=seed, large=large or data, vgg=vgg)
 
 
 def train_curves(
@@ -170,12 +172,12 @@ def train_curves(
     column: str = "loss",
     out: Path = Path("curves.png"),
 ) -> None:
-    """Draw learning curves of one run or several over the samples seen, and print where they end.
+    """Plot learning curves of one or several runs over the samples seen, and print where they end.
 
     Args:
         runs: Run folders.
-        stage: One stage; else all that one of the runs has begun.
-        column: Of the stages' log.csv.
+        stage: One stage; by default all that any of the runs has begun.
+        column: Column of log.csv.
         out: Picture, such as .png or .svg.
     """
     from rodin.train.curves import draw_curves

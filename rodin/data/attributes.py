@@ -76,7 +76,7 @@ def summaries(subjects: Sequence[Subject]) -> list[Words | Numbers]:
         if _are_numbers(known):
             numbers = np.array(known, dtype=float)
             low, high = float(numbers.min()), float(numbers.max())
-            found.append(Numbers(name, len(known), float(numbers.mean()), low, high))
+            found.append(Numbers(name, len(known), float(numbers.mean()), low, high=high))
         else:
             found.append(Words(name, dict(Counter(map(_word, known)).most_common())))
     return found
@@ -127,7 +127,7 @@ def _dependence(
     limit = chdtri((len(rows) - 1) * (len(columns) - 1), 0.05 / pairs)
     return Dependence(
         names, int(table.sum()), cramers_v(table), _corrected(float(limit), table),
-        (rows[row], columns[column]), int(table[row, column]), float(expected[row, column]),
+        values=(rows[row], columns[column]), together=int(table[row, column]), expected=float(expected[row, column]),
     )  # fmt: skip
 
 

@@ -118,7 +118,7 @@ def load_subject(folder: Path, size: int | None = None) -> MultiView:
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(document).__name__}")
     frames = _frames(document, path)
-    images = _load_images(frames, document, folder, path, size)
+    images = _load_images(frames, document, folder, path, size=size)
     camera = _cameras(frames, document, path)
     if size is not None:
         camera = camera.resized(size, size)
@@ -154,7 +154,9 @@ def _load_images(
         path = _image_path(frame, folder, f"{transforms}: frame {index}")
         with open_image(path) as image:
             found = (image.width, image.height)
-            declared = tuple(_number(frame, document, key, transforms, index) or found[i] for i, key in enumerate("wh"))
+            declared = tuple(
+                _number(frame, document, key, transforms, index=index) or found[i] for i, key in enumerate("wh")
+            )
             if declared != found:
                 raise UserError(
                     f"{path}: is {found[0]} x {found[1]} pixels, {transforms.name} says {declared[0]:g} x "
@@ -203,7 +205,7 @@ def _frames(document: dict[str, Any], path: Path) -> list[dict[str, Any]]:
         raise UserError(f"{path}: camera_model {_shown(model)} is not supported; convert the images to pinhole cameras")
     for index, frame in enumerate(frames):
         for key in _DISTORTION_KEYS:
-            value = _number(frame, document, key, path, index)
+            value = _number(frame, document, key, path, index=index)
             if value:
                 raise UserError(f"{path}: lens distortion {key} = {value:g} is not supported; undistort the images")
     return [dict(frame) for frame in frames]
@@ -218,14 +220,14 @@ def _cameras(frames: list[dict[str, Any]], document: dict[str, Any], path: Path)
         matrix[:3, 3] = (matrix[:3, 3] - shift) * scale
         matrices.append(matrix)
         focals.append(_focal(frame, document, path, index))
-        centre = [_number(frame, document, key, path, index) for key in ("cx", "cy")]
+        centre = [_number(frame, document, key, path, index=index) for key in ("cx", "cy")]
         centres.append([frame[side] / 2 if c is None else c for c, side in zip(centre, "wh", strict=True)])
     return Camera(
         torch.from_numpy(np.stack(matrices)).float(),
         torch.tensor(focals, dtype=torch.float32),
         torch.tensor(centres, dtype=torch.float32),
         frames[0]["w"],
-        frames[0]["h"],
+        height=frames[0]["h"],
     )
 
 
@@ -234,8 +236,8 @@ def _focal(frame: dict[str, Any], document: dict[str, Any], path: Path, index: i
     for level in (frame, document):
         found: list[float | None] = []
         for key, angle_key, side in (("fl_x", "camera_angle_x", "w"), ("fl_y", "camera_angle_y", "h")):
-            value = _number(level, {}, key, path, index)
-            angle = _number(level, {}, angle_key, path, index)
+            value = _number(level, {}, key, path, index=index)
+            angle = _number(level, {}, angle_key, path, index=index)
             if value is not None and value <= 0:
                 raise UserError(f"{path}: {key} is {value:g}; give a focal length in pixels above 0")
             if value is None and angle is not None:

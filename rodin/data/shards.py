@@ -15,7 +15,6 @@ Symbols: P = 3 planes, C channels, H W rows and columns.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator
@@ -30,17 +29,16 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json, write_json
 from rodin.images import from_bytes, to_bytes
-from rodin.parts import Configured, config_from_dict, load_component, save_component
-from rodin.triplane import PLANES, check_planes, mirror, resize
+from rodin.parts import config_from_dict
+from rodin.triplane import check_planes, mirror
 
 SCHEMA = 2
 INDEX_NAME = "index.json"
-STATISTICS_NAME = "statistics"
 
 
 @dataclass(frozen=True)
@@ -299,117 +297,3 @@ def _png(image: Tensor) -> bytes:
 
 
 # ---- statistics
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlaneStatisticsConfig:
-    """Shape of the planes, and the bound on normalised values."""
-
-    channels: int
-    height: int
-    width: int
-    clip: float
-
-    def __post_init__(self) -> None:
-        for name in ("channels", "height", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.clip > 0:
-            raise ValueError(f"clip must be above 0, got {self.clip}")
-
-
-class PlaneStatistics(nn.Module):
-    """Maps planes to residuals from the mean avatar, of unit variance in each channel, and back.
-
-    Buffers:
-        mean_planes: [3, C, H, W] the mean over subjects.
-        std: [C] standard deviation of the residual over subjects, planes and positions.
-    """
-
-    mean_planes: Tensor
-    std: Tensor
-
-    def __init__(self, config: PlaneStatisticsConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.register_buffer("mean_planes", torch.zeros(PLANES, config.channels, config.height, config.width))
-        self.register_buffer("std", torch.ones(config.channels))
-
-    def normalize(self, planes: Tensor) -> Tensor:
-        """clip((planes - mean) / std, +-clip) of planes [..., 3, C, H, W]."""
-        self._check(planes)
-        return ((planes - self.mean_planes) / self.std[:, None, None]).clamp(-self.config.clip, self.config.clip)
-
-    def denormalize(self, normalized: Tensor) -> Tensor:
-        """The inverse of `normalize` within the clip, [..., 3, C, H, W]."""
-        self._check(normalized)
-        return normalized * self.std[:, None, None] + self.mean_planes
-
-    def resized(self, size: int) -> PlaneStatistics:
-        """The same for planes of size x size: the mean plane is resampled, the deviations stay, so that planes of all
-        sizes share one domain."""
-        config = dataclasses.replace(self.config, height=size, width=size)
-        statistics = PlaneStatistics(config)
-        statistics.mean_planes.copy_(resize(self.mean_planes, size, size))
-        statistics.std.copy_(self.std)
-        return statistics
-
-    def _check(self, planes: Tensor) -> None:
-        if planes.shape[-4:] != self.mean_planes.shape:
-            raise ValueError(f"planes must be [..., {list(self.mean_planes.shape)}], got {list(planes.shape)}")
-
-
-def measure_statistics(subjects: Iterable[FittedSubject], *, clip: float) -> PlaneStatistics:
-    """Measure a set in one pass, holding no more than one subject (Welford's method, in float64).
-
-    A channel that never varies gets std 1, so that its residual stays 0.
-
-    Args:
-        clip: bound on the normalised values, in standard deviations.
-
-    Raises:
-        UserError: no subjects, or planes of different shapes.
-    """
-    count = 0
-    mean = squares = torch.zeros(())
-    for subject in subjects:
-        planes = subject.planes.double()
-        if count == 0:
-            mean, squares = torch.zeros_like(planes), torch.zeros_like(planes)
-        if planes.shape != mean.shape:
-            raise UserError(f"{subject.name}: planes are {list(planes.shape)}, the first subject's {list(mean.shape)}")
-        count += 1
-        delta = planes - mean
-        mean = mean + delta / count
-        squares = squares + delta * (planes - mean)
-    if count == 0:
-        raise UserError("subjects: none to measure statistics of; fit some first")
-    _, channels, height, width = mean.shape
-    statistics = PlaneStatistics(PlaneStatisticsConfig(channels=channels, height=height, width=width, clip=clip))
-    std = (squares.mean(dim=(0, 2, 3)) / count).sqrt()
-    statistics.mean_planes.copy_(mean)
-    statistics.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
-    return statistics
-
-
-def save_statistics(statistics: PlaneStatistics, folder: Path) -> None:
-    """Write `folder`/statistics, whole or not at all."""
-    save_component(statistics, Path(folder) / STATISTICS_NAME)
-
-
-def load_statistics(folder: Path) -> PlaneStatistics:
-    """Read `folder`/statistics.
-
-    Raises:
-        UserError: missing, cut off, or of another version.
-    """
-    return load_component(PlaneStatistics, PlaneStatisticsConfig, Path(folder) / STATISTICS_NAME)
-
-
-def module_hash(module: Configured) -> str:
-    """sha256 (hex) of a module's config and weights: equal exactly when two modules compute the same function."""
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(module.config), sort_keys=True).encode())
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -87,7 +87,7 @@ class Diffusion:
         simple = (self.snr_weight(t) * error).mean()
         if not self.config.learned_variance:
             return {"loss": simple, "simple": error.mean()}
-        bound = self.variational_bound(prediction.detach(), output[:, :, x0.shape[2] :], x0, x, t).mean()
+        bound = self.variational_bound(prediction.detach(), output[:, :, x0.shape[2] :], x0, x, t=t).mean()
         # E_t times T estimates the sum over all steps, which is the bound.
         return {"loss": simple + VLB_WEIGHT * self.config.train_steps * bound, "simple": error.mean(), "vlb": bound}
 

@@ -64,13 +64,13 @@ class Scheduler:
             clip: keep the predicted x_0 within +-clip; the noise is what is then left of x.
         """
         clean = self.clean(output, index, x, clip)
-        return self.advance(clean, index, x, generators, output[:, :, x.shape[2] :])
+        return self.advance(clean, index, x, generators, variance=output[:, :, x.shape[2] :])
 
     def clean(self, output: Tensor, index: int, x: Tensor, clip: float | None = None) -> Tensor:
         """The x_0 [B, 3, C, H, W] that the network's output at x stands for; arguments as of `step`."""
         now = self._abar[int(self.timesteps[index])]
         prediction = output[:, :, : x.shape[2]]
-        clean = predicted_clean(self.config.prediction, prediction, x, math.sqrt(now), math.sqrt(1 - now))
+        clean = predicted_clean(self.config.prediction, prediction, x, math.sqrt(now), sigma=math.sqrt(1 - now))
         return clean if clip is None else clean.clamp(-clip, clip)
 
     def advance(
@@ -92,7 +92,7 @@ class Scheduler:
         if after == 1.0:
             return clean
         if self.kind == "ancestral":
-            return self._draw(clean, variance, x, now, after, generators)
+            return self._draw(clean, variance, x, now, after=after, generators=generators)
         target = clean
         if self.kind == "dpm++" and self._clean is not None:
             # Carry on as x_0 has moved since the step before; not from zero SNR, which is infinitely far away
@@ -194,7 +194,7 @@ def sample(
     x = noise
     for index, t in enumerate(scheduler.timesteps):
         output = denoise(x, t.to(x.device).expand(len(x))).float()
-        x = scheduler.step(output, index, x, generators, clip)
+        x = scheduler.step(output, index, x, generators, clip=clip)
         if callback is not None:
             callback(index, x)
     return x

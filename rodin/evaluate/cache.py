@@ -22,7 +22,7 @@ from rodin.errors import UserError, one_line
 from rodin.evaluate.attribute_reader import AttributeReader, Lesson, read_size, train_reader
 from rodin.evaluate.floaters import CELLS
 from rodin.files import atomic_path
-from rodin.fit.scene import visual_hull
+from rodin.fit.hull import visual_hull
 from rodin.images import to_bytes
 from rodin.render.rays import Occupancy
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from rodin.avatars.drawing import Sampling
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,10 +21,7 @@ class EvaluationConfig:
         fits: held-out subjects that planes are fitted to; all if there are fewer.
         refine_steps: steps of render-guided inversion, after the encoder's.
         sentences: draw sets of prompts with unknown words once more, these translated by the general sentence encoder.
-        guidance_scale: of everything that is drawn; the row "no guidance" has 1.
-        prior_guidance_scale: of everything that is drawn from prompts.
-        temperature: of everything that is drawn, see `rodin.avatars.pipeline.RodinPipeline.__call__`.
-        steps: of the base model's sampler.
+        sampling: of everything that is drawn; the row "no guidance" has a guidance_scale of 1.
         reader_steps: of the attribute reader's training.
         seed: avatar k is drawn with seed + k.
     """
@@ -36,15 +34,13 @@ class EvaluationConfig:
     fits: int = 3
     refine_steps: int = 40
     sentences: bool = False
-    guidance_scale: float = 1.3
-    prior_guidance_scale: float = 4.0
-    temperature: float = 0.6
-    steps: int = 10
+    sampling: Sampling = field(default_factory=Sampling)
     reader_steps: int = 3000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("views", "image_size", "steps", "reader_steps"):
+        self.sampling.check()
+        for name in ("views", "image_size", "reader_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("samples", "captions", "photos"):  # a spread needs two, and so does a choice among subjects
@@ -53,6 +49,3 @@ class EvaluationConfig:
         for name in ("fits", "refine_steps", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0 (0 = none), got {getattr(self, name)}")
-        for name in ("guidance_scale", "prior_guidance_scale", "temperature"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ValueError(f"{name} must be above 0 (1 = as trained), got {getattr(self, name)}")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.errors import UserError
-from rodin.evaluate.accuracy import judge, judge_people
+from rodin.evaluate.accuracy import Reading, judge, judge_people
 from rodin.evaluate.attribute_reader import AttributeReader
-from rodin.evaluate.cache import learn
+from rodin.evaluate.cache import Learned, learn
 from rodin.evaluate.compared import OWN_ROWS
 from rodin.evaluate.config import EvaluationConfig
 from rodin.evaluate.features import features, mean_distance
@@ -73,28 +74,11 @@ def evaluate(
             or `out` holds something else.
     """
     check_place(out)
-    plane_size = pipe.statistics.config.height
-    if settings.fits and fit.plane_size != plane_size:
-        raise UserError(
-            f"--preset: fits planes of {fit.plane_size}, the model's are {plane_size}; "
-            "give the preset that it was trained with, or --fits 0"
-        )
+    check_fit(fit, settings, pipe)
     watch = Stopwatch()
-    with watch.part("reading and encoding real subjects"):
-        training = load_real(train_data, settings.views, settings.image_size, "training subjects")
-        unseen = load_real(held_out, settings.views, settings.image_size, "held-out subjects")
-        check_sets(training, unseen)
-        sets = read_prompts(prompts, training.attributes)
-        sets = sets or [caption_prompts(unseen, training.attributes, settings.captions)]
-        main = variant(OWN_ROWS[0], pipe, settings.guidance_scale, settings)
-        readers = [by_reader(main, one, settings) for one in sets]
-        reality = Reality.measure(training, unseen, pipe.encoder)
-    with watch.part("learning from the training subjects"):
-        named = sorted({name for one in sets for truth in one.truth for name in truth})
-        learned = learn(training.folders, named, settings.reader_steps, cache)
-        read = learned.reader.read(unseen.images)
-        real_readings = judge(read, unseen.attributes, training.attributes)
-        real_people = judge_people(read, unseen.attributes, training.attributes)
+    ground = lay_ground(pipe, held_out, train_data, settings, prompts=prompts, cache=cache, watch=watch)
+    main, reality, learned = ground.main, ground.reality, ground.learned
+    training, unseen = reality.training, reality.held_out
 
     with watch.part("samples"):
         samples = list(main.draw(settings.samples, settings.seed))
@@ -104,13 +88,11 @@ def evaluate(
         refined = features(reality.encoder, render_all(samples, training.cameras, refine=True))
         floating = floating_shares(samples, learned.union)
     with watch.part("samples of other models"):
-        others = [] if main.guidance_scale == 1.0 else [variant(OWN_ROWS[1], pipe, 1.0, settings)]
-        others += [variant(name, other, settings.guidance_scale, settings) for name, other in against.items()]
-        drawn += [draw_and_measure(one, reality, settings) for one in others]
+        drawn += [draw_and_measure(one, reality, settings) for one in beside(main, against, settings)]
     with watch.part("prompts"):
         asked = [
-            ask(drawing, one, flag, learned.reader, unseen, training, settings)
-            for one, found in zip(sets, readers, strict=True)
+            ask(drawing, one, flag, learned.reader, unseen=unseen, training=training, settings=settings)
+            for one, found in ground.asked
             for flag, drawing in found.items()
         ]
     with watch.part("portraits"):
@@ -121,7 +103,7 @@ def evaluate(
             refined_inverted = portraits(main, unseen, settings, settings.refine_steps)
     with watch.part("fits"):
         decoder, start = samples[0].decoder, pipe.statistics.mean_planes.cpu()  # avatars keep theirs on the CPU
-        fits = fit_held_out(unseen.folders[: settings.fits], decoder, start, fit, settings.seed)
+        fits = fit_held_out(unseen.folders[: settings.fits], decoder, start, fit, seed=settings.seed)
         shown = zip(fits[:SHOWN_ROWS], unseen.cameras, strict=False)
         fit_pictures = [render_image(one.planes, decoder, camera)[0] for one, camera in shown]
     real_frontal = reality.training_features[:, 0]
@@ -136,8 +118,8 @@ def evaluate(
         diversity=mean_distance(seen[:, 0]) / mean_distance(real_frontal),
         floating=floating,
         asked=asked,
-        real_readings=real_readings,
-        real_people=real_people,
+        real_readings=ground.real_readings,
+        real_people=ground.real_people,
         inverted=inverted,
         inversion=measure_inversion(inverted, reality),
         refined_inverted=refined_inverted,
@@ -153,11 +135,81 @@ def evaluate(
     return report
 
 
-def variant(label: str, pipe: RodinPipeline, guidance_scale: float, settings: EvaluationConfig) -> Variant:
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What an evaluation stands on before anything is drawn.
+
+    Args:
+        main: the model, as it is drawn from.
+        asked: sets of prompts, each with the model by its reader of words, see `by_reader`.
+        reality: the real subjects, with their features.
+        learned: of the training subjects.
+        real_readings, real_people: what the learned reader makes of real pictures of held-out subjects.
+    """
+
+    main: Variant
+    asked: list[tuple[PromptSet, dict[bool, Variant]]]
+    reality: Reality
+    learned: Learned
+    real_readings: dict[str, Reading]
+    real_people: dict[str, dict[str, Reading]]
+
+
+def lay_ground(
+    pipe: RodinPipeline,
+    held_out: Path,
+    train_data: Path,
+    settings: EvaluationConfig,
+    *,
+    prompts: Sequence[Path],
+    cache: Path,
+    watch: Stopwatch,
+) -> Ground:
+    """Read subjects and prompts, and learn from the training subjects; arguments as of `evaluate`."""
+    with watch.part("reading and encoding real subjects"):
+        training = load_real(train_data, settings.views, settings.image_size, "training subjects")
+        unseen = load_real(held_out, settings.views, settings.image_size, "held-out subjects")
+        check_sets(training, unseen)
+        sets = read_prompts(prompts, training.attributes)
+        sets = sets or [caption_prompts(unseen, training.attributes, settings.captions)]
+        main = variant(OWN_ROWS[0], pipe, settings.sampling)
+        asked = [(one, by_reader(main, one, settings)) for one in sets]
+        reality = Reality.measure(training, unseen, pipe.encoder)
+    with watch.part("learning from the training subjects"):
+        named = sorted({name for one in sets for truth in one.truth for name in truth})
+        learned = learn(training.folders, named, settings.reader_steps, cache)
+        read = learned.reader.read(unseen.images)
+    return Ground(
+        main=main,
+        asked=asked,
+        reality=reality,
+        learned=learned,
+        real_readings=judge(read, unseen.attributes, training.attributes),
+        real_people=judge_people(read, unseen.attributes, training.attributes),
+    )
+
+
+def check_fit(fit: FitConfig, settings: EvaluationConfig, pipe: RodinPipeline) -> None:
+    """Raise UserError unless fits give planes of the model's size."""
+    plane_size = pipe.statistics.config.height
+    if settings.fits and fit.plane_size != plane_size:
+        raise UserError(
+            f"--preset: fits planes of {fit.plane_size}, the model's are {plane_size}; "
+            "give the preset that it was trained with, or --fits 0"
+        )
+
+
+def variant(label: str, pipe: RodinPipeline, sampling: Sampling) -> Variant:
     """How a model is drawn from. One of a single step (the auto-encoder) is a function of z: nothing is guided."""
-    one = Variant(label, pipe, guidance_scale, settings.prior_guidance_scale, settings.temperature, settings.steps)
     single = pipe.diffusion.train_steps == 1
-    return replace(one, guidance_scale=1.0, temperature=1.0, steps=1) if single else one
+    return Variant(label, pipe, replace(sampling, guidance_scale=1.0, temperature=1.0, steps=1) if single else sampling)
+
+
+def beside(main: Variant, against: Mapping[str, RodinPipeline], settings: EvaluationConfig) -> list[Variant]:
+    """What a model is compared with: itself without guidance, and the other models."""
+    plain = variant(OWN_ROWS[1], main.pipe, replace(settings.sampling, guidance_scale=1.0))
+    others = [variant(name, other, settings.sampling) for name, other in against.items()]
+    return others if main.sampling.guidance_scale == 1.0 else [plain, *others]
 
 
 def check_sets(training: RealSet, held_out: RealSet) -> None:

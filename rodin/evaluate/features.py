@@ -36,3 +36,15 @@ def mean_distance(features: Tensor) -> float:
     """Mean 1 - cosine of all pairs of N different features [N, D]; its expectation does not hang on N."""
     distances = cosine_distances(features, features).double()
     return float((distances.sum() - distances.trace()) / (len(features) * (len(features) - 1)))
+
+
+def top1(queries: Tensor, gallery: Tensor, owners: list[int]) -> float:
+    """Identity: share of the queries whose nearest entry of the gallery is their own.
+
+    Args:
+        queries: [N, D] features of pictures.
+        gallery: [M, D] features of one picture a subject.
+        owners: N rows of the gallery that the queries belong to.
+    """
+    nearest = cosine_distances(queries, gallery).argmin(dim=1)
+    return (nearest == torch.tensor(owners)).double().mean().item()

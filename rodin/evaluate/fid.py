@@ -101,4 +101,4 @@ def distance(drawn: Tensor, target: Tensor, reference: Tensor | None, seed: int)
         real_fids.append(fid(real, aim))
     mean = [sum(found) / SPLITS for found in (drawn_fids, real_fids)]
     spread = stdev(one / other for one, other in zip(drawn_fids, real_fids, strict=True))
-    return Distance(fid(drawn, target), kid(drawn, target), mean[0], mean[1], spread, count)
+    return Distance(fid(drawn, target), kid(drawn, target), mean[0], mean[1], ratio_spread=spread, count=count)

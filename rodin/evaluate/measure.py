@@ -15,9 +15,8 @@ from tqdm import tqdm
 
 from rodin.data.captures import load_subject
 from rodin.data.shards import FittedSubject
-from rodin.evaluate.features import features
+from rodin.evaluate.features import features, top1
 from rodin.evaluate.fid import Distance, distance
-from rodin.evaluate.retrieval import top1
 from rodin.evaluate.subjects import RealSet
 from rodin.fit.planes import FitConfig
 from rodin.fit.subjects import fit_subject
@@ -46,7 +45,7 @@ class Reality:
     def measure(training: RealSet, held_out: RealSet, encoder: Encoder) -> Reality:
         """Encode both sets."""
         found = [features(encoder, real.images) for real in (training, held_out)]
-        return Reality(training, held_out, encoder, found[0], found[1])
+        return Reality(training, held_out, encoder, found[0], held_out_features=found[1])
 
     def identified(self, pictures: Tensor) -> tuple[float, float]:
         """How often the nearest real frontal view is the subject's own: among held-out subjects, and among all.
@@ -101,7 +100,7 @@ def measure_inversion(pictures: Tensor, reality: Reality) -> Inversion:
     held_out, everyone = reality.identified(pictures[:, 0])
     others = psnr(pictures[:, 1:], real[:, 1:]) if pictures.shape[1] > 1 else math.nan
     oblique = reality.identified(pictures[:, -1])[0]
-    return Inversion(psnr(pictures[:, 0], real[:, 0]), others, held_out, everyone, oblique)
+    return Inversion(psnr(pictures[:, 0], real[:, 0]), others, held_out, everyone, oblique_top1=oblique)
 
 
 def psnr(pictures: Tensor, real: Tensor) -> float:
@@ -122,4 +121,4 @@ def fit_held_out(
         UserError: a subject cannot be fitted.
     """
     bar = tqdm(folders, desc="fitting held-out subjects", unit="subject", leave=False)
-    return [fit_subject(load_subject(folder, config.image_size), decoder, start, config, seed) for folder in bar]
+    return [fit_subject(load_subject(folder, config.image_size), decoder, start, config, seed=seed) for folder in bar]

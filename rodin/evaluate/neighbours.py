@@ -57,7 +57,7 @@ def find_neighbours(samples: Tensor, held_out: Tensor, training: Tensor) -> Neig
         near[:, 0],
         cosine_distances(held_out, training).amin(dim=1),
         _nearest_other(training),
-        _nearest_other(samples),
+        pairs=_nearest_other(samples),
     )
 
 

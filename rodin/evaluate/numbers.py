@@ -32,10 +32,7 @@ def figures(results: Results) -> dict[str, Any]:
         "held_out_subjects": len(results.reality.held_out),
         "models": {
             one.variant.label: {
-                "guidance_scale": one.variant.guidance_scale,
-                "prior_guidance_scale": one.variant.prior_guidance_scale,
-                "temperature": one.variant.temperature,
-                "steps": one.variant.steps,
+                **asdict(one.variant.sampling),
                 "distances": {
                     name: {**asdict(distance), "ratio": distance.ratio}
                     for name, distance in (

@@ -23,6 +23,7 @@ from rodin.web_page import document, escaped
 
 RESULTS_NAME = "results.json"
 WEBP_QUALITY = 85
+ROW_REM = 60.0  # of a gallery in Markdown
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,11 @@ class Report:
                 if isinstance(block, str):
                     parts.append(block)
                 elif isinstance(block, Table):
-                    lines = [block.header, ("---", *("---:" for _ in block.header[1:])), *block.rows]
-                    parts.append("\n".join("| " + " | ".join(map(_one_cell, cells)) + " |" for cells in lines))
+                    ruler = ("---", *("---:" for _ in block.header[1:]))
+                    parts.append(_table_markdown(block.header, ruler, *block.rows))
                     parts += [f"*{block.note}*"] if block.note else []
-                else:
-                    parts += [f"![{p.caption}]({p.name})\n\n{p.caption}" for p in block.pictures]
+                elif block.pictures:
+                    parts.append(_gallery_markdown(block))
         return "\n\n".join(parts) + "\n"
 
 
@@ -165,5 +166,27 @@ def _gallery_html(gallery: Gallery) -> str:
     return f'<div class="gallery" style="--least: {gallery.width_rem:g}rem">\n{figures}\n</div>'
 
 
+def _table_markdown(*rows: Sequence[str]) -> str:
+    return "\n".join(f"| {' | '.join(map(_one_cell, cells))} |" for cells in rows)
+
+
+def _gallery_markdown(gallery: Gallery) -> str:
+    """A grid, or one picture below the other where no two fit into ROW_REM.
+
+    Markdown's only grid is a table. Captions have rows of their own, so that pictures line up above captions of any
+    length; the first pictures are the header that a table must have.
+    """
+    columns = min(int(ROW_REM // gallery.width_rem), len(gallery.pictures))
+    if columns < 2:
+        return "\n\n".join(f"![{p.caption}]({p.name})\n\n{p.caption}" for p in gallery.pictures)
+    rows: list[list[str]] = []
+    for start in range(0, len(gallery.pictures), columns):
+        pictures = gallery.pictures[start : start + columns]
+        empty = [""] * (columns - len(pictures))
+        rows.append([f"![{picture.caption}]({picture.name})" for picture in pictures] + empty)
+        rows.append([picture.caption for picture in pictures] + empty)
+    return _table_markdown(rows[0], ["---"] * columns, *rows[1:])
+
+
 def _one_cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return " ".join(text.split()).replace("|", "\\|")

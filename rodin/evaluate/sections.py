@@ -61,7 +61,7 @@ def protocol_section(results: Results) -> Section:
         ("model", results.model_hash[:16]),
         ("training subjects", f"{len(reality.training)}, {results.data[0]}"),
         ("held-out subjects", f"{len(reality.held_out)}, {results.data[1]}"),
-        *((words(name), f"{value:g}") for name, value in asdict(settings).items()),
+        *((words(name), f"{value:g}") for name, value in asdict(settings).items() if name != "sampling"),
         ("drawn with", "; ".join(map(drawn_with, results.drawn))),
         ("features", "image latents of the model's encoder, length sqrt(512); pictures over white"),
         ("cameras", "those of the real subjects, |azimuth| <= 60 degrees, the first frontal"),
@@ -273,9 +273,11 @@ def floaters_section(results: Results) -> Section:
 
 def drawn_with(one: Drawn) -> str:
     """A model, and how it was drawn from."""
-    steps = "1 step" if one.variant.steps == 1 else f"{one.variant.steps} steps"
-    scales = f"guidance {one.variant.guidance_scale:g}, the prior's {one.variant.prior_guidance_scale:g}"
-    return f"{one.variant.label}: {steps}, {scales}, temperature {one.variant.temperature:g}"
+    how = one.variant.sampling
+    steps = "1 step" if how.steps == 1 else f"{how.steps} steps"
+    scales = f"guidance {how.guidance_scale:g}, the prior's {how.prior_guidance_scale:g}"
+    drawn = f"{how.candidates} candidates, {how.upsampling_steps} upsampling steps"
+    return f"{one.variant.label}: {steps}, {scales}, temperature {how.temperature:g}, {drawn}"
 
 
 def distance_row(label: str, one: Distance) -> tuple[str, ...]:

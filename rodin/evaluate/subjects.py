@@ -79,7 +79,7 @@ def load_real(data: Path, views: int, size: int, label: str) -> RealSet:
         cameras.append(subject.camera[chosen])
         captions.append(subject.caption)
         attributes.append(subject.attributes)
-    return RealSet(folders, torch.stack(images), cameras, captions, attributes)
+    return RealSet(folders, torch.stack(images), cameras, captions, attributes=attributes)
 
 
 def spread(items: list[int], count: int) -> list[int]:

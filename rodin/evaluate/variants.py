@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rodin.avatars.avatar import Avatar
+from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import BATCH, RodinPipeline
 from rodin.camera import Camera
 
@@ -26,18 +27,12 @@ class Variant:
     Args:
         label: names the row.
         pipe: the model.
-        guidance_scale: 1 = no guidance.
-        prior_guidance_scale: of prompts.
-        temperature: length of the first noise, 1 as trained.
-        steps: of the base model's sampler.
+        sampling: of its networks.
     """
 
     label: str
     pipe: RodinPipeline
-    guidance_scale: float
-    prior_guidance_scale: float
-    temperature: float
-    steps: int
+    sampling: Sampling
 
     def draw(self, count: int, seed: int) -> Iterator[Avatar]:
         """Avatars from nothing; avatar k has seed + k."""
@@ -46,9 +41,7 @@ class Variant:
                 part = self.pipe(
                     count=min(BATCH, count - first),
                     seed=seed + first,
-                    guidance_scale=self.guidance_scale,
-                    temperature=self.temperature,
-                    num_inference_steps=self.steps,
+                    sampling=self.sampling,
                 )
                 bar.update(len(part))
                 yield from part
@@ -62,10 +55,7 @@ class Variant:
             yield self.pipe(
                 prompt=text,
                 seed=seed + k,
-                guidance_scale=self.guidance_scale,
-                prior_guidance_scale=self.prior_guidance_scale,
-                temperature=self.temperature,
-                num_inference_steps=self.steps,
+                sampling=self.sampling,
             )[0]
 
     def invert(self, photos: Tensor, seed: int, refine: int) -> Iterator[Avatar]:
@@ -74,9 +64,7 @@ class Variant:
             yield self.pipe(
                 image=photo,
                 seed=seed,
-                guidance_scale=self.guidance_scale,
-                temperature=self.temperature,
-                num_inference_steps=self.steps,
+                sampling=self.sampling,
                 refine=refine,
             )[0]
 

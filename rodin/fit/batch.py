@@ -77,7 +77,7 @@ class Crowd:
         """See `Scene.narrowed`; planes [B, 3, C, H, W]. One subject after another: it happens three times a fit."""
         grids = []
         for own, grid, one in zip(self.spans.slices, self.grids, planes, strict=True):
-            scene = Scene(self.rays[own], self.targets[own], self.bins[own], Occupancy(grid), self.empty[:0])
+            scene = Scene(self.rays[own], self.targets[own], self.bins[own], Occupancy(grid), empty=self.empty[:0])
             narrowed = scene.narrowed(one, decoder)
             self.bins[own] = narrowed.bins
             grids.append(narrowed.occupancy.grid)
@@ -146,18 +146,18 @@ class BatchFit:
                 planes,
                 rescaled(planes, size),
                 self.decoder,
-                crowd.rays.origins[chosen],
-                crowd.rays.directions[chosen],
-                crowd.rays.near[chosen],
-                crowd.rays.far[chosen],
-                draws.jitter.flatten(),
-                crowd.targets[chosen],
-                bins.shape[1],
-                ray,
-                position,
-                draws.outside,
-                draws.weight,
-                self.loss,
+                origins=crowd.rays.origins[chosen],
+                directions=crowd.rays.directions[chosen],
+                near=crowd.rays.near[chosen],
+                far=crowd.rays.far[chosen],
+                jitter=draws.jitter.flatten(),
+                targets=crowd.targets[chosen],
+                samples=bins.shape[1],
+                ray=ray,
+                position=position,
+                outside=draws.outside,
+                weight=draws.weight,
+                config=self.loss,
             )
             (gradient,) = torch.autograd.grad(loss, planes)
         return loss.detach(), gradient

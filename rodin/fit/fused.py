@@ -14,18 +14,10 @@ from torch import Tensor
 from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.scene import Scene
 from rodin.fit.step import BETAS, EPSILON, LearnedDecoder, Moments, PlaneFit
-from rodin.kernels.structs import (
-    CFit,
-    CResize,
-    address,
-    channels_first,
-    channels_last,
-    describe,
-    describe_rays,
-    flat_parameters,
-)
+from rodin.kernels.structs import CFit, CResize, address, channels_first, channels_last, kernels
 from rodin.render.decoder import Decoder
-from rodin.render.fused import at_hand, kernels
+from rodin.render.described import describe, describe_rays, flat_parameters
+from rodin.render.fused import at_hand
 
 
 def start_fit(start: Tensor, decoder: Decoder | LearnedDecoder, loss: LossConfig) -> PlaneFit | FusedFit:
@@ -56,7 +48,7 @@ class FusedFit:
         self.moments.steps += 1
         if self.learned is not None:
             self.learned.moments.steps += 1
-        return self._call(scene, batch, size, learning_rate, noise, None, None)
+        return self._call(scene, batch, size, learning_rate, noise=noise, gradient=None, others=None)
 
     def gradients(
         self, scene: Scene, batch: Batch, size: int, noise: Tensor | None = None
@@ -64,7 +56,7 @@ class FusedFit:
         """The loss and its gradients, nothing moved; see `PlaneFit.gradients`."""
         gradient = torch.empty_like(self.values)
         others = None if self.learned is None else torch.empty_like(self.parameters)
-        loss = self._call(scene, batch, size, 0.0, noise, gradient, others)
+        loss = self._call(scene, batch, size, 0.0, noise=noise, gradient=gradient, others=others)
         return loss, channels_first(gradient, self.channels), others
 
     def _call(

@@ -18,18 +18,21 @@ from rodin.render.reference import trace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossConfig:
-    """Weights beside the mean squared error of premultiplied RGBA."""
+    """Weights beside the mean squared error of premultiplied RGBA.
+
+    Args:
+        sparse: Mean absolute value of the planes.
+        smooth: Total variation: mean squared difference of neighbouring texels.
+        compact: Distortion loss of mip-NeRF 360, Eq. 15.
+        empty: Opacity at random points outside the occupied cells, which culled rays never constrain.
+        empty_points: Random points a step for `empty`.
+    """
 
     sparse: float = 1e-5
-    """Mean absolute value of the planes."""
     smooth: float = 2e-3
-    """Total variation: mean squared difference of neighbouring texels."""
     compact: float = 1e-3
-    """Distortion loss of mip-NeRF 360, Eq. 15."""
     empty: float = 0.02
-    """Opacity at random points outside the occupied cells, which culled rays never constrain."""
     empty_points: int = 2048
-    """Random points a step for `empty`."""
 
     def __post_init__(self) -> None:
         for name in ("sparse", "smooth", "compact", "empty"):
@@ -118,7 +121,7 @@ def fitting_loss(
         rendered_planes: the planes as rendered in this step: rescaled or with noise on them.
     """
     rays, bins = scene.rays[batch.ray], scene.bins[batch.ray]
-    totals, weights = trace(rendered_planes, decoder, rays, bins, batch.jitter)
+    totals, weights = trace(rendered_planes, decoder, rays, bins, jitter=batch.jitter)
     loss = (totals[:, :4] - scene.targets[batch.ray]).square().mean() + regularizers(planes, weights, config)
     if config.empty:
         outside = opacity_at(rendered_planes, decoder, batch.outside, 2 / scene.bins.shape[1])

@@ -7,40 +7,40 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from rodin.fit.fused import start_fit
 from rodin.fit.losses import Batch, LossConfig
-from rodin.fit.scene import HeldOut, Scene
-from rodin.images import over
+from rodin.fit.scene import Scene
 from rodin.render.decoder import Decoder
-from rodin.render.renderer import render_image
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitConfig:
-    """How one subject is fitted."""
+    """How one subject is fitted.
+
+    Args:
+        plane_size: H = W of the fitted planes.
+        image_size: Views are averaged down to this many pixels square.
+        samples: Bins a ray.
+        steps: Steps of Adam.
+        rays: Rays a step.
+        learning_rate: Of the planes; constant for the first half, then a cosine to a tenth.
+        rescale: Probability that a step renders the planes at a random size; 0 turns random rescaling off.
+        smallest_scale: The smallest random size, as a part of `plane_size`.
+        held_out: Views kept for judging.
+        loss: Regularizers.
+    """
 
     plane_size: int
-    """H = W of the fitted planes."""
     image_size: int
-    """Views are averaged down to this many pixels square."""
     samples: int = 64
-    """Bins a ray."""
     steps: int = 400
-    """Steps of Adam."""
     rays: int = 1024
-    """Rays a step."""
     learning_rate: float = 0.03
-    """Of the planes; constant for the first half, then a cosine to a tenth."""
     rescale: float = 0.5
-    """Probability that a step renders the planes at a random size; 0 turns random rescaling off."""
     smallest_scale: float = 0.5
-    """The smallest random size, as a part of `plane_size`."""
     held_out: int = 4
-    """Views kept for judging."""
     loss: LossConfig = field(default_factory=LossConfig)
-    """Regularizers."""
 
     def __post_init__(self) -> None:
         for name in ("plane_size", "image_size", "samples", "steps", "rays"):
@@ -89,12 +89,3 @@ def fit_planes(scene: Scene, decoder: Decoder, start: Tensor, config: FitConfig,
         size = random_size(config, generator)
         fit.step(scene, batch, size, config.learning_rate * learning_rate_at(step / config.steps))
     return fit.planes
-
-
-def judge(planes: Tensor, decoder: Decoder, held_out: HeldOut) -> tuple[float, float]:
-    """PSNR in dB and SSIM over white on the held-out views, rendered WITHOUT culling: nothing may hide."""
-    image, _ = render_image(planes, decoder, held_out.camera, samples=128)
-    seen, true = over(image, 1.0), over(held_out.images, 1.0)
-    psnr = -10 * math.log10(max((seen - true).square().mean().item(), 1e-10))
-    ssim = structural_similarity_index_measure(seen.permute(0, 3, 1, 2), true.permute(0, 3, 1, 2), data_range=1.0)
-    return psnr, float(ssim)

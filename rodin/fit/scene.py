@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from rodin.camera import Camera
 from rodin.data.captures import MultiView, split_views
 from rodin.errors import UserError
+from rodin.fit.hull import visual_hull
 from rodin.images import premultiplied
 from rodin.render.decoder import Decoder
 from rodin.render.rays import Occupancy, Rays, camera_rays
@@ -40,9 +40,9 @@ class Scene:
         found = measure_occupancy(make_field(planes, decoder), cells=len(self.occupancy.grid))
         occupancy = Occupancy(self.occupancy.grid & found.grid)
         bins = occupied_bins(self.rays, self.bins.shape[1], occupancy)
-        hidden = ray_weights(planes, decoder, self.rays, bins, 1 - OPAQUE).cumsum_(dim=1) > OPAQUE
+        hidden = ray_weights(planes, decoder, self.rays, bins, opaque=1 - OPAQUE).cumsum_(dim=1) > OPAQUE
         bins[:, HIDDEN_MARGIN:] &= ~hidden[:, :-HIDDEN_MARGIN]
-        return Scene(self.rays, self.targets, bins, occupancy, empty_cells(occupancy))
+        return Scene(self.rays, self.targets, bins, occupancy, empty=empty_cells(occupancy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +56,6 @@ class HeldOut:
 def empty_cells(occupancy: Occupancy) -> Tensor:
     """The cells [M, 3] that are not occupied."""
     return (~occupancy.grid).nonzero()
-
-
-def visual_hull(images: Tensor, camera: Camera, cells: int) -> Occupancy:
-    """Cells of the box that every view sees as matter (Laurentini 1994).
-
-    Args:
-        images: [V, H, W, 4]; a cell outside an image is not judged by it, a cell outside all of them is empty.
-    """
-    axis = (torch.arange(cells) + 0.5) * (2 / cells) - 1
-    centres = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
-    kept = torch.arange(len(centres))  # cells that no view has judged empty yet
-    seen = torch.zeros(len(centres), dtype=torch.bool)
-    for index in range(len(camera)):
-        view = camera[index]
-        pixels, depth = view.project(centres[kept])
-        # A matte pixel counts for every cell whose middle lies within half a cell's diagonal of it.
-        middle = view.project(centres.new_zeros(1, 3))[1].clamp_min(0.1)  # how far away the box is
-        reach = max(1, round((view.focal.max() / middle * (3**0.5 / cells)).item()))
-        mask = F.max_pool2d(images[None, index, :, :, 3].gt(0).float(), 2 * reach + 1, stride=1, padding=reach)[0] > 0
-        column, row = pixels.floor().int().unbind(dim=-1)
-        inside = (depth > 0) & (column >= 0) & (column < view.width) & (row >= 0) & (row < view.height)
-        matte = mask[row.clamp(0, view.height - 1), column.clamp(0, view.width - 1)]
-        seen[kept] |= inside
-        kept = kept[~inside | matte]
-    grid = torch.zeros_like(seen)
-    grid[kept] = seen[kept]
-    return Occupancy(grid.reshape(cells, cells, cells))
 
 
 def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, HeldOut]:
@@ -105,5 +78,5 @@ def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, Hel
     useful = bins.any(dim=1).nonzero()[:, 0]
     if not len(useful):
         raise UserError(f"{subject.folder}: no view sees matter in the unit box; check the images' alpha and cameras")
-    scene = Scene(rays[useful], premultiplied(flat[useful]), bins[useful], hull, empty_cells(hull))
+    scene = Scene(rays[useful], premultiplied(flat[useful]), bins[useful], hull, empty=empty_cells(hull))
     return scene, HeldOut(subject.camera[test], subject.images[test])

@@ -25,18 +25,22 @@ from rodin.render.decoder import Decoder, DecoderConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SharedConfig:
-    """How the shared decoder is learned."""
+    """How the shared decoder is learned.
+
+    Args:
+        subjects: Number of subjects it is learned on.
+        common_steps: Steps with one tri-plane for all subjects.
+        steps: Steps with a tri-plane for each.
+        learning_rate: Of the decoder.
+        noise: Standard deviation of the noise on the planes, relative to theirs: the decoder must bear imperfect
+            planes.
+    """
 
     subjects: int = 12
-    """Number of subjects it is learned on."""
     common_steps: int = 100
-    """Steps with one tri-plane for all subjects."""
     steps: int = 600
-    """Steps with a tri-plane for each."""
     learning_rate: float = 5e-3
-    """Of the decoder."""
     noise: float = 0.02
-    """Standard deviation of the noise on the planes, relative to theirs: the decoder must bear imperfect planes."""
 
     def __post_init__(self) -> None:
         if self.subjects < 1 or self.common_steps < 1 or self.steps < 1:
@@ -67,10 +71,19 @@ def learn_decoder(
     common = 0.1 * torch.randn(3, decoder_config.channels, size, size, generator=generator)
     learned = LearnedDecoder(decoder, config.learning_rate)
     shared = start_fit(common, learned, fit.loss)
-    learn(scenes, [shared] * len(scenes), learned, config.common_steps, config, fit, generator, report)
+    learn(
+        scenes,
+        [shared] * len(scenes),
+        learned,
+        config.common_steps,
+        config=config,
+        fit=fit,
+        generator=generator,
+        report=report,
+    )
     learned = LearnedDecoder(decoder, config.learning_rate)
     own = [start_fit(shared.planes, learned, fit.loss) for _ in scenes]
-    learn(scenes, own, learned, config.steps, config, fit, generator, report)
+    learn(scenes, own, learned, config.steps, config=config, fit=fit, generator=generator, report=report)
     decoder = copy.deepcopy(decoder)  # its parameters were views of one vector
     return decoder.requires_grad_(False).eval(), torch.stack([one.planes for one in own]).mean(dim=0)
 
@@ -99,4 +112,4 @@ def learn(
         size = random_size(fit, generator)
         planes = one.planes
         noise = config.noise * planes.std() * torch.randn(*planes.shape[:2], size, size, generator=generator)
-        report(one.step(scene, batch, size, fit.learning_rate * factor, noise))
+        report(one.step(scene, batch, size, fit.learning_rate * factor, noise=noise))

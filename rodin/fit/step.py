@@ -89,7 +89,7 @@ class PlaneFit:
             rendered = rescaled(values, size)
             if noise is not None:
                 rendered = rendered + noise
-            loss = fitting_loss(values, rendered, self.decoder, scene, batch, self.loss)
+            loss = fitting_loss(values, rendered, self.decoder, scene, batch=batch, config=self.loss)
             parameters = list(self.decoder.parameters()) if self.learned else []
             gradient, *others = torch.autograd.grad(loss, [values, *parameters])
         return loss.item(), gradient, torch.cat([one.reshape(-1) for one in others]) if others else None

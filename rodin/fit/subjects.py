@@ -9,7 +9,6 @@ RUN/planes/              the finished set: shards, index, statistics
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import threading
@@ -18,31 +17,22 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_compl
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
 from rodin.data.captures import MultiView, list_subjects, load_subject
-from rodin.data.shards import (
-    FittedSubject,
-    PlaneStatistics,
-    PlaneStatisticsConfig,
-    measure_statistics,
-    module_hash,
-    read_subject,
-    save_statistics,
-    write_shards,
-    write_subject,
-)
+from rodin.data.shards import FittedSubject, read_subject, write_shards, write_subject
 from rodin.errors import UserError
-from rodin.files import atomic_path, read_json, write_json
+from rodin.files import atomic_path, check_settings, plain, write_json
 from rodin.fit.batch import fit_planes_batch
-from rodin.fit.planes import FitConfig, fit_planes, judge
+from rodin.fit.measure import judge
+from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import HeldOut, Scene, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
-from rodin.parts import load_component, read_tensors, save_component
+from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, measure_statistics, save_statistics
+from rodin.parts import load_component, module_hash, read_tensors, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
 SETTINGS_NAME = "fitting.json"
@@ -53,13 +43,16 @@ CLIP = 5.0  # standard deviations: residuals beyond are outliers of single texel
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittingConfig:
-    """Both stages of fitting."""
+    """Both stages of fitting.
+
+    Args:
+        per_shard: Subjects in one shard.
+    """
 
     decoder: DecoderConfig
     shared: SharedConfig
     planes: FitConfig
     per_shard: int = 1024
-    """Subjects in one shard."""
 
 
 def fit_dataset(
@@ -83,16 +76,19 @@ def fit_dataset(
     decoder = shared_decoder(folders, run, config, seed)
     decoder_hash = module_hash(decoder)
     fits = run / f"fits-{decoder_hash[:12]}"
-    paths = [fits / f"{folder.name}.safetensors" for folder in folders]
+    paths = [fits / f"{folder.resolve().name}.safetensors" for folder in folders]  # "." has no name
     todo = [(folder, path) for folder, path in zip(folders, paths, strict=True) if not path.exists()]
-    _match_settings(run / SETTINGS_NAME, {**asdict(config.planes), "seed": seed})
+    settings = {**asdict(config.planes), "seed": seed}  # all subjects of a run must be fitted alike
+    check_settings(run / SETTINGS_NAME, settings, "the run fits with", "give the same or another --run")
+    if not (run / SETTINGS_NAME).exists():
+        write_json(run / SETTINGS_NAME, plain(settings))
     if todo and device == "cpu":
-        fit_in_parallel(todo, run, config.planes, workers, seed)
+        fit_in_parallel(todo, run, config.planes, workers, seed=seed)
     elif todo:
-        fit_on_device(todo, run, config.planes, workers, seed, torch.device(device))
+        fit_on_device(todo, run, config.planes, workers, seed=seed, device=torch.device(device))
     subjects = [read_subject(path) for path in paths]
     planes = run / "planes"
-    save_statistics(measure_statistics(subjects, clip=CLIP), planes)
+    save_statistics(measure_statistics((subject.planes for subject in subjects), clip=CLIP), planes)
     write_shards(planes, subjects, decoder_hash=decoder_hash, per_shard=config.per_shard)
     return subjects
 
@@ -116,7 +112,7 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
             bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
             bar.update()
 
-        decoder, start = learn_decoder(scenes, config.decoder, config.shared, fit, seed, report)
+        decoder, start = learn_decoder(scenes, config.decoder, config.shared, fit, seed=seed, report=report)
     with atomic_path(run / START_NAME) as temporary:
         save_file({"planes": start}, temporary)
     save_component(decoder, folder)  # last: its presence says that this stage is finished
@@ -138,19 +134,6 @@ def adopt_decoder(model: Path, run: Path) -> None:
     with atomic_path(run / START_NAME) as temporary:
         save_file({"planes": statistics.mean_planes}, temporary)
     save_component(decoder, run / "decoder")
-
-
-def _match_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Note how the run's subjects are fitted, or compare with what is noted: they must all be fitted alike."""
-    settings = json.loads(json.dumps(settings))  # as they will be read
-    if not path.exists():
-        write_json(path, settings)
-        return
-    found = read_json(path)
-    for name, value in settings.items():
-        if not isinstance(found, dict) or found.get(name) != value:
-            old = found.get(name) if isinstance(found, dict) else found
-            raise UserError(f"{path}: the run fits with {name} {old}, not {value}; give the same or another --run")
 
 
 def read_start(run: Path) -> torch.Tensor:
@@ -207,7 +190,9 @@ def fit_on_device(
             batch, others = todo[first : first + count], todo[first + count :]
             loaded = [job.result() for job in upcoming]
             upcoming = [pool.submit(load, folder) for folder, _ in others[:count]]
-            planes = fit_planes_batch([scene for _, scene, _ in loaded], decoder, start, config, seed, device)
+            planes = fit_planes_batch(
+                [scene for _, scene, _ in loaded], decoder, start, config, seed=seed, device=device
+            )
             for (subject, _, held_out), (_, path), one in zip(loaded, batch, planes, strict=True):
                 fitted = judged(subject, one, decoder, HeldOut(held_out.camera, held_out.images.to(device)))
                 write_subject(path, fitted)
@@ -220,14 +205,16 @@ def fit_subject(
 ) -> FittedSubject:
     """Fit and judge one subject."""
     scene, held_out = prepare(subject, config.samples, config.held_out)
-    return judged(subject, fit_planes(scene, decoder, start, config, seed), decoder, held_out)
+    return judged(subject, fit_planes(scene, decoder, start, config, seed=seed), decoder, held_out)
 
 
 def judged(subject: MultiView, planes: torch.Tensor, decoder: Decoder, held_out: HeldOut) -> FittedSubject:
     """What is kept of a subject and its planes [3, C, H, W]."""
     psnr, ssim = judge(planes, decoder, held_out)
     frontal = subject.images[subject.frontal]
-    return FittedSubject(subject.name, planes.cpu(), subject.caption, frontal, psnr, ssim, subject.captions)
+    return FittedSubject(
+        subject.name, planes.cpu(), subject.caption, frontal, psnr=psnr, ssim=ssim, captions=subject.captions
+    )
 
 
 class _Worker:
@@ -258,7 +245,7 @@ def _end_with_parent() -> None:
 def _fit_one(folder: Path, path: Path) -> float:
     config = _Worker.config
     subject = load_subject(folder, config.image_size)
-    fitted = fit_subject(subject, _Worker.decoder, _Worker.start, config, _Worker.seed)
+    fitted = fit_subject(subject, _Worker.decoder, _Worker.start, config, seed=_Worker.seed)
     write_subject(path, fitted)
     return fitted.psnr
 

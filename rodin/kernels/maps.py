@@ -8,8 +8,7 @@ from ctypes import byref
 import torch
 from torch import Tensor
 
-from rodin.kernels.structs import CMaps, CNorm, native
-from rodin.render.fused import kernels
+from rodin.kernels.structs import CMaps, CNorm, kernels, native
 
 TYPES = (torch.float32, torch.bfloat16)
 
@@ -29,7 +28,7 @@ def call(name: str, maps: Tensor, *arguments: Tensor | float, norm: CNorm | None
     """A function of the library on maps [N, C, H, W] of that shape and type."""
     found = kernels()
     count, channels, height, width = maps.shape
-    described = CMaps(count, height, width, channels, maps.dtype == torch.bfloat16)
+    described = CMaps(count, height, width, channels, bfloat16=maps.dtype == torch.bfloat16)
     how = () if norm is None else (byref(norm),)
     given = [value.data_ptr() if isinstance(value, Tensor) else value for value in arguments]
     getattr(found.functions, name)(found.number, byref(described), *how, torch.get_num_threads(), *given)

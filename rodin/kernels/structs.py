@@ -11,8 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin.kernels.loader import Kernels, load
-from rodin.render.decoder import Decoder
-from rodin.render.rays import Rays
 
 PAD = 16  # channels and hidden units are padded to a multiple of this
 
@@ -169,6 +167,13 @@ def native() -> Kernels | None:
     return kernels
 
 
+def kernels() -> Kernels:
+    """The native library with its functions' types set, where `native` said that there is one."""
+    found = native()
+    assert found is not None
+    return found
+
+
 @cache
 def _declare(kernels: Kernels) -> None:
     for name, arguments in ARGUMENTS.items():
@@ -184,28 +189,6 @@ def address(tensor: Tensor, dtype: torch.dtype = torch.float32) -> int:
     return tensor.data_ptr()
 
 
-def flat_parameters(decoder: Decoder) -> Tensor:
-    """All parameters of a decoder in one vector."""
-    return torch.cat([parameter.detach().reshape(-1) for parameter in decoder.parameters()]).contiguous()
-
-
-def describe(decoder: Decoder, parameters: Tensor) -> CDecoder:
-    """A decoder whose parameters are those of `flat_parameters`."""
-    config = decoder.config
-    return CDecoder(
-        config.channels,
-        config.hidden,
-        config.frequencies,
-        config.colour_layers,
-        decoder.colour[-1].out_features,  # type: ignore[arg-type]
-        int(config.activation == "softplus"),
-        int(config.view_direction),
-        config.density_shift,
-        config.density_scale,
-        address(parameters),
-    )
-
-
 def channels_last(planes: Tensor) -> Tensor:
     """[3, C, H, W] -> [3, H, W, C], C padded with zeros to a multiple of PAD."""
     return F.pad(planes.detach().permute(0, 2, 3, 1), (0, -planes.shape[1] % PAD)).contiguous()
@@ -219,34 +202,4 @@ def channels_first(values: Tensor, channels: int) -> Tensor:
 def describe_planes(values: Tensor, folded: bool = False) -> CPlanes:
     """Planes [3, H, W, stride]; folded: values of the hidden layer before its bias."""
     _, height, width, stride = values.shape
-    return CPlanes(address(values), height, width, stride, int(folded))
-
-
-def describe_rays(
-    rays: Rays,
-    samples: int,
-    *,
-    bins: Tensor | None = None,
-    jitter: Tensor | None = None,
-    distance: Tensor | None = None,
-    grow: int = 0,
-) -> CRays:
-    """Rays, and which of their bins count: see RodinRays."""
-    return CRays(
-        address(rays.origins),
-        address(rays.directions),
-        address(rays.near),
-        address(rays.far),
-        None if jitter is None else address(jitter),
-        None if bins is None else address(bins, torch.bool),
-        None if distance is None else address(distance, torch.uint8),
-        len(rays),
-        samples,
-        0 if distance is None else len(distance),
-        grow,
-    )
-
-
-def contiguous(rays: Rays) -> Rays:
-    """The same rays in contiguous float32."""
-    return Rays(*(value.float().contiguous() for value in (rays.origins, rays.directions, rays.near, rays.far)))
+    return CPlanes(address(values), height, width, stride, folded=int(folded))

@@ -11,11 +11,9 @@ Symbols: B batch, H W rows and columns, D = 512 latent numbers.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +25,8 @@ from torch import Tensor, nn
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json
 from rodin.images import over
+from rodin.models.text import TextCondition
+from rodin.models.tokenizer import BYTE_TOKENS, train_tokenizer
 
 if TYPE_CHECKING:  # two seconds of imports, which only an encoder in use needs: functions import what they call
     from transformers import CLIPModel, CLIPTokenizer
@@ -37,8 +37,6 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pixels that OpenAI's C
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 _TOKENIZER_NAMES = ("tokenizer.json", "vocab.json")
-_START, _END = "<|startoftext|>", "<|endoftext|>"
-_BYTE_TOKENS = 2 * 256  # every byte inside and at the end of a word: no text is ever out of vocabulary
 _LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
@@ -82,8 +80,8 @@ class EncoderConfig:
                 raise ValueError(f"{part} must divide {name}, got {getattr(self, part)} and {getattr(self, name)}")
         if self.image_size < 2 * 2 ** len(self.convolutions):
             raise ValueError(f"image_size {self.image_size} is too small for {len(self.convolutions)} convolutions")
-        if self.vocabulary < _BYTE_TOKENS + 2:
-            raise ValueError(f"vocabulary must be at least {_BYTE_TOKENS + 2}, got {self.vocabulary}")
+        if self.vocabulary < BYTE_TOKENS + 2:
+            raise ValueError(f"vocabulary must be at least {BYTE_TOKENS + 2}, got {self.vocabulary}")
         if self.context < 3:
             raise ValueError(f"context must be at least 3, got {self.context}")
 
@@ -204,23 +202,22 @@ class Encoder(nn.Module):
         Returns:
             [B, 512] of unit length.
         """
-        return self.encode_text_tokens(texts)[2]
+        return self.read(texts).pooled
 
-    def encode_text_tokens(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+    def read(self, texts: list[str]) -> TextCondition:
         """What captions say, token by token and as a whole; cut off as by `encode_texts`.
 
         Returns:
-            hidden states [B, T, W] of the text transformer, padded to the longest caption,
-            mask [B, T], True where there is a token, both special ones included,
-            latents [B, 512] of unit length.
+            hidden states of the text transformer, padded to the longest caption; a mask that is True where there is a
+            token, both special ones included; latents of unit length.
         """
         if not texts:
             hidden = self.mean.new_zeros(0, 1, self.text_width)
-            return hidden, hidden[..., 0].bool(), self.mean.new_zeros(0, LATENT_DIM)
+            return TextCondition(hidden, hidden[..., 0].bool(), self.mean.new_zeros(0, LATENT_DIM))
         tokens = self.tokenize(texts)
         output = self.model.get_text_features(**tokens)
         mask = tokens["attention_mask"].bool()
-        return output.last_hidden_state, mask, F.normalize(output.pooler_output, dim=-1)
+        return TextCondition(output.last_hidden_state, mask, F.normalize(output.pooler_output, dim=-1))
 
     def tokenize(self, texts: list[str]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` [B, T] of captions, padded to the longest."""
@@ -232,7 +229,7 @@ class Encoder(nn.Module):
 
 def small_clip(config: EncoderConfig, captions: Iterable[str]) -> Encoder:
     """An untrained CLIP of the given sizes, its tokenizer made for `captions`. Weights come from torch's seed."""
-    return _untrained(config, _train_tokenizer(captions, config))
+    return _untrained(config, train_tokenizer(captions, config.vocabulary))
 
 
 def copied_clip(config: EncoderConfig, folder: Path) -> Encoder:
@@ -282,54 +279,6 @@ def _untrained(config: EncoderConfig, tokenizer: CLIPTokenizer) -> Encoder:
         },
     )
     return Encoder((ConvClip if config.convolutions else CLIPModel)(clip_config), tokenizer)
-
-
-def _train_tokenizer(captions: Iterable[str], config: EncoderConfig) -> CLIPTokenizer:
-    """Byte-level BPE in CLIP's form: its cleaning and splitting, merges learned from the captions."""
-    from tokenizers import pre_tokenizers
-    from transformers import CLIPTokenizer
-
-    template = CLIPTokenizer(vocab={_START: 0, _END: 1}, merges=[]).backend_tokenizer
-    words: Counter[tuple[str, ...]] = Counter()
-    for caption in captions:
-        for word, _ in template.pre_tokenizer.pre_tokenize_str(template.normalizer.normalize_str(caption)):
-            words[(*word[:-1], word[-1] + "</w>")] += 1
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    # All 256 word ends are kept, seen or not: an unseen one would become the end-of-text token
-    tokens = alphabet + [letter + "</w>" for letter in alphabet]
-    merges = _learn_merges(words, config.vocabulary - 2 - len(tokens))
-    tokens += [*dict.fromkeys(first + second for first, second in merges), _START, _END]
-    return CLIPTokenizer(vocab={token: number for number, token in enumerate(tokens)}, merges=merges)
-
-
-def _learn_merges(words: Counter[tuple[str, ...]], limit: int) -> list[tuple[str, str]]:
-    """The `limit` merges of byte-pair encoding: again and again the most frequent pair of neighbours becomes one.
-
-    Ties go by the alphabet. The learner of the tokenizers library leaves them to chance, and two processes of one
-    training, or two runs of one seed, would number the tokens differently.
-    """
-    merges: list[tuple[str, str]] = []
-    while len(merges) < limit:
-        pairs: Counter[tuple[str, str]] = Counter()
-        for word, count in words.items():
-            for pair in pairwise(word):
-                pairs[pair] += count
-        if not pairs:
-            break
-        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
-        merges.append(best)
-        words = Counter({_merged(word, best): count for word, count in words.items()})
-    return merges
-
-
-def _merged(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
-    result: list[str] = []
-    position = 0
-    while position < len(word):
-        length = 2 if word[position : position + 2] == pair else 1
-        result.append("".join(word[position : position + length]))
-        position += length
-    return tuple(result)
 
 
 # ---- loading

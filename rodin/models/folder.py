@@ -1,6 +1,6 @@
 """A model on disk: a folder of parts in diffusers' layout, each read by explicit code; nothing is unpickled.
 
-    model_index.json   schema, the hash of all that shapes an avatar, the class of each part
+    model_index.json   schema, the hash of all that shapes an avatar, the names of the parts, the scheduler's class
     encoder/           frozen CLIP: portrait -> z, text -> conditions of the prior
     prior/             denoises z under text, or under nothing
     base/              denoises small planes under z
@@ -32,7 +32,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig, module_hash
 from rodin.diffusion.config import DiffusionConfig, Sampler
 from rodin.diffusion.sampling import Scheduler
 from rodin.diffusion.schedule import noise_schedule
@@ -40,12 +39,13 @@ from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.models.clip import Encoder, check_folder
 from rodin.models.denoiser import load_denoiser, save_denoiser
+from rodin.models.perceptual import record_features, recorded_features
 from rodin.models.phrases import PhraseConfig, PhraseReader
 from rodin.models.prior import Prior, PriorConfig
 from rodin.models.refiner import Refiner, RefinerConfig
-from rodin.models.upsampler import PERCEPTUAL_NAME
+from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import WEIGHTS_NAME, load_component, read_tensors, save_component
+from rodin.parts import WEIGHTS_NAME, load_component, module_hash, read_tensors, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
 SCHEMA = "rodin-model-2"
@@ -70,7 +70,7 @@ class Model:
         words: reads prompts; None = the encoder's text tower does.
         statistics: of planes of the upsampler's size.
         scheduler: of the base model.
-        upsampler_perceptual: the features that the upsampler's perceptual loss was measured by.
+        perceptual: the features that the perceptual losses of upsampler and refiner were taken in.
     """
 
     encoder: Callable[[], Encoder]
@@ -81,7 +81,7 @@ class Model:
     diffusion: DiffusionConfig
     upsampler: UNet
     upsampler_diffusion: DiffusionConfig
-    upsampler_perceptual: str
+    perceptual: dict[str, str]
     refiner: Refiner
     statistics: PlaneStatistics
     decoder: Decoder
@@ -149,6 +149,9 @@ def load_model(folder: Path) -> Model:
     found = index.get("schema") if isinstance(index, dict) else None
     if found != SCHEMA:
         raise UserError(f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; train again or get a newer model")
+    for name in index.get("parts", ()):  # an older index does not list them
+        if not (folder / str(name)).is_dir():
+            raise UserError(f"{folder / str(name)}: no such part, which {path.name} names; copy the whole folder again")
     model = _parts(folder, folder / "statistics")
     model.check(folder)
     return replace(model, scheduler=Scheduler(model.diffusion, _sampler(folder / "scheduler", index, model.diffusion)))
@@ -176,15 +179,15 @@ def _parts(folder: Path, statistics: Path) -> Model:
         prior,
         prior_diffusion,
         _words(folder / "words"),
-        base,
-        diffusion,
-        upsampler,
-        upsampler_diffusion,
-        _perceptual(folder / "upsampler" / PERCEPTUAL_NAME),
-        load_component(Refiner, RefinerConfig, folder / "refiner"),
-        load_component(PlaneStatistics, PlaneStatisticsConfig, statistics),
-        load_component(Decoder, DecoderConfig, folder / "decoder").requires_grad_(False),
-        Scheduler(diffusion, "dpm++"),
+        base=base,
+        diffusion=diffusion,
+        upsampler=upsampler,
+        upsampler_diffusion=upsampler_diffusion,
+        perceptual={name: recorded_features(folder / name) for name in ("upsampler", "refiner")},
+        refiner=load_component(Refiner, RefinerConfig, folder / "refiner"),
+        statistics=load_component(PlaneStatistics, PlaneStatisticsConfig, statistics),
+        decoder=load_component(Decoder, DecoderConfig, folder / "decoder").requires_grad_(False),
+        scheduler=Scheduler(diffusion, "dpm++"),
     )
 
 
@@ -203,22 +206,16 @@ def save_model(model: Model, folder: Path) -> None:
             save_component(model.words, temporary / "words")
         save_denoiser(model.base, model.diffusion, temporary / "base")
         save_denoiser(model.upsampler, model.upsampler_diffusion, temporary / "upsampler")
-        write_json(temporary / "upsampler" / PERCEPTUAL_NAME, {"features": model.upsampler_perceptual})
         for name in ("refiner", "statistics", "decoder"):
             save_component(getattr(model, name), temporary / name)
+        for name, features in model.perceptual.items():
+            record_features(temporary / name, features)
         (temporary / "scheduler").mkdir()
         write_json(temporary / "scheduler" / SCHEDULER_NAME, scheduler_config(model.scheduler))
         index: dict[str, Any] = {
-            "_class_name": "RodinPipeline",
             "schema": SCHEMA,
             "model_hash": model.hash(),
-            "encoder": ["rodin.models.clip", "Encoder"],
-            "prior": ["rodin.models.prior", "Prior"],
-            "base": ["rodin.networks.unet", "UNet"],
-            "upsampler": ["rodin.networks.unet", "UNet"],
-            "refiner": ["rodin.models.refiner", "Refiner"],
-            "statistics": ["rodin.data.shards", "PlaneStatistics"],
-            "decoder": ["rodin.render.decoder", "Decoder"],
+            "parts": sorted(path.name for path in temporary.iterdir() if path.is_dir()),
             "scheduler": ["diffusers", SCHEDULERS[model.scheduler.kind]],
         }
         write_json(temporary / INDEX_NAME, index)
@@ -328,12 +325,3 @@ def _sampler(folder: Path, index: dict[str, Any], diffusion: DiffusionConfig) ->
         if config.get(field) != value:
             raise UserError(f"{path}: {field} is {config.get(field)!r}, of base {value!r}; copy all parts of one model")
     return kinds[name]
-
-
-def _perceptual(path: Path) -> str:
-    """Which features the upsampler's perceptual loss was measured by."""
-    document = read_json(path)
-    found = document.get("features") if isinstance(document, dict) else None
-    if not isinstance(found, str):
-        raise UserError(f"{path}: features is {found!r}; copy the file again")
-    return found

@@ -18,9 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rodin.errors import UserError, one_line
+from rodin.files import read_json, write_json
 from rodin.models.clip import Encoder
-from rodin.parts import read_tensors
+from rodin.parts import CONFIG_NAME, read_tensors
 
+RECORD_NAME = "perceptual.json"  # beside the weights of what was trained by such a loss
 ENCODER_NAME = "encoder"
 ENCODER_STAGES = 4
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of the pixels that torchvision's networks want
@@ -155,6 +157,28 @@ def load_features(encoder: Encoder, vgg: Path | None) -> Features:
         UserError: the file cannot be used.
     """
     return EncoderFeatures(encoder) if vgg is None else Vgg16Features.from_file(vgg)
+
+
+def record_features(folder: Path, name: str) -> None:
+    """Note beside a network's weights by which features (`Features.name`) its perceptual loss was taken."""
+    write_json(folder / RECORD_NAME, {"features": name})
+
+
+def recorded_features(folder: Path) -> str:
+    """What `record_features` noted in the folder of a network; older refiners have it in their config.
+
+    Raises:
+        UserError: there is no such note.
+    """
+    path = folder / RECORD_NAME
+    key = "features"
+    if not path.is_file() and (folder / CONFIG_NAME).is_file():
+        path, key = folder / CONFIG_NAME, "perceptual"
+    document = read_json(path)
+    found = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(found, str):
+        raise UserError(f"{path}: {key} is {found!r}; copy the file again")
+    return found
 
 
 def perceptual_distance(features: Features, a: Tensor, b: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from rodin.models.text import TextCondition
+
 # How an unknown word shares itself out among known phrases, by their cosines: chosen by how well known words foretell
 # the vectors of other known words, with none of their own words among them.
 SHARPNESS = 0.03
@@ -56,7 +58,7 @@ class PhraseConfig:
 
 
 class PhraseReader(nn.Module):
-    """Texts to what the prior reads: what `rodin.models.prior.TextReader` asks for. Frozen.
+    """Texts to what the prior reads: a `rodin.models.text.TextReader`. Frozen.
 
     Args:
         config: the vocabulary; the vectors are zero until they are learned.
@@ -109,13 +111,12 @@ class PhraseReader(nn.Module):
         return (shares * (shares >= LEAST_WEIGHT)).amax(dim=0)
 
     @torch.no_grad()
-    def encode_text_tokens(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+    def read(self, texts: list[str]) -> TextCondition:
         """What texts say, phrase by phrase and as a whole.
 
         Returns:
-            vectors [B, T, 512] of each text's phrases, in units in which z has unit variance, padded with zeros,
-            mask [B, T], True where there is a phrase,
-            latents [B, 512]: the mean latent, of length below 1, of avatars of which this may be said.
+            vectors of each text's phrases, in units in which z has unit variance, padded with zeros; a mask that is
+            True where there is a phrase; and the mean latent, of length below 1, of avatars of which this may be said.
         """
         weights = self.weights(texts).to(self.effects)
         latents = self.mean + weights @ self.effects
@@ -123,9 +124,10 @@ class PhraseReader(nn.Module):
         lengths = torch.tensor([len(one) for one in said], device=latents.device)
         if not lengths.any():
             hidden = latents.new_zeros(len(texts), 1, self.text_width)
-            return hidden, hidden[..., 0].bool(), latents
+            return TextCondition(hidden, hidden[..., 0].bool(), latents)
         hidden = pad_sequence(said, batch_first=True)
-        return hidden, torch.arange(hidden.shape[1], device=latents.device) < lengths[:, None], latents
+        mask = torch.arange(hidden.shape[1], device=latents.device) < lengths[:, None]
+        return TextCondition(hidden, mask, latents)
 
 
 def phrases_of(captions: Sequence[str]) -> set[str]:

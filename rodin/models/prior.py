@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +30,7 @@ from torch import Tensor, nn
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.sampling import Scheduler, draw_noise, sample
 from rodin.diffusion.schedule import Denoise
+from rodin.models.text import TextCondition
 from rodin.networks.unet import sinusoids
 
 
@@ -63,63 +63,6 @@ class PriorConfig:
             raise ValueError(f"width must be even and a multiple of heads = {self.heads}, got {self.width}")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
-
-
-@dataclass(frozen=True)
-class TextCondition:
-    """What texts say, as a `TextReader` gives it. A row whose mask is empty is no text at all.
-
-    Args:
-        tokens: [B, T, W] hidden states of the text transformer.
-        mask: [B, T] bool, True where there is a token, False where the row is padded.
-        pooled: [B, D] embeddings in the space of z, of unit length unless the prior is residual.
-    """
-
-    tokens: Tensor
-    mask: Tensor
-    pooled: Tensor
-
-    def __post_init__(self) -> None:
-        batch = self.tokens.shape[0]
-        if self.tokens.ndim != 3 or self.mask.shape != self.tokens.shape[:2] or self.mask.dtype != torch.bool:
-            raise ValueError(
-                f"text must be tokens [B, T, W] and a bool mask [B, T], got {list(self.tokens.shape)}, "
-                f"{list(self.mask.shape)} {self.mask.dtype}"
-            )
-        if self.pooled.ndim != 2 or len(self.pooled) != batch:
-            raise ValueError(f"pooled must be [B={batch}, D], got {list(self.pooled.shape)}")
-
-    def only(self, kept: Tensor) -> TextCondition:
-        """The same, with no text in the rows where `kept` [B] (bool) is False."""
-        return TextCondition(self.tokens, self.mask & kept[:, None], self.pooled)
-
-    def repeat(self, count: int) -> TextCondition:
-        """Each row `count` times, one after the other."""
-        tokens, mask, pooled = (x.repeat_interleave(count, dim=0) for x in (self.tokens, self.mask, self.pooled))
-        return TextCondition(tokens, mask, pooled)
-
-    @property
-    def mean(self) -> Tensor:
-        """[B, 1, D, 1, 1] the pooled embeddings of unit variance, 0 where there is no text: where a residual begins."""
-        said = self.mask.any(dim=1, keepdim=True)
-        return (self.pooled * said * math.sqrt(self.pooled.shape[1]))[:, None, :, None, None]
-
-    def to(self, device: torch.device | str) -> TextCondition:
-        """The same on a device."""
-        return TextCondition(self.tokens.to(device), self.mask.to(device), self.pooled.to(device))
-
-
-class TextReader(Protocol):
-    """What turns texts into the prior's condition: the encoder's text tower, or a reader of phrases."""
-
-    @property
-    def text_width(self) -> int:
-        """Numbers in the hidden state of a text token."""
-        ...
-
-    def encode_text_tokens(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden states [B, T, W], mask [B, T] and pooled embeddings [B, D]: the fields of `TextCondition`."""
-        ...
 
 
 class Prior(nn.Module):
@@ -266,7 +209,7 @@ def sample_latents(
     said = None if text is None else text.to(device).repeat(drawn)
     residual = said is not None and prior.config.residual
     predict: Denoise = prior if said is None else guided_by_text(prior, said, 1.0 if residual else guidance_scale)
-    planes = sample(predict, scheduler, noise, generators, steps)
+    planes = sample(predict, scheduler, noise, generators, steps=steps)
     if said is not None and residual:
         planes = planes + guidance_scale * said.mean
     latents = F.normalize(planes.flatten(1), dim=-1)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -31,18 +32,21 @@ FIRST_RESIDUAL = 0.1  # scale of what a new block adds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefinerConfig:
-    """Size of the refiner."""
+    """Size of the refiner.
+
+    Args:
+        channels: Feature channels C of the tri-planes.
+        width: Channels of the hidden layers.
+        blocks: Residual blocks, all at the rendered image's size.
+        scale: How many times the refined image is as large: 2 or 4.
+    """
+
+    RETIRED: ClassVar = ("perceptual",)  # recorded beside the weights now
 
     channels: int
-    """Feature channels C of the tri-planes."""
     width: int
-    """Channels of the hidden layers."""
     blocks: int
-    """Residual blocks, all at the rendered image's size."""
     scale: int
-    """How many times the refined image is as large: 2 or 4."""
-    perceptual: str = ""
-    """Features of the perceptual loss that it was trained with (`Features.name`), noted by the training; "" before."""
 
     def __post_init__(self) -> None:
         for name in ("channels", "width", "blocks"):
@@ -173,7 +177,7 @@ def refine(refiner: Refiner, renderer: Renderer, camera: Camera, samples: int) -
         camera.focal.reshape(-1, 2),
         camera.centre.reshape(-1, 2),
         width * scale,
-        height * scale,
+        height=height * scale,
     ).resized(width, height)
     images = []
     for view in range(len(flat)):  # one at a time: the enlarged layers are what takes memory

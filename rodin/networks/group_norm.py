@@ -39,7 +39,7 @@ class GroupNorm(nn.GroupNorm):
         if maps.takes(x):
             y: Tensor = FusedNorm.apply(x, gain.float(), offset.float(), self.num_groups, self.silu, self.eps)
             return y
-        return modulated_norm_reference(x, gain, offset, self.num_groups, self.silu, self.eps)
+        return modulated_norm_reference(x, gain, offset, self.num_groups, silu=self.silu, eps=self.eps)
 
 
 def modulated_norm_reference(
@@ -70,5 +70,5 @@ class FusedNorm(torch.autograd.Function):
     def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, gain, offset, mean, rstd = ctx.saved_tensors  # type: ignore[attr-defined]
         grad_y = grads[0].contiguous(memory_format=torch.channels_last)
-        found = norm_gradient(x, grad_y, gain, offset, mean, rstd, ctx.how)  # type: ignore[attr-defined]
+        found = norm_gradient(x, grad_y, gain, offset, mean=mean, rstd=rstd, how=ctx.how)  # type: ignore[attr-defined]
         return *found, None, None, None

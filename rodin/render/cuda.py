@@ -34,17 +34,12 @@ def at_hand(planes: Tensor, decoder: Decoder) -> bool:
     """Whether the kernel takes these planes and this decoder, on an NVIDIA GPU, and Triton is installed."""
     if not isinstance(decoder, Decoder) or planes.device.type != "cuda" or planes.dtype != torch.float32:
         return False
-    widths = (decoder.config.channels, decoder.config.hidden, colours_of(decoder))
+    widths = (decoder.config.channels, decoder.config.hidden, decoder.config.colours)
     return max(widths) <= WIDEST and _has_tf32(planes.device) and importlib.util.find_spec("triton") is not None
 
 
 def _has_tf32(device: torch.device) -> bool:
     return torch.version.cuda is not None and torch.cuda.get_device_capability(device) >= OLDEST
-
-
-def colours_of(decoder: Decoder) -> int:
-    """K, the channels of its colour."""
-    return int(decoder.colour[-1].out_features)  # type: ignore[arg-type]
 
 
 class Field(reference.Field):
@@ -77,7 +72,7 @@ class Field(reference.Field):
         """What rays see, [R, K + 2] or, with features, [R, K + 2 + C]; see `rodin.render.reference.Field.totals`."""
         from rodin.render.triton_kernel import render
 
-        columns = colours_of(self.decoder) + 2 + (self.planes.shape[1] if features else 0)
+        columns = self.decoder.config.colours + 2 + (self.planes.shape[1] if features else 0)
         totals = rays.near.new_empty(len(rays), columns)
         if len(rays):
             blocks = -(-len(rays) // RAYS_PER_PROGRAM)
@@ -116,7 +111,7 @@ class Field(reference.Field):
             "inner_bias": weights.inner_bias,
             "colour": weights.colour,
             "colour_bias": weights.colour_bias,
-            "colours": colours_of(self.decoder),
+            "colours": self.decoder.config.colours,
             "channels": self.planes.shape[1],
             "RAYS": RAYS_PER_PROGRAM,
             "OCCUPANCY": occupancy is not None,

@@ -6,39 +6,46 @@ it is learned once over many of them, then frozen, which pushes every tri-plane 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rodin.parts import LATER
+
 Activation = Literal["silu", "softplus"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecoderConfig:
-    """Size of the decoder; the cost of each choice is printed by `benchmarks/decoder.py`."""
+    """Size of the decoder; the cost of each choice is printed by `benchmarks/decoder.py`.
+
+    Args:
+        channels: Feature channels C of the tri-planes.
+        hidden: Width of the hidden layers.
+        colour_layers: Hidden layers of the colour head; 0 reads the colour linearly off the trunk.
+        frequencies: Octaves of xi: sin and cos of 2^k times the features, k < frequencies. 0 leaves xi out.
+        view_direction: Whether colour depends on the viewing direction d.
+        activation: Of the hidden layers, trunk and colour head alike; EG3D's decoder has softplus.
+        density_scale: Density per unit of softplus output, in 1 / world units.
+        density_shift: Added before the softplus: negative, so that zero planes are near-empty space.
+        colours: Numbers K of a colour; those beyond sRGB are features, as EG3D's super-resolution reads them.
+    """
 
     channels: int
-    """Feature channels C of the tri-planes."""
     hidden: int = 32
-    """Width of the hidden layers."""
     colour_layers: int = 1
-    """Hidden layers of the colour head; 0 reads the colour linearly off the trunk."""
     frequencies: int = 0
-    """Octaves of xi: sin and cos of 2^k times the features, k < frequencies. 0 leaves xi out."""
     view_direction: bool = True
-    """Whether colour depends on the viewing direction d."""
     activation: Activation = "silu"
-    """Of the hidden layers, trunk and colour head alike; EG3D's decoder has softplus."""
     density_scale: float = 30.0
-    """Density per unit of softplus output, in 1 / world units."""
     density_shift: float = -4.0
-    """Added before the softplus: negative, so that zero planes are near-empty space."""
+    colours: int = field(default=3, metadata=LATER)
 
     def __post_init__(self) -> None:
-        for name in ("channels", "hidden"):
+        for name in ("channels", "hidden", "colours"):
             if getattr(self, name) < 1:
                 raise ValueError(f"decoder.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("colour_layers", "frequencies"):
@@ -67,7 +74,7 @@ class Decoder(nn.Module):
         self.trunk = nn.Linear(config.channels * (1 + 2 * config.frequencies), width)
         self.density = nn.Linear(width, 1)
         inner = [nn.Linear(width, width) for _ in range(config.colour_layers)]
-        self.colour = nn.ModuleList([*inner, nn.Linear(width, 3)])
+        self.colour = nn.ModuleList([*inner, nn.Linear(width, config.colours)])
         self.direction = nn.Linear(8, width, bias=False) if config.view_direction else None
         if self.direction is not None:
             nn.init.zeros_(self.direction.weight)  # colour starts without a view dependence
@@ -93,7 +100,7 @@ class Decoder(nn.Module):
             directions: [N, 3] unit viewing directions, camera to point, in the world.
 
         Returns:
-            density [N] >= 0 in 1 / world units, colour [N, 3] in [0, 1] (sRGB values).
+            density [N] >= 0 in 1 / world units, colour [N, K] in [0, 1] (sRGB values).
         """
         hidden = self.activate(self.trunk(self.embed(features)))
         density = self._density(hidden)

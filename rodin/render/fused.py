@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from rodin import triplane
-from rodin.kernels.loader import Kernels
 from rodin.kernels.structs import (
     PAD,
     CPlanes,
@@ -25,14 +24,12 @@ from rodin.kernels.structs import (
     address,
     channels_first,
     channels_last,
-    contiguous,
-    describe,
     describe_planes,
-    describe_rays,
-    flat_parameters,
+    kernels,
     native,
 )
 from rodin.render.decoder import Decoder
+from rodin.render.described import contiguous, describe, describe_rays, flat_parameters
 from rodin.render.rays import Occupancy, Rays, longest_bin
 
 OPAQUE = 1e-3  # transmittance behind which an image is not followed further
@@ -46,20 +43,13 @@ def at_hand(planes: Tensor, decoder: Decoder) -> bool:
     if not isinstance(decoder, Decoder) or planes.device.type != "cpu" or planes.dtype != torch.float32:
         return False
     config = decoder.config
-    width = max(config.channels, config.hidden, int(decoder.colour[-1].out_features))  # type: ignore[arg-type]
+    width = max(config.channels, config.hidden, config.colours)
     return bool(width <= WIDEST and config.colour_layers <= MOST_LAYERS and native() is not None)
 
 
 def at_hand_for(rays: Rays) -> bool:
     """Whether the kernels take these rays, and are built and switched on."""
     return rays.near.device.type == "cpu" and rays.near.dtype == torch.float32 and native() is not None
-
-
-def kernels() -> Kernels:
-    """The native library, where `at_hand` said that there is one."""
-    found = native()
-    assert found is not None
-    return found
 
 
 class Field:
@@ -76,7 +66,7 @@ class Field:
         triplane.check_planes(planes, leading=0)
         triplane.check_finite(planes)
         self.planes, self.kernels = planes, kernels()
-        self.channels, self.colours = planes.shape[1], int(decoder.colour[-1].out_features)  # type: ignore[arg-type]
+        self.channels, self.colours = planes.shape[1], decoder.config.colours
         self.parameters = flat_parameters(decoder)
         self.decoder = describe(decoder, self.parameters)
         self.values = channels_last(planes)

@@ -64,7 +64,11 @@ class Field:
         for start in range(0, len(rays), RAYS_PER_CHUNK):
             chunk = rays[start : start + RAYS_PER_CHUNK]
             if reached is None:
-                pieces.append(trace(self.planes, self.decoder, chunk, bins_in_box(chunk, samples), None, features)[0])
+                pieces.append(
+                    trace(
+                        self.planes, self.decoder, chunk, bins_in_box(chunk, samples), jitter=None, features=features
+                    )[0]
+                )
             else:
                 pieces.append(self._follow(chunk, samples, reached, features))
         return torch.cat(pieces)
@@ -79,7 +83,12 @@ class Field:
             near = rays.near[alive] + first * step[alive]
             slab = Rays(rays.origins[alive], rays.directions[alive], near, near + count * step[alive])
             seen, weights = trace(
-                self.planes, self.decoder, slab, bins_with_middle_in(slab, count, reached), None, features
+                self.planes,
+                self.decoder,
+                slab,
+                bins_with_middle_in(slab, count, reached),
+                jitter=None,
+                features=features,
             )
             if totals is None:
                 totals, through = seen.new_zeros(len(rays), seen.shape[1]), seen.new_ones(len(rays))

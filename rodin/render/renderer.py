@@ -181,7 +181,7 @@ def ray_weights(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor, opaq
         opaque: where less than this part of its light passes, a ray need not be followed: weights may be zero there.
     """
     if fused.at_hand(planes, decoder):
-        return fused.ray_weights(planes, decoder, rays, bins, opaque)
+        return fused.ray_weights(planes, decoder, rays, bins, opaque=opaque)
     starts = range(0, len(rays), RAYS_PER_CHUNK)
     chunks = [slice(start, start + RAYS_PER_CHUNK) for start in starts]
     return torch.cat([reference.trace(planes, decoder, rays[chunk], bins[chunk])[1] for chunk in chunks])

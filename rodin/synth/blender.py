@@ -95,7 +95,7 @@ def _light(lighting: Lighting) -> None:
     background.inputs["Strength"].default_value = lighting.strength
     for number, lamp in enumerate(lighting.lamps):
         light = bpy.data.lights.new(f"lamp {number}", "AREA")
-        light.size, light.energy, light.color = lamp.size, lamp.power, lamp.color
+        light.size, light.energy, light.color = lamp.size, lamp.power, lamp.colour
         item = _link(light.name, light)
         item.location = WORLD_TO_BLENDER @ np.array(lamp.place)
         item.rotation_euler = (Vector((0.0, 0.0, 0.1)) - item.location).to_track_quat("-Z", "Y").to_euler()
@@ -146,7 +146,7 @@ def _hair_surface(strands: Strands) -> bpy.types.Material:
     shade = tree.nodes.new("ShaderNodeHueSaturation")
     span.inputs["To Min"].default_value = 1.0 - strands.variation
     span.inputs["To Max"].default_value = 1.0 + strands.variation
-    shade.inputs["Color"].default_value = (*map(float, strands.color), 1.0)
+    shade.inputs["Color"].default_value = (*map(float, strands.colour), 1.0)
     tree.links.new(info.outputs["Random"], span.inputs["Value"])
     tree.links.new(span.outputs["Result"], shade.inputs["Value"])
     tree.links.new(shade.outputs["Color"], shader.inputs["Base Color"])
@@ -173,7 +173,7 @@ def _add_mesh(mesh: Mesh) -> None:
     data.polygons.foreach_set("use_smooth", np.ones(len(triangles), bool))
     attribute = data.color_attributes.new("Col", "FLOAT_COLOR", "POINT")
     colors = np.ones((len(mesh.vertices), 4), np.float32)
-    colors[:, :3] = mesh.colors
+    colors[:, :3] = mesh.colours
     attribute.data.foreach_set("color", colors.ravel())
     data.materials.append(_surface(mesh.material))
     _link(mesh.material.name, data)
@@ -218,7 +218,7 @@ def render_subject(job: Job, index: int, answer: Answer) -> None:
     poses = camera_poses(job.seed, index, job.views, job.size)
     todo = [view for view in range(job.views) if not (folder / frame_name(view)).is_file()]
     if todo:
-        start_scene(job.size, FOV, job.seed * 100_003 + index, LIGHTING[recipe.lighting], job.samples)
+        start_scene(job.size, FOV, job.seed * 100_003 + index, LIGHTING[recipe.lighting], samples=job.samples)
         add_parts(build_avatar(recipe, heads=job.heads, detail=detail_for(job.size)))
     with tempfile.TemporaryDirectory(prefix="rodin-synth-") as scratch:
         for view in range(job.views):

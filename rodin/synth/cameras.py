@@ -10,10 +10,12 @@ import math
 
 import numpy as np
 
+from rodin import framing
 from rodin.synth.body.geometry import ENVELOPE_RADIUS, Array
+from rodin.synth.recipe import Stream, generator
 
-FOV = math.radians(26.0)
-FRONTAL_ELEVATION = math.radians(2.0)
+FOV = math.radians(framing.FOV_DEG)
+FRONTAL_AZIMUTH, FRONTAL_ELEVATION = math.radians(framing.AZIMUTH_DEG), math.radians(framing.ELEVATION_DEG)
 LOWEST, HIGHEST = math.radians(-20.0), math.radians(50.0)
 #: Pixels that stay empty at each border, and the share of the image that they are in larger images. The rendered
 #: border is one pixel narrower, because the pixel filter reaches into the neighbour.
@@ -27,7 +29,8 @@ def focal_length(size: int) -> float:
 
 
 def distance(size: int) -> float:
-    """Distance from the origin at which the envelope's sphere leaves the margin free in every view."""
+    """Distance from the origin at which the envelope's sphere leaves the margin free in every view: `framing.RADIUS`
+    from 64 pixels on."""
     margin = max(BORDER + 1.0, _MARGIN_SHARE * size)
     return ENVELOPE_RADIUS * math.sqrt(1.0 + (focal_length(size) / (0.5 * size - margin)) ** 2)
 
@@ -49,7 +52,7 @@ def camera_poses(seed: int, index: int, views: int, size: int) -> Array:
     Azimuths step by the golden ratio, elevations (uniform in their sine) by the bit-reversed count: each prefix of the
     sequence covers the band evenly, from a start of the subject's own.
     """
-    start = np.random.default_rng([seed, index, 3]).random(2)
+    start = generator(seed, index, Stream.CAMERAS).random(2)
     golden = 0.5 * (math.sqrt(5.0) - 1.0)
     reversed_bits = [int(f"{i:016b}"[::-1], 2) / 65536.0 for i in range(views - 1)]
     steps = np.stack([golden * np.arange(views - 1), np.array(reversed_bits)], axis=1)
@@ -58,6 +61,6 @@ def camera_poses(seed: int, index: int, views: int, size: int) -> Array:
     azimuth = 2.0 * math.pi * place[:, 0]
     elevation = np.arcsin(low + (high - low) * place[:, 1])
     radius = distance(size)
-    poses = [look_at_origin(0.0, FRONTAL_ELEVATION, radius)]
+    poses = [look_at_origin(FRONTAL_AZIMUTH, FRONTAL_ELEVATION, radius)]
     poses += [look_at_origin(float(a), float(e), radius) for a, e in zip(azimuth, elevation, strict=True)]
     return np.stack(poses)

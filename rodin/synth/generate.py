@@ -21,24 +21,27 @@ _RANGES = (("count", 1, 100_000), ("views", 1, 1000), ("size", 16, 4096), ("work
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SynthConfig:
-    """A set of synthetic subjects."""
+    """A set of synthetic subjects.
+
+    Args:
+        out: Folder of the set; an existing set of the same settings is resumed or extended.
+        count: Number of subjects.
+        views: Images of each subject; the first is frontal.
+        size: Edge of an image in pixels.
+        seed: Seed of the set; subject i depends on (seed, i) alone.
+        workers: Blender processes at work at the same time, one thread each.
+        heads: `sdf` for the built-in procedural head, or an .npz file with a morphable head.
+        samples: Rays a pixel before the denoiser, which cleans colour but not alpha.
+    """
 
     out: Path
-    """Folder of the set; an existing set of the same settings is resumed or extended."""
     count: int
-    """Number of subjects."""
     views: int
-    """Images of each subject; the first is frontal."""
     size: int
-    """Edge of an image in pixels."""
     seed: int
-    """Seed of the set; subject i depends on (seed, i) alone."""
     workers: int
-    """Blender processes at work at the same time, one thread each."""
     heads: str = "sdf"
-    """`sdf` for the built-in procedural head, or an .npz file with a morphable head."""
     samples: int = 16
-    """Rays a pixel before the denoiser, which cleans colour but not alpha."""
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:

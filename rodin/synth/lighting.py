@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Color = tuple[float, float, float]
+Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,21 +15,21 @@ class Lamp:
         place: [3] in world axes, where the avatar looks along +z, in world units.
         size: edge in world units.
         power: in watts.
-        color: linear RGB.
+        colour: linear RGB.
     """
 
-    place: Color
+    place: Colour
     size: float
     power: float
-    color: Color
+    colour: Colour
 
 
 @dataclass(frozen=True, slots=True)
 class Lighting:
     """All light on an avatar, fixed to the avatar: a sky from below to above, and lamps."""
 
-    below: Color
-    above: Color
+    below: Colour
+    above: Colour
     strength: float
     lamps: tuple[Lamp, ...]
 
@@ -37,7 +37,7 @@ class Lighting:
 WHITE, WARM, COOL = (1.0, 1.0, 1.0), (1.0, 0.87, 0.72), (0.80, 0.92, 1.0)
 
 
-def _lamps(key: float, fill: float, rim: float, *, tint: Color = WHITE, side: float = -2.0) -> tuple[Lamp, ...]:
+def _lamps(key: float, fill: float, rim: float, *, tint: Colour = WHITE, side: float = -2.0) -> tuple[Lamp, ...]:
     """A key light at x = `side`, a fill across from it and two rims behind, of these powers in watts."""
     return (
         Lamp((side, 2.3, 3.4 if abs(side) < 3 else 1.6), 1.9, key, (tint[0], 0.96 * tint[1], 0.91 * tint[2])),

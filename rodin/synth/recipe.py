@@ -2,16 +2,37 @@
 
 Subject `index` of seed `seed` draws from its own generator, so its recipe depends neither on how many subjects are made
 nor on which worker makes them. The order of the draws is part of the format: `VERSION` changes when a draw changes.
+
+Attributes are named as published sets have them, hair_color among them; all else is spelt as in the rest of the code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
-VERSION = "2"
+VERSION = "3"
+
+
+class Stream(IntEnum):
+    """What draws at random for a subject: each from numbers of its own, so that a change of one moves no other."""
+
+    RECIPE = 0
+    GEOMETRY = 1
+    WORDS = 2
+    CAMERAS = 3
+    FACE = 4
+    ANCESTRY = 5
+    FRECKLES = 6
+
+
+def generator(seed: int, index: int, stream: Stream) -> np.random.Generator:
+    """The numbers of one stream of subject `index` in the set of `seed`."""
+    return np.random.default_rng([seed, index, int(stream)])
+
 
 #: Colours by their caption word, as sRGB. Fewer and further apart than people's: a word should be readable off a
 #: picture under every light, and a model that sees a thousand subjects should see each word a hundred times.
@@ -22,7 +43,7 @@ SKIN_TONES = {
     "brown": "#885739",
     "dark": "#5a3927",
 }
-HAIR_COLORS = {
+HAIR_COLOURS = {
     "black": "#17130f",
     "brown": "#5a3a25",
     "red": "#b04a1c",
@@ -35,8 +56,8 @@ HAIR_COLORS = {
     "purple": "#6f3c9c",
 }
 NATURAL = ("black", "brown", "red", "blond", "grey", "white")
-EYE_COLORS = {"brown": "#5b3319", "hazel": "#8a6a2c", "green": "#4f8a45", "blue": "#3f7fbf", "grey": "#7c8d98"}
-CLOTH_COLORS = {
+EYE_COLOURS = {"brown": "#5b3319", "hazel": "#8a6a2c", "green": "#4f8a45", "blue": "#3f7fbf", "grey": "#7c8d98"}
+CLOTH_COLOURS = {
     "red": "#b3262a",
     "orange": "#d9702a",
     "yellow": "#e6c648",
@@ -49,7 +70,7 @@ CLOTH_COLORS = {
     "black": "#202124",
     "brown": "#6b4830",
 }
-FRAME_COLORS = {"black": "#17171a", "brown": "#5a3722", "gold": "#c79a45", "silver": "#a9adb3", "red": "#9c2026"}
+FRAME_COLOURS = {"black": "#17171a", "brown": "#5a3722", "gold": "#c79a45", "silver": "#a9adb3", "red": "#9c2026"}
 
 SEXES = ("man", "woman")
 AGES = ("child", "young", "elderly")
@@ -117,9 +138,9 @@ class AvatarRecipe:
     earrings: bool
     lighting: str
 
-    def generator(self) -> np.random.Generator:
-        """A generator for the geometry's own scatter (strand roots, curls), independent of the recipe's draws."""
-        return np.random.default_rng([self.seed, self.index, 1])
+    def generator(self, stream: Stream) -> np.random.Generator:
+        """The numbers of one of its streams."""
+        return generator(self.seed, self.index, stream)
 
     def attributes(self) -> dict[str, object]:
         """The recipe as plain words and numbers for transforms.json."""
@@ -167,19 +188,19 @@ def make_recipe(seed: int, index: int) -> AvatarRecipe:
     Attributes are independent of each other but for what cannot be: only grown men have beards; a fringe, a hat or
     earrings go with some hair styles alone. Nobody's age or skin says anything about hair, eyes or face.
     """
-    rng = np.random.default_rng([seed, index, 0])
+    rng = generator(seed, index, Stream.RECIPE)
     sex, age = _one_of(rng, SEXES), _one_of(rng, AGES)
     face_shape = _one_of(rng, FACE_SHAPES)
     skin, skin_color = _skin(rng)
     traits = _traits(rng)
-    eyes, hair = _one_of(rng, EYE_COLORS), _one_of(rng, HAIR)
-    natural, dyed = _one_of(rng, NATURAL), _one_of(rng, [word for word in HAIR_COLORS if word not in NATURAL])
+    eyes, hair = _one_of(rng, EYE_COLOURS), _one_of(rng, HAIR)
+    natural, dyed = _one_of(rng, NATURAL), _one_of(rng, [word for word in HAIR_COLOURS if word not in NATURAL])
     hair_color = natural if rng.random() < 0.7 else dyed
     fringe = bool(rng.random() < 0.4) and hair in FRINGE_STYLES
     beard = _some(rng, 0.7, BEARDS)
-    glasses, glasses_color = _some(rng, 0.45, GLASSES), _one_of(rng, FRAME_COLORS)
+    glasses, glasses_color = _some(rng, 0.45, GLASSES), _one_of(rng, FRAME_COLOURS)
     hat = _some(rng, 0.3, HATS)
-    hat_color, top_color = (_one_of(rng, CLOTH_COLORS) for _ in range(2))
+    hat_color, top_color = (_one_of(rng, CLOTH_COLOURS) for _ in range(2))
     top, expression = _one_of(rng, TOPS), _one_of(rng, EXPRESSIONS)
     freckles, earrings = bool(rng.random() < 0.15), bool(rng.random() < 0.35) and hair in SHOWS_EARS
     lighting = _one_of(rng, LIGHTINGS)

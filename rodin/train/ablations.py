@@ -106,7 +106,7 @@ def train_ablations(
         target = run / FOLDER_NAME / name
         print(f"ablation {name}: {target}")
         share_parts(run, target, shared_parts(run, preset, changed))
-        chain.train_all(data, target, changed, workers, seed, None, large, vgg)
+        chain.train_all(data, target, changed, workers, seed=seed, clip=None, large=large, vgg=vgg)
 
 
 def shared_parts(run: Path, preset: Preset, changed: Preset) -> list[Path]:

@@ -9,14 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rodin.data.shards import PlaneStatistics, load_statistics, module_hash, read_index
+from rodin.data.shards import read_index
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.models.denoiser import check_denoiser, save_denoiser, take_denoiser
+from rodin.models.statistics import PlaneStatistics, load_statistics
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import load_component
+from rodin.parts import load_component, module_hash
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.pictures import SHOWN, plane_rows
@@ -104,10 +105,7 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
     trained, held_out = split_subjects(count, config.held_out_every)
     planes, latents = load_subjects(run, unet.size, rank_share(run, trained, state), config.mirrored)
     check_channels(run, planes, unet)
-    if unet.latent_dim not in (0, latents.shape[1]):
-        raise UserError(
-            f"{run / 'encoder'}: latents have {latents.shape[1]} numbers, the network is for {unet.latent_dim}"
-        )
+    _check_latents(run, latents, unet)
     planes, latents = planes.to(state.device), latents.to(state.device)
     noising = Diffusion(config.diffusion, state.device)
 
@@ -122,17 +120,19 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
         return noising.losses(lambda x, t: network(x, t, z), planes[chosen].float(), generator)
 
     measure, shown, shown_latents = None, planes[:SHOWN], latents[:SHOWN]
-    if held_out:
+    if held_out and state.is_main_process:  # which alone measures and draws
         others, other_latents = (part.to(state.device) for part in load_subjects(run, unet.size, held_out[:JUDGED]))
         known = other_latents if unet.latent_dim else None
-        measure = validation(others, known, noising, statistics.config.clip, loop.batch_size)
+        measure = validation(others, known, noising, statistics.config.clip, batch_size=loop.batch_size)
         shown = torch.cat([shown, others[:SHOWN]])
         shown_latents = torch.cat([shown_latents, other_latents[:SHOWN]])
     decoder.to(state.device)
 
     def draw(network: nn.Module) -> Tensor:
         z = shown_latents if unet.latent_dim else None
-        drawn = draw_residuals(network, config.diffusion, z, tuple(shown.shape), statistics, state.device)
+        drawn = draw_residuals(
+            network, config.diffusion, z, tuple(shown.shape), statistics=statistics, device=state.device
+        )
         return plane_rows([shown, drawn], statistics, decoder)
 
     torch.manual_seed(loop.seed)
@@ -144,10 +144,19 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
         learn_sketch(model.sketch, planes, latents, config.latent_noise)
     scratch = run / "base.training"
     settings = {**asdict(config), "start": start and str(start)}
-    average = run_loop(model, loss, loop, scratch, "base", settings, hours=hours, measure=measure, draw=draw)
+    average = run_loop(
+        model, loss, loop, scratch, label="base", settings=settings, hours=hours, measure=measure, draw=draw
+    )
     if state.is_main_process:
         save_denoiser(average, config.diffusion, output)  # type: ignore[arg-type]
     state.wait_for_everyone()
+
+
+def _check_latents(run: Path, latents: Tensor, network: UNetConfig) -> None:
+    """Raise UserError unless the encoder's latents [N, D] are those that the network takes, if it takes any."""
+    if network.latent_dim not in (0, latents.shape[1]):
+        found = f"latents have {latents.shape[1]} numbers, the network is for {network.latent_dim}"
+        raise UserError(f"{run / 'encoder'}: {found}")
 
 
 def draw_residuals(
@@ -165,4 +174,4 @@ def draw_residuals(
     seeds = [torch.Generator().manual_seed(index) for index in range(shape[0])]
     scheduler, steps = Scheduler(diffusion, "dpm++"), min(DRAWING_STEPS, diffusion.train_steps)
     noise = draw_noise(shape[1:], seeds, device)
-    return sample(guided(network, z), scheduler, noise, seeds, steps, clip=statistics.config.clip)
+    return sample(guided(network, z), scheduler, noise, seeds, steps=steps, clip=statistics.config.clip)

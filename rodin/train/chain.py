@@ -45,12 +45,12 @@ def train_all(
     """
     check_workers(workers)
     if clip is None:
-        encoder(data, run, preset, None, start)
+        encoder(data, run, preset, None, start=start)
     elif start is None:
         adopt_clip(clip, run, preset)
     else:
         raise UserError(f"--clip {clip}: the networks of {start} know the latents of its own encoder; leave out one")
-    fit(data, run, preset, workers, seed, "cpu", start)
+    fit(data, run, preset, workers, seed=seed, device="cpu", start=start)
     write_text(run / "preset.yaml", preset_yaml(preset))
     on_processes(base, run / "base", (run, preset, None, start), workers)
     prior(run, preset)
@@ -82,7 +82,7 @@ def on_processes(stage: Callable[..., None], output: Path, arguments: tuple[Any,
 def encoder(data: Path, run: Path, preset: Preset, hours: float | None = None, start: Path | None = None) -> None:
     """RUN/encoder, trained on the subjects in `data`."""
     check_hours(hours)
-    train_encoder(data, run, preset.encoder, hours, start)
+    train_encoder(data, run, preset.encoder, hours, start=start)
 
 
 def adopt_clip(clip: str, run: Path, preset: Preset) -> None:
@@ -111,7 +111,7 @@ def fit(
     check_workers(workers)
     if start is not None:
         adopt_decoder(start, run)
-    subjects = fit_dataset(data, run, preset.fitting, workers, seed, device)
+    subjects = fit_dataset(data, run, preset.fitting, workers, seed=seed, device=device)
     print("\n".join(quality_table(subjects)))
 
 
@@ -132,13 +132,13 @@ def upsampler(
 ) -> None:
     """RUN/upsampler."""
     check_hours(hours)
-    train_upsampler(run, preset.upsampler, vgg, hours, start)
+    train_upsampler(run, preset.upsampler, vgg, hours, start=start)
 
 
 def refiner(data: Path, run: Path, preset: Preset, vgg: Path | None, hours: float | None = None) -> None:
     """RUN/refiner, from subjects of the run in pictures of the refiner's size."""
     check_hours(hours)
-    train_refiner(data, run, preset.refiner, vgg, hours)
+    train_refiner(data, run, preset.refiner, vgg, hours=hours)
 
 
 def model(run: Path) -> None:

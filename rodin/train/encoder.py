@@ -140,12 +140,7 @@ def train_encoder(
     trained, held_out = split_subjects(len(views.first), config.held_out_every)
     if missing := [k for k in trained if not views.captions[k]]:
         state.print(f"encoder: {len(missing)} of {len(trained)} subjects have no caption; only their views teach")
-    torch.manual_seed(loop.seed)  # the initial weights
-    if start is None:
-        network = small_clip(config.network, [text for k in trained for text in views.captions[k]])
-    else:
-        network = copied_clip(config.network, start / "encoder")
-    network.to(state.device)
+    network = _initial(config, [text for k in trained for text in views.captions[k]], start).to(state.device)
     images, chances, first = views.images.to(state.device), views.chances.to(state.device), views.first.to(state.device)
     subjects = torch.tensor(trained, device=state.device)
     batch = min(loop.batch_size, len(trained))
@@ -185,12 +180,18 @@ def train_encoder(
 
     model = ContrastiveModel(network.model.requires_grad_(True), shares, mean)
     settings = {**asdict(config), "start": start and str(start)}
-    average = run_loop(model, loss, loop, scratch, "encoder", settings, hours=hours)
+    average = run_loop(model, loss, loop, scratch, label="encoder", settings=settings, hours=hours)
     result = Encoder(average.clip, network.tokenizer)  # type: ignore[arg-type]
     if state.is_main_process:
-        _report_retrieval(result, views, trained, held_out, scratch)
+        _report_retrieval(result, views, trained, held_out, scratch=scratch)
         result.save_pretrained(target)
     state.wait_for_everyone()
+
+
+def _initial(config: EncoderTraining, captions: list[str], start: Path | None) -> Encoder:
+    """The encoder that the training begins with: untrained, its tokenizer made for the captions, or a model's."""
+    torch.manual_seed(config.loop.seed)
+    return small_clip(config.network, captions) if start is None else copied_clip(config.network, start / "encoder")
 
 
 def _report_retrieval(encoder: Encoder, views: Views, trained: list[int], held_out: list[int], scratch: Path) -> None:

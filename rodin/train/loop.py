@@ -12,12 +12,11 @@ import atexit
 import copy
 import dataclasses
 import gc
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed.nn.functional  # here, before there is a group: what it finds it keeps, as a default
@@ -25,12 +24,13 @@ from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from rodin.errors import UserError
-from rodin.files import atomic_path, read_json, write_json
+from rodin.errors import UserError, one_line
+from rodin.files import atomic_path, check_settings, plain, write_json
 from rodin.train.clock import Clock
 from rodin.train.log import Log
 
 Loss = Callable[[nn.Module, torch.Generator], dict[str, Tensor]]
+Seen = TypeVar("Seen")
 Draw = Callable[[nn.Module], Tensor]  # the averaged model -> a picture [H, W, 3] in [0, 1]
 
 CHECKPOINT_NAME = "checkpoint/state.pt"
@@ -101,6 +101,89 @@ class Measure:
     every: int
 
 
+class Pupil:
+    """What is trained: a model, the moving average of its weights, the optimizer, the numbers that it computes in.
+
+    Args:
+        model: as `run_loop` is given it.
+    """
+
+    def __init__(self, model: nn.Module, config: LoopConfig, accelerator: Accelerator) -> None:
+        device = accelerator.device
+        optimizer = torch.optim.AdamW(
+            model.parameters(),
+            config.learning_rate,
+            config.betas,
+            weight_decay=config.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
+        )
+        self.prepared, self.optimizer = accelerator.prepare(model.train(), optimizer)
+        self.plain: nn.Module = accelerator.unwrap_model(self.prepared)
+        self.average = copy.deepcopy(self.plain).eval().requires_grad_(False)
+        half = config.bf16 and has_bf16(device)
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
+        self.numbers = "bfloat16" if half else "float32 (no bfloat16 here)" if config.bf16 else "float32"
+        self.config, self.accelerator = config, accelerator
+
+    def learn(self, loss: Loss, generator: torch.Generator, rate: float, step: int) -> dict[str, Tensor]:
+        """Make step number `step` at a learning rate; the terms of its loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with self.autocast:
+            terms = loss(self.prepared, generator)
+        self.accelerator.backward(terms["loss"])
+        if self.config.gradient_clip:
+            self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.config.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._follow(min(self.config.ema_decay, (1 + step) / (10 + step)))
+        return terms
+
+    @torch.no_grad()
+    def _follow(self, decay: float) -> None:
+        """average <- decay average + (1 - decay) model; buffers are copied."""
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.plain.parameters()), 1 - decay)
+        for kept, new in zip(self.average.buffers(), self.plain.buffers(), strict=True):
+            kept.copy_(new)
+
+    @torch.no_grad()
+    def shown(self, look: Callable[[nn.Module], Seen]) -> Seen:
+        """What `look` makes of the average, in the numbers of the training."""
+        with self.autocast:
+            return look(self.average)
+
+    def save(self, path: Path, step: int, seconds: float) -> None:
+        """Write a checkpoint, whole or not at all."""
+        values = {
+            "step": step,
+            "seconds": seconds,
+            "model": self.plain.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with atomic_path(path) as temporary:
+            torch.save(values, temporary)
+
+    def resume(self, path: Path) -> tuple[int, float]:
+        """Load the checkpoint, if there is one; the steps and the seconds of training that are done.
+
+        Raises:
+            UserError: it is damaged, or of another model.
+        """
+        if not path.exists():
+            return 0, 0.0
+        try:
+            values = torch.load(path, map_location="cpu", weights_only=True)
+            self.plain.load_state_dict(values["model"])
+            self.average.load_state_dict(values["average"])
+            self.optimizer.load_state_dict(values["optimizer"])
+            return int(values["step"]), float(values["seconds"])
+        except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
+            raise UserError(
+                f"{path}: cannot be resumed ({one_line(error)}); delete it to start this run anew"
+            ) from error
+
+
 def process_state() -> PartialState:
     """This process among its peers: rank, number, device. Without a GPU the ranks talk over gloo."""
     return PartialState(cpu=not torch.cuda.is_available())
@@ -160,22 +243,13 @@ def run_loop(
     device = accelerator.device
     _match_settings(folder, {**dataclasses.asdict(config), **(settings or {})}, state)
 
-    fused = device.type in ("cpu", "cuda")
-    optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, config.betas, weight_decay=config.weight_decay, fused=fused
-    )
-    prepared, optimizer = accelerator.prepare(model.train(), optimizer)
-    plain = accelerator.unwrap_model(prepared)
-    average = copy.deepcopy(plain).eval().requires_grad_(False)
-    step, spent = _resume(folder / CHECKPOINT_NAME, plain, average, optimizer)
+    pupil = Pupil(model, config, accelerator)
+    step, spent = pupil.resume(folder / CHECKPOINT_NAME)
     samples = config.batch_size * state.num_processes
-    log = Log(folder, step, samples, measure.names if measure else (), accelerator)
-    half = config.bf16 and has_bf16(device)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
-    kind = "bfloat16" if half else "float32 (no bfloat16 here)" if config.bf16 else "float32"
+    log = Log(folder, step, samples, measure.names if measure else (), accelerator=accelerator)
     aim = f"of {config.steps}" if hours is None else f"after {spent / 3600:.2f} of {hours:g} hours"
     events = "" if log.has_events else ", no event files (pip install 'rodin[tensorboard]')"
-    accelerator.print(f"{label}: step {step} {aim}, {state.num_processes} x {device.type}, {kind}{events}")
+    accelerator.print(f"{label}: step {step} {aim}, {state.num_processes} x {device.type}, {pupil.numbers}{events}")
 
     interval = max(1, min(config.steps // ROWS, LONGEST_ROW))
     total = config.steps if hours is None else None
@@ -185,17 +259,7 @@ def run_loop(
     while progress < 1:
         generator = _seeded(config.seed, state.process_index, step, device)
         rate = config.learning_rate * _rate(config.warmup_steps, step, progress)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        with autocast:
-            terms = loss(prepared, generator)
-        accelerator.backward(terms["loss"])
-        if config.gradient_clip:
-            accelerator.clip_grad_norm_(prepared.parameters(), config.gradient_clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        _average(average, plain, min(config.ema_decay, (1 + step) / (10 + step)))
-        log.add(terms)
+        log.add(pupil.learn(loss, generator, rate, step))
         bar.update()
 
         step += 1
@@ -206,8 +270,7 @@ def run_loop(
             continue
         figures = None
         if measure and state.is_main_process and (ended or step // measure.every > log.last_step // measure.every):
-            with torch.no_grad(), autocast:
-                figures = measure.figures(average)
+            figures = pupil.shown(measure.figures)
         mean = log.write_row(step, rate, figures)
         if not math.isfinite(mean):
             raise UserError(
@@ -217,16 +280,16 @@ def run_loop(
         bar.set_postfix_str(f"loss {mean:.4f}" + ("" if hours is None else f", {progress:.0%}"), refresh=False)
         if clock.save_is_due() or saving:
             if state.is_main_process:
-                _save(folder / CHECKPOINT_NAME, step, clock.seconds, plain, average, optimizer)
+                pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds)
             clock.saved()
             state.wait_for_everyone()
         if draw and state.is_main_process and (ended or clock.picture_is_due(progress)):
-            with clock.drawing(), torch.no_grad(), autocast:
-                log.write_picture(step, draw(average))
+            with clock.drawing():
+                log.write_picture(step, pupil.shown(draw))
     bar.close()
     log.close()
     accelerator.print(f"{label}: {step} steps, {step * samples} samples in {clock.seconds / 60:.1f} minutes")
-    return average.to("cpu")
+    return pupil.average.to("cpu")
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -238,19 +301,13 @@ def has_bf16(device: torch.device) -> bool:
 
 def _match_settings(folder: Path, settings: dict[str, Any], state: PartialState) -> None:
     """Note the run's settings in `folder`, or compare them with those noted there."""
-    path = folder / SETTINGS_NAME
-    settings = json.loads(json.dumps({**settings, "processes": state.num_processes}))  # as they will be read
-    if path.exists():
-        found = read_json(path)
-        for name, value in settings.items():
-            if found.get(name) != value:
-                raise UserError(
-                    f"{path}: the unfinished run has {name} {found.get(name)}, not {value}; "
-                    f"give the same, choose another run folder, or delete {folder}"
-                )
+    path, settings = folder / SETTINGS_NAME, {**settings, "processes": state.num_processes}
+    check_settings(
+        path, settings, "the unfinished run has", f"give the same, choose another run folder, or delete {folder}"
+    )
     state.wait_for_everyone()  # every rank has looked before rank 0 writes
     if state.is_main_process and not path.exists():
-        write_json(path, settings)
+        write_json(path, plain(settings))
 
 
 def _seeded(seed: int, rank: int, step: int, device: torch.device) -> torch.Generator:
@@ -267,40 +324,3 @@ def _rate(warmup_steps: int, step: int, progress: float) -> float:
     warm = progress * warmup_steps / max(1, step)  # the progress that the warm-up made, steps being equally long
     fallen = (progress - warm) / (1 - warm)
     return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * fallen))
-
-
-@torch.no_grad()
-def _average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """average <- decay average + (1 - decay) model; buffers are copied."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-    for kept, new in zip(average.buffers(), model.buffers(), strict=True):
-        kept.copy_(new)
-
-
-def _save(
-    path: Path, step: int, seconds: float, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
-    values = {
-        "step": step,
-        "seconds": seconds,
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    with atomic_path(path) as temporary:
-        torch.save(values, temporary)
-
-
-def _resume(path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
-    """Load the checkpoint, if there is one; the steps and the seconds of training that are done."""
-    if not path.exists():
-        return 0, 0.0
-    try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(values["model"])
-        average.load_state_dict(values["average"])
-        optimizer.load_state_dict(values["optimizer"])
-        return int(values["step"]), float(values["seconds"])
-    except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: cannot be resumed ({reason}); delete it to start this run anew") from error

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rodin.camera import Camera, orbit
+from rodin.camera import Camera, camera_at
 from rodin.render.decoder import Decoder
 from rodin.render.rays import Occupancy, Rays, camera_rays
 from rodin.render.renderer import make_field, measure_occupancy, occupied_bins, render_rays
@@ -135,7 +135,7 @@ def draw_window(config: PatchConfig, generator: torch.Generator) -> Camera:
     azimuth = 360.0 * u[1]
     if focused:
         azimuth = math.degrees(math.atan2(config.focus[0], config.focus[2])) + config.focus_spread_deg * (2 * u[1] - 1)
-    camera = orbit([azimuth], [low + (high - low) * u[2]], size=config.image_size)[0]
+    camera = camera_at(azimuth, low + (high - low) * u[2], size=config.image_size)
     room = config.image_size - config.size
     corner = [u[3] * room, u[4] * room]
     if focused:
@@ -145,7 +145,7 @@ def draw_window(config: PatchConfig, generator: torch.Generator) -> Camera:
         point = torch.tensor(config.focus) + distance * (math.cos(angle) * right + math.sin(angle) * up)
         corner = (camera.project(point[None])[0][0] - config.size / 2).clamp(0, room).tolist()
     offset = torch.tensor([round(side) for side in corner])
-    return Camera(camera.cam_to_world, camera.focal, camera.centre - offset, config.size, config.size)
+    return Camera(camera.cam_to_world, camera.focal, camera.centre - offset, config.size, height=config.size)
 
 
 def render_patch(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin.camera import orbit
-from rodin.data.shards import PlaneStatistics
 from rodin.images import over
+from rodin.models.statistics import PlaneStatistics
 from rodin.render.decoder import Decoder
 from rodin.render.renderer import Renderer
 

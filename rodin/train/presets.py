@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from rodin.diffusion.config import DiffusionConfig
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 from rodin.fit.losses import LossConfig
 from rodin.fit.planes import FitConfig
 from rodin.fit.shared import SharedConfig
@@ -345,8 +345,9 @@ def load_preset(name_or_file: str) -> Preset:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; write one with: rodin preset smoke > {path}") from error
     except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{path}: not readable as YAML ({reason}); write one with: rodin preset smoke") from error
+        raise UserError(
+            f"{path}: not readable as YAML ({one_line(error)}); write one with: rodin preset smoke"
+        ) from error
     return config_from_dict(Preset, values, str(path))
 
 

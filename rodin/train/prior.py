@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -17,7 +16,8 @@ from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import check_denoiser, save_denoiser
 from rodin.models.phrases import PhraseConfig, PhraseReader
-from rodin.models.prior import Prior, PriorConfig, TextCondition, TextReader
+from rodin.models.prior import Prior, PriorConfig
+from rodin.models.text import TextReader
 from rodin.parts import load_component, save_component
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.phrases import learn_reader
@@ -75,14 +75,14 @@ def train_prior(run: Path, config: PriorTraining, hours: float | None = None) ->
     if _is_trained(output, config, state):
         return
     encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
-    subjects = load_latents(run, encoder, state.process_index, state.num_processes, config.mirrored)
-    reader = _reader(run, config, encoder, subjects, state)
+    subjects = load_latents(run, encoder, state.process_index, state.num_processes, mirrored=config.mirrored)
+    reader = _reader(run, config, encoder, subjects, state=state)
     if (width := reader.text_width) != config.network.text_width:
         read = run / ("words" if config.phrases else "encoder")
         raise UserError(
             f"{read}: text tokens are {width} wide, the prior is for text_width {config.network.text_width}"
         )
-    prior = _train(reader.encode_text_tokens, *subjects, config, hours, run / "prior.training")
+    prior = _train(reader, *subjects, config, hours, run / "prior.training")
     if state.is_main_process:
         save_denoiser(prior, config.diffusion, output)
     state.wait_for_everyone()
@@ -104,7 +104,7 @@ def _reader(
         return encoder
     if not (run / "words").exists() and state.is_main_process:
         alone = state.num_processes == 1
-        latents, captions = share if alone else load_latents(run, encoder, 0, 1, config.mirrored)
+        latents, captions = share if alone else load_latents(run, encoder, 0, 1, mirrored=config.mirrored)
         save_component(learn_reader(captions, latents), run / "words")
     state.wait_for_everyone()
     return load_component(PhraseReader, PhraseConfig, run / "words").to(state.device)
@@ -121,14 +121,14 @@ def _is_trained(output: Path, config: PriorTraining, state: PartialState) -> boo
 
 
 def _train(
-    read: Callable[[list[str]], tuple[Tensor, Tensor, Tensor]],
+    reader: TextReader,
     latents: Tensor,
     captions: list[tuple[str, ...]],
     config: PriorTraining,
     hours: float | None,
     scratch: Path,
 ) -> Prior:
-    """A prior of latents [N, D] under what `read` makes of their captions."""
+    """A prior of latents [N, D] under what the reader makes of their captions."""
     state, loop = process_state(), config.loop
     if latents.shape[1] != config.network.latent_dim:
         raise UserError(
@@ -143,10 +143,10 @@ def _train(
         kept = torch.rand(loop.batch_size, **kind) >= config.text_dropout  # type: ignore[call-overload]
         texts = draw_captions([captions[index] for index in chosen.tolist()], generator)
         spoken = torch.tensor([bool(text) for text in texts], device=state.device)
-        condition = TextCondition(*read(texts)).only(spoken & kept)
+        condition = reader.read(texts).only(spoken & kept)
         x0 = planes[chosen] - condition.mean if config.network.residual else planes[chosen]
         return noising.losses(lambda x, t: network(x, t, condition), x0, generator)
 
     torch.manual_seed(loop.seed)
     label = scratch.name.removesuffix(".training")
-    return run_loop(Prior(config.network), loss, loop, scratch, label, asdict(config), hours=hours)  # type: ignore[return-value]
+    return run_loop(Prior(config.network), loss, loop, scratch, label=label, settings=asdict(config), hours=hours)  # type: ignore[return-value]

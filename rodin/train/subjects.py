@@ -15,9 +15,10 @@ import torch
 from accelerate import PartialState
 from torch import Tensor
 
-from rodin.data.shards import FittedSubject, load_statistics, read_shards
+from rodin.data.shards import FittedSubject, read_shards
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
+from rodin.models.statistics import load_statistics
 from rodin.networks.unet import UNetConfig
 from rodin.triplane import resize
 

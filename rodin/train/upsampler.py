@@ -15,18 +15,27 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rodin.data.shards import load_statistics, module_hash, read_index
+from rodin.data.shards import read_index
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.errors import UserError
-from rodin.files import atomic_path, read_json, write_json
+from rodin.files import atomic_path
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import check_denoiser, save_denoiser, take_denoiser
-from rodin.models.perceptual import Features, load_features, perceptual_distance
-from rodin.models.upsampler import LEVELS, PERCEPTUAL_NAME, ConditionAugment, augment_condition, upsample
+from rodin.models.perceptual import (
+    RECORD_NAME,
+    Features,
+    load_features,
+    perceptual_distance,
+    record_features,
+    recorded_features,
+)
+from rodin.models.statistics import load_statistics
+from rodin.models.upsampler import LEVELS, upsample
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import load_component
+from rodin.parts import load_component, module_hash
 from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.train.condition_augmentation import ConditionAugment, augment_condition
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.pictures import SHOWN, plane_rows
@@ -126,12 +135,14 @@ def train_upsampler(
     def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
         chosen = torch.randint(len(planes), (config.loop.batch_size,), generator=generator, device=state.device)
         x0 = planes[chosen].float()
-        clean = predict_clean(network, x0, noising, config, generator)
+        clean = predict_clean(network, x0, noising, config, generator=generator)
         error = (clean - x0).square().mean()
         if not config.rendered:
             return {"loss": error, "planes": error}
         true, predicted = (statistics.denormalize(values[: config.rendered]) for values in (x0, clean))
-        pixel, perceptual = rendered_losses(predicted, true, decoder, features, config.patches, generator)
+        pixel, perceptual = rendered_losses(
+            predicted, true, decoder, features, config=config.patches, generator=generator
+        )
         total = error + config.pixel_weight * pixel + config.perceptual_weight * perceptual
         return {"loss": total, "planes": error, "pixel": pixel, "perceptual": perceptual}
 
@@ -140,7 +151,9 @@ def train_upsampler(
         low = resize(shown, size // config.scale, size // config.scale)
         seeds = [torch.Generator().manual_seed(index) for index in range(len(shown))]
         steps = min(DRAWING_STEPS, config.diffusion.train_steps)
-        drawn = upsample(network, config.diffusion, low, size, seeds, steps, statistics.config.clip)
+        drawn = upsample(
+            network, config.diffusion, low, size, generators=seeds, steps=steps, clip=statistics.config.clip
+        )
         return plane_rows([low, drawn, shown], statistics, decoder)
 
     torch.manual_seed(config.loop.seed)
@@ -149,11 +162,11 @@ def train_upsampler(
     model = UNet(config.network)
     if start is not None:
         take_denoiser(model, config.diffusion, start / "upsampler")
-    average = run_loop(model, loss, config.loop, scratch, "upsampler", settings, hours=hours, draw=draw)
+    average = run_loop(model, loss, config.loop, scratch, label="upsampler", settings=settings, hours=hours, draw=draw)
     if state.is_main_process:
         with atomic_path(output) as temporary:
             save_denoiser(average, config.diffusion, temporary)  # type: ignore[arg-type]
-            write_json(temporary / PERCEPTUAL_NAME, {"features": features.name})
+            record_features(temporary, features.name)
     state.wait_for_everyone()
 
 
@@ -181,7 +194,7 @@ def rendered_losses(
     Args:
         predicted, true: [B, 3, C, H, W] planes that the decoder reads.
     """
-    images, targets = rendered_patches(predicted, true, decoder, config, generator)
+    images, targets = rendered_patches(predicted, true, decoder, config, generator=generator)
     with torch.autocast(true.device.type, enabled=False):
         return (images - targets).square().mean(), perceptual_distance(features, images, targets).mean()
 
@@ -189,11 +202,8 @@ def rendered_losses(
 def _check_finished(output: Path, config: UpsamplerTraining, features: Features) -> None:
     """Raises UserError if the finished upsampler was trained with another network, diffusion or other features."""
     check_denoiser(output, config.network, config.diffusion)
-    path = output / PERCEPTUAL_NAME
-    document = read_json(path)
-    found = document.get("features") if isinstance(document, dict) else document
-    if found != features.name:
+    if (found := recorded_features(output)) != features.name:
         raise UserError(
-            f"{path}: the perceptual loss was by {found}, not {features.name}; "
+            f"{output / RECORD_NAME}: the perceptual loss was by {found}, not {features.name}; "
             f"give the same, another run folder, or delete {output}"
         )

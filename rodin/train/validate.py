@@ -46,7 +46,7 @@ def validation(planes: Tensor, latents: Tensor | None, noising: Diffusion, clip:
             for start in range(0, len(planes), batch_size):
                 part = slice(start, start + batch_size)
                 denoise = guided(network, None if latents is None else latents[part])
-                parts.append(clean_error(denoise, planes[part].float(), noise[part], time, noising, clip))
+                parts.append(clean_error(denoise, planes[part].float(), noise[part], time, noising=noising, clip=clip))
             errors.append(torch.cat(parts).mean().item())
         return [sum(errors) / len(errors), *errors]
 

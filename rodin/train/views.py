@@ -59,7 +59,7 @@ def load_views(data: Path, size: int) -> Views:
     counts = torch.tensor([len(one) for one in images])
     most = max(2, int(counts.max()))
     table = torch.stack([F.pad(one, (0, most - len(one))) for one in chances])
-    return Views(torch.cat(images), counts.cumsum(0) - counts, table, caption, captions)
+    return Views(torch.cat(images), counts.cumsum(0) - counts, table, caption, captions=captions)
 
 
 def draw_two(chances: Tensor, generator: torch.Generator) -> Tensor:

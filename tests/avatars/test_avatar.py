@@ -3,6 +3,7 @@ where the subject's does, faces outward and has its colours; a damaged or foreig
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +16,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rodin.avatars.avatar import SCHEMA, SUFFIX, Avatar, Drawing
+from rodin import framing
+from rodin.avatars.avatar import FLAT_SCHEMA, SCHEMA, SUFFIX, Avatar
+from rodin.avatars.drawing import Drawing, Sampling
 from rodin.avatars.mesh import Mesh
-from rodin.camera import orbit
+from rodin.camera import Camera, camera_at, orbit
 from rodin.data.captures import load_subject
 from rodin.data.shards import read_shards
 from rodin.errors import UserError
 from rodin.models.refiner import Refiner, RefinerConfig
 from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.synth.cameras import camera_poses, focal_length
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +38,8 @@ def avatar(trained: Path) -> Avatar:
     latent = torch.nn.functional.normalize(torch.randn(512, generator=torch.Generator().manual_seed(0)), dim=0)
     refiner = load_component(Refiner, RefinerConfig, trained / "refiner")
     noise = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1)).half().float()
-    drawing = Drawing(seed=7, prompt="a ball", guidance_scale=1.25, num_inference_steps=9, upsampling_steps=4)
+    sampling = Sampling(guidance_scale=1.25, steps=9, upsampling_steps=4, sampler="ddim")
+    drawing = Drawing(seed=7, prompt="a ball", sampling=sampling)
     return Avatar(ball.planes, decoder, refiner, latent, noise, drawing, "f" * 64)
 
 
@@ -100,12 +105,15 @@ def _facts(file: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": "rodin-avatar-9"}, r"schema is 'rodin-avatar-9', this version reads 'rodin-avatar-2'"),
+        ({"schema": "rodin-avatar-9"}, r"schema is 'rodin-avatar-9', this version reads 'rodin-avatar-3'"),
         ({"decoder": "{"}, "a damaged avatar file"),
         ({"decoder": "[" * 100_000}, "a damaged avatar file"),
         ({"decoder": json.dumps({"channels": 3})}, "a damaged avatar file"),
-        ({"refiner": "{}"}, "fields missing"),
-        ({"drawing": json.dumps({"seed": "seven"})}, "seed is 'seven'; give a value of type int"),
+        ({"refiner": "{}"}, r"a damaged avatar file \(refiner: fields missing"),
+        (
+            {"drawing": json.dumps({"seed": "seven"})},
+            r"a damaged avatar file \(drawing: seed is 'seven'; give a value of type int",
+        ),
         ({"drawing": "[" * 100_000}, "a damaged avatar file"),
     ],
 )
@@ -219,3 +227,55 @@ def test_the_surface_has_the_colours_seen_from_outside() -> None:
 def test_a_threshold_beyond_all_density_is_named(avatar: Avatar) -> None:
     with pytest.raises(UserError, match="threshold: no density is above 1e"):
         avatar.mesh(resolution=16, threshold=1e9)
+
+
+def test_a_file_of_the_version_before_still_loads(file: Path, tmp_path: Path) -> None:
+    """Its drawing was flat, with another name for the steps, and said nothing of the prior."""
+    with safe_open(file, framework="pt") as opened:
+        facts, tensors = opened.metadata(), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    flat = {"seed": 3, "prompt": "a ball", "guidance_scale": 1.3, "num_inference_steps": 7, "sampler": "ddim"}
+    flat |= {"upsampling_steps": 2, "temperature": 0.6, "refine": 5}
+    old = tmp_path / f"old{SUFFIX}"
+    save_file(tensors, old, metadata={**facts, "schema": FLAT_SCHEMA, "drawing": json.dumps(flat)})
+    how = Sampling(guidance_scale=1.3, steps=7, sampler="ddim", upsampling_steps=2, temperature=0.6)
+    assert Avatar.load(old).drawing == Drawing(seed=3, prompt="a ball", sampling=how, refine=5)
+
+
+def test_a_wrong_field_is_named_once(file: Path, tmp_path: Path) -> None:
+    with safe_open(file, framework="pt") as opened:
+        facts, tensors = opened.metadata(), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    wrong = tmp_path / f"wrong{SUFFIX}"
+    save_file(tensors, wrong, metadata={**facts, "drawing": json.dumps({"seed": 1, "refine": "much"})})
+    found = r"a damaged avatar file \(drawing: refine is 'much'; give a value of type int\); generate it again"
+    with pytest.raises(UserError, match=found) as caught:
+        Avatar.load(wrong)
+    assert str(caught.value).count(str(wrong)) == 1
+
+
+def test_portraits_are_framed_as_the_renders_are(avatar: Avatar) -> None:
+    """One camera for both: the recipe's, computed by NumPy in the package's other half."""
+    pose = camera_poses(seed=0, index=0, views=2, size=128)[0]
+    there = Camera(
+        torch.from_numpy(pose).float(),
+        torch.full((2,), focal_length(128)),
+        torch.full((2,), 64.0),
+        128,
+        128,
+    )
+    assert abs(float(there.position.norm()) - framing.RADIUS) < 0.005
+    assert float((avatar.portrait(128) - avatar.render(there)).abs().mean()) < 1e-3
+    assert float((avatar.portrait(128) - avatar.render(camera_at(size=128, radius=5.3))).abs().mean()) > 3e-3
+
+
+def test_planes_are_shown_rolled_out(avatar: Avatar) -> None:
+    """Of planes that vary along one direction of the features alone, red shows just that, plane by plane."""
+    ramp = torch.linspace(-1, 1, 8)[:, None] + 0.1 * torch.arange(3.0)[:, None, None]  # [3, 8, 1]: along rows
+    direction = torch.tensor([3.0, 0.0, -4.0, 0.0])
+    one = dataclasses.replace(avatar, planes=direction[:, None, None] * ramp[:, None].expand(3, 4, 8, 8))
+    picture = one.plane_picture()
+    assert picture.shape == (8, 24, 3)
+    assert 0 <= picture.min() <= picture.max() <= 1
+    red = picture[..., 0].unflatten(1, (3, 8))  # rows, planes, columns
+    torch.testing.assert_close(red, red[..., :1].expand_as(red), atol=1e-3, rtol=0)
+    steps = red[1:-1, :, 0].diff(dim=0)
+    assert bool((steps > 0).all()) or bool((steps < 0).all())

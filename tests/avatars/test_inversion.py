@@ -11,28 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from rodin import triplane
-from rodin.avatars.inversion import (
-    RENDER_RADIUS,
-    Inversion,
-    Photo,
-    descend,
-    frame_photo,
-    hidden_points,
-    photo_loss,
-    search_pose,
-)
-from rodin.camera import orbit
-from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig
+from rodin import framing, triplane
+from rodin.avatars.inversion import Inversion, descend, hidden_points
+from rodin.avatars.photo import Photo, frame_photo, photo_loss
+from rodin.avatars.pose import search_pose
+from rodin.camera import camera_at
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
+from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.renderer import render_image
 
 SIZE = 16  # of planes and photographs
 CHANNELS = 4
-FRONT, BACK = orbit([0.0], [2.0], size=SIZE)[0], orbit([180.0], [2.0], size=SIZE)[0]
+FRONT, BACK = camera_at(size=SIZE), camera_at(180.0, size=SIZE)
 
 
 @dataclass(frozen=True)
@@ -133,7 +126,7 @@ def test_photographs_come_in_the_size_asked_for(toy: Toy, size: int) -> None:
     assert photo.pixels.shape == (size, size, 4)
     assert 0 <= photo.pixels.min() <= photo.pixels.max() <= 1
     assert (photo.camera.width, photo.camera.height) == (size, size)
-    distance = RENDER_RADIUS * torch.tensor([math.sin(math.radians(30.0)), 0.0, math.cos(math.radians(30.0))])
+    distance = framing.RADIUS * torch.tensor([math.sin(math.radians(30.0)), 0.0, math.cos(math.radians(30.0))])
     torch.testing.assert_close(photo.camera.position[[0, 2]], distance[[0, 2]], atol=0.01, rtol=0)
     premultiplied = [p[..., :3] * p[..., 3:] for p in (pixels, photo.pixels)]
     torch.testing.assert_close(premultiplied[0].mean(), premultiplied[1].mean(), atol=0.01, rtol=0)
@@ -254,7 +247,7 @@ def test_hidden_points_have_the_colours_of_what_was_drawn_without_the_photograph
 
 @pytest.mark.parametrize("truth", [(0.0, 2.0), (34.0, 12.0), (-57.0, -7.0)])
 def test_a_pose_is_found_again(toy: Toy, truth: tuple[float, float]) -> None:
-    seen = view(toy, toy.first, orbit([truth[0]], [truth[1]], size=32, radius=RENDER_RADIUS)[0])
+    seen = view(toy, toy.first, camera_at(*truth, size=32))
     azimuth, elevation, margin = search_pose(toy.first, toy.decoder, seen)
     assert (azimuth, elevation) == pytest.approx(truth, abs=4.0)
     assert margin > 0.1

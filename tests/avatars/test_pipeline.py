@@ -4,6 +4,7 @@ named."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,8 +19,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rodin.avatars.avatar import Avatar
-from rodin.avatars.inversion import frame_photo
-from rodin.avatars.pipeline import EDIT_DRAWS, EDIT_GUIDANCE, LONGEST_PROMPT, RodinPipeline
+from rodin.avatars.drawing import Sampling
+from rodin.avatars.photo import frame_photo
+from rodin.avatars.pipeline import EDIT_DRAWS, EDIT_SAMPLING, LONGEST_PROMPT, RodinPipeline
 from rodin.avatars.slerp import slerp
 from rodin.data.captures import load_subject
 from rodin.diffusion.sampling import Scheduler
@@ -47,7 +49,9 @@ def portrait() -> Tensor:
 
 
 def draw(pipe: RodinPipeline, **options: Any) -> list[Avatar]:
-    return pipe(num_inference_steps=STEPS, upsampling_steps=2, **options)
+    """In few steps; options are the pipeline's own or those of its `Sampling`."""
+    how = {field.name: options.pop(field.name) for field in dataclasses.fields(Sampling) if field.name in options}
+    return pipe(sampling=Sampling(**{"steps": STEPS, "upsampling_steps": 2, **how}), **options)
 
 
 def close(one: Avatar, other: Avatar) -> bool:
@@ -148,11 +152,11 @@ def test_temperature_shortens_the_first_noise_and_stays_with_the_avatar(pipe: Ro
     whole, calm = (draw(pipe, seed=4, temperature=length)[0] for length in (1.0, 0.5))
     torch.testing.assert_close(calm.noise, 0.5 * whole.noise, atol=0.0, rtol=1e-3)
     usual = draw(pipe, seed=4)[0]
-    torch.testing.assert_close(usual.noise, usual.drawing.temperature * whole.noise, atol=0.0, rtol=1e-3)
+    torch.testing.assert_close(usual.noise, usual.drawing.sampling.temperature * whole.noise, atol=0.0, rtol=1e-3)
     assert not close(calm, whole)
     calm.save(tmp_path / "calm.rodin.safetensors")
     again = Avatar.load(tmp_path / "calm.rodin.safetensors")
-    assert again.drawing.temperature == 0.5
+    assert again.drawing.sampling.temperature == 0.5
     assert close(pipe.edit(again, "a ball", strength=0.0), calm)
 
 
@@ -196,20 +200,22 @@ def test_a_gpu_draws_the_same_avatar(trained: Path, pipe: RodinPipeline, portrai
         ({"guidance_scale": float("nan")}, "guidance_scale: nan"),
         ({"guidance_scale": float("inf")}, "guidance_scale: inf"),
         ({"temperature": 0.0}, "temperature: 0.0; choose a number above 0"),
-        ({"seed": -1}, "seed: -1; choose 0 or more"),
-        ({"seed": 2**64}, "seed: 18446744073709551616; choose 0 or more, below"),
-        ({"candidates": 0}, "candidates: 0 latents; choose 1 or more"),
+        ({"seed": -1}, "seed: -1, for 1 avatars; choose 0 to 1073741823"),
+        ({"seed": 2**30}, "seed: 1073741824, for 1 avatars; choose 0 to 1073741823"),
+        ({"seed": 2**30 - 3, "count": 4}, "seed: 1073741821, for 4 avatars; choose 0 to 1073741820"),
+        ({"candidates": 0}, "candidates: 0; choose 1 or more"),
         ({"prior_guidance_scale": 0.0}, "prior_guidance_scale: 0.0; choose a number above 0"),
         ({"refine": -1}, "refine: -1 steps; choose 0 or more"),
-        ({"azimuth_deg": math.nan}, "azimuth_deg, elevation_deg: nan, 2.0; choose angles in degrees"),
+        ({"pose": (math.nan, 2.0), "refine": 5, "image": torch.zeros(40, 40, 3)}, r"pose: \(nan, 2.0\); choose azi"),
+        ({"pose": (10.0, 2.0)}, r"pose: \(10.0, 2.0\) is used by refine alone"),
         ({"refine": 5}, "refine: 5 steps towards no portrait; give image"),
-        ({"upsampling_steps": 0}, "upsampling_steps: steps must be 1 to 100"),
+        ({"upsampling_steps": 0}, "upsampling_steps: 0; choose 1 or more"),
         ({"prompt": ""}, "prompt: it is empty"),
         ({"prompt": " \n"}, "prompt: it is empty"),
         ({"prompt": "x" * 10_000}, f"prompt: 10000 characters; give at most {LONGEST_PROMPT}"),
         ({"prompt": "a ball", "image": torch.zeros(4, 4, 3)}, "prompt, image, vary: more than one is given"),
-        ({"num_inference_steps": 0}, "num_inference_steps: steps must be 1 to 1000"),
-        ({"num_inference_steps": 1001}, "num_inference_steps: steps must be 1 to 1000"),
+        ({"steps": 0}, "steps: 0; choose 1 or more"),
+        ({"steps": 1001}, "steps: 1001; this model was trained on 1000, choose 1 to 1000"),
         ({"image": torch.zeros(40, 40)}, r"image: expected \[H, W, 3 or 4\] floats in \[0, 1\], got \[40, 40\]"),
         ({"image": torch.zeros(40, 40, 3, dtype=torch.uint8)}, "image: expected .* got .* torch.uint8"),
         ({"image": torch.zeros(0, 4, 3)}, "image: expected"),
@@ -218,7 +224,7 @@ def test_a_gpu_draws_the_same_avatar(trained: Path, pipe: RodinPipeline, portrai
 )
 def test_impossible_arguments_are_named(pipe: RodinPipeline, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=f"^{message}"):
-        pipe(**options)
+        draw(pipe, **options)
 
 
 # ---- words
@@ -277,7 +283,7 @@ def test_an_edit_of_no_strength_is_the_avatar(pipe: RodinPipeline, two: list[Ava
 def test_an_edit_moves_the_latent_as_the_words_differ(heeding: RodinPipeline, two: list[Avatar]) -> None:
     """Along the difference of the prior's means, further with more strength; the noise stays."""
     seeds = list(range(EDIT_DRAWS))
-    towards, source = (heeding.draw_latents(words, seeds, EDIT_GUIDANCE, 1).mean(dim=0) for words in ("seed 3", "ball"))
+    towards, source = (heeding.draw_latents(words, seeds, EDIT_SAMPLING).mean(dim=0) for words in ("seed 3", "ball"))
     for strength in (-1.0, 0.5, 2.0):
         edited = heeding.edit(two[0], "seed 3", source_prompt="ball", strength=strength)
         assert torch.equal(edited.noise, two[0].noise)
@@ -306,7 +312,7 @@ def test_an_interpolation_starts_and_ends_with_its_avatars(pipe: RodinPipeline, 
 
 def test_an_interpolation_leads_to_what_another_drawing_found(pipe: RodinPipeline, two: list[Avatar]) -> None:
     """An end drawn in more steps and moved by an inversion: the way comes nearer to it evenly, without a jump."""
-    other = pipe(seed=two[1].drawing.seed, num_inference_steps=3 * STEPS, guidance_scale=2.0)[0]
+    other = draw(pipe, seed=two[1].drawing.seed, steps=3 * STEPS, guidance_scale=2.0)[0]
     found = torch.zeros_like(other.planes)
     found[0, 0, :4] = 3 * float(other.planes.std())
     last = replace(other, planes=other.planes + found, drawing=replace(other.drawing, refine=3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from importlib.metadata import metadata
 
 import pytest
 import torch
@@ -30,7 +31,14 @@ def test_it_tells_what_there_is(capsys: pytest.CaptureFixture[str], monkeypatch:
         assert found["instructions"][1].startswith(loader.levels()[-1])
     else:
         assert found["native kernels"][0] == "!"
-    assert {"rodin", "CPU", "GPU", "Triton", "blender", "mesh", "video"} <= set(found)
+    assert {"rodin", "CPU", "GPU"} <= set(found)
+
+
+def test_it_knows_every_extra(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that the installed package declares, but for the developers' own."""
+    extras = set(metadata("rodin").get_all("Provides-Extra") or ()) - {"dev"}
+    assert len(extras) >= 7
+    assert extras <= set(report(capsys))
 
 
 @pytest.mark.parametrize(("setting", "said"), [("off", "switched off by RODIN_"), ("sse9", "'sse9'; choose one of")])

@@ -4,6 +4,7 @@ exit code 2 and nothing left that looks whole."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
 import re
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,7 +55,7 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Fails:
 @pytest.fixture(scope="module")
 def avatar(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An avatar's file: the fitted ball0, which has a clear surface."""
-    from rodin.avatars.avatar import Drawing
+    from rodin.avatars.drawing import Drawing
     from rodin.data.shards import read_shards
     from rodin.models.refiner import Refiner, RefinerConfig
     from rodin.parts import load_component
@@ -83,6 +85,11 @@ def stamps(run: Path, *names: str) -> dict[str, int]:
 # ---- at once
 
 
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out == f"rodin {version('rodin')}\n"
+
+
 def test_help_is_cheap() -> None:
     """Its cost is what it imports: of Rodin the commands' own declarations, of the libraries what parses flags."""
     done = subprocess.run([sys.executable, "-X", "importtime", "-m", "rodin", "--help"], capture_output=True, text=True)
@@ -91,7 +98,14 @@ def test_help_is_cheap() -> None:
         assert name in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     ours = {name for name in imported if name.startswith("rodin.") and not name.startswith("rodin.cli")}
-    assert ours == {"rodin.errors"}
+    assert ours == {
+        "rodin.errors",
+        "rodin.framing",
+        "rodin.avatars",
+        "rodin.avatars.drawing",
+        "rodin.diffusion",
+        "rodin.diffusion.config",
+    }
     assert "tyro" in imported
     assert not imported & {"torch", "transformers", "diffusers", "numpy", "scipy", "PIL", "accelerate", "yaml"}
     assert len(imported) < 600, "about 300 when this was written, most of the standard library"
@@ -111,18 +125,19 @@ FLAGS = {
     ("train", "ablations"): "run preset only workers seed large vgg",
     ("train", "curves"): "stage column out",
     ("generate",): "out model text image seed count guidance-scale prior-guidance-scale temperature steps sampler "
-    "refine azimuth elevation search-pose sentences",
+    "upsampling-steps candidates refine azimuth elevation search-pose sentences",
     ("edit",): "text out model source-text strength sentences",
     ("vary",): "out model count seed",
     ("interpolate",): "out model steps",
     ("doctor",): "",
-    ("render",): "out size azimuth elevation turntable refine",
-    ("export",): "format out resolution threshold",
+    ("render",): "out size azimuth elevation turntable refine planes",
+    ("export",): "format out resolution threshold faces",
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
-    "sentences guidance-scale prior-guidance-scale temperature seed",
+    "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates seed",
     ("preset",): "ablation",
+    ("completion",): "",
 }
 
 
@@ -495,12 +510,8 @@ def test_presets_that_are_none(balls: Path, tmp_path: Path, fails: Fails) -> Non
 def test_words_become_an_avatar_that_can_be_changed(trained: Path, tmp_path: Path, small_pictures: None) -> None:
     """The way of a user: a sentence, an edit, kin, the way between two, a refined picture."""
     model = trained / "model"
-    main(
-        [
-            *f"generate --model {model} --out {tmp_path / 'one'} --steps 4 --temperature 0.5 --text".split(),
-            "a ball of radius 0.5",
-        ]
-    )
+    flags = f"--model {model} --out {tmp_path / 'one'} --steps 4 --sampler ddim --temperature 0.5"
+    main([*f"generate {flags} --text".split(), "a ball of radius 0.5"])
     one = tmp_path / "one" / f"avatar-000{SUFFIX}"
     main([*f"edit {one} --model {model} --out {tmp_path / 'edit'} --text".split(), "seed 2"])
     changed = {path.name for path in (tmp_path / "edit").iterdir()}
@@ -508,7 +519,8 @@ def test_words_become_an_avatar_that_can_be_changed(trained: Path, tmp_path: Pat
     main(f"vary {one} --model {model} --out {tmp_path / 'kin'} --count 2 --seed 5".split())
     assert len(list((tmp_path / "kin").glob(f"*{SUFFIX}"))) == 2
     two = tmp_path / "kin" / f"avatar-001{SUFFIX}"
-    assert Avatar.load(two).drawing.temperature == 0.5
+    how = Avatar.load(two).drawing.sampling
+    assert (how.temperature, how.steps, how.sampler) == (0.5, 4, "ddim"), "kin are sampled alike"
     main(f"interpolate {one} {two} --model {model} --out {tmp_path / 'way'} --steps 3".split())
     assert len(list((tmp_path / "way").glob(f"*{SUFFIX}"))) == 3
     with (
@@ -529,18 +541,21 @@ def test_an_evaluation_gets_what_its_flags_say(
 ) -> None:
     import rodin.evaluate.evaluation
 
-    given: list[Any] = []
-    monkeypatch.setattr(rodin.evaluate.evaluation, "evaluate", lambda *arguments: given.extend(arguments))
+    given: dict[str, Any] = {}
+    names = inspect.signature(rodin.evaluate.evaluation.evaluate)
+    monkeypatch.setattr(
+        rodin.evaluate.evaluation, "evaluate", lambda *some, **rest: given.update(names.bind(*some, **rest).arguments)
+    )
     model = trained / "model"
     flags = f"eval {model} --data {balls} --train-data {balls} --out {tmp_path} --samples 7 --refine 0"
     main([*flags.split(), "--against", f"one={model}", "--against", f"two={model}", "--prompts", "a", "--prompts", "b"])
-    pipe, held_out, _, out, settings, fit, others, prompts, cache = given
-    assert (held_out, out, settings.samples, settings.refine_steps) == (balls, tmp_path, 7, 0)
-    assert prompts == (Path("a"), Path("b"))
-    assert cache == tmp_path.with_name(f"{tmp_path.name}-cache")
-    assert fit == smoke().fitting.planes
-    assert list(others) == ["one", "two"]
-    assert all(other.model_hash == pipe.model_hash for other in others.values())
+    settings = given["settings"]
+    assert (given["held_out"], given["out"], settings.samples, settings.refine_steps) == (balls, tmp_path, 7, 0)
+    assert given["prompts"] == (Path("a"), Path("b"))
+    assert given["cache"] == tmp_path.with_name(f"{tmp_path.name}-cache")
+    assert given["fit"] == smoke().fitting.planes
+    assert list(given["against"]) == ["one", "two"]
+    assert all(other.model_hash == given["pipe"].model_hash for other in given["against"].values())
 
 
 # ---- mistakes: generating
@@ -552,8 +567,11 @@ def test_an_evaluation_gets_what_its_flags_say(
         ("--count 0", "count: 0 avatars; choose 1 or more"),
         ("--guidance-scale 0", r"guidance_scale: 0\.0; choose a number above 0"),
         ("--guidance-scale nan", "guidance_scale: nan; choose"),
-        ("--steps 0", "num_inference_steps: steps must be 1 to 1000"),
-        ("--seed -1", "seed: -1; choose 0 or more"),
+        ("--steps 0", "steps: 0; choose 1 or more"),
+        ("--steps 2000", "steps: 2000; this model was trained on 1000, choose 1 to 1000"),
+        ("--azimuth 30", "--azimuth, --elevation: they are used by --refine alone"),
+        ("--search-pose", "--search-pose: the pose is used by --refine alone"),
+        ("--seed -1", "seed: -1, for 1 avatars; choose 0 to 1073741823"),
         ("--image {no_image}", r"no_image\.png: cannot be read as an image \(.+\); "),
         ("--image {missing}", "missing: no such image; "),
         ("--image {animated}", "animated"),
@@ -562,7 +580,7 @@ def test_an_evaluation_gets_what_its_flags_say(
         (f"--text {'x' * 10_000}", "prompt: 10000 characters; give at most"),
         ("--refine 5", "refine: 5 steps towards no portrait"),
         ("--refine -1", "refine: -1 steps; choose 0 or more"),
-        ("--search-pose", "--search-pose: there is no portrait"),
+        ("--search-pose --refine 5", "--search-pose: there is no portrait"),
         ("--out {no_image}", r"--out: .*no_image\.png is a file; choose a folder"),
         ("--out /proc/none", "/proc/none.*: cannot be written"),
         ("--model {missing}", "missing: no such model folder; train one with"),
@@ -613,7 +631,7 @@ def test_damaged_models(trained: Path, tmp_path: Path, fails: Fails, name: str) 
     weights.write_bytes(weights.read_bytes()[:-1])
     assert re.search(rf"{name}/model\.safetensors: not a whole .*; write it again", fails(*rest))
     shutil.rmtree(model / name)
-    assert re.search(rf"{name}/config\.json: no such file; ", fails(*rest))
+    assert re.search(rf"model/{name}: no such part", fails(*rest))
     index = model / "model_index.json"
     index.write_text(index.read_text().replace("rodin-model-2", "rodin-model-0"))
     assert "model_index.json: schema is 'rodin-model-0', this version reads 'rodin-model-2'; train" in fails(*rest)
@@ -679,11 +697,20 @@ def test_a_mesh_on_a_full_disk(avatar: Path, tmp_path: Path, fails: Fails, full_
 
 
 def test_a_disk_that_fails_anywhere_is_one_line(tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*arguments: object) -> None:
+    def full(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device", "run/log.csv")
 
     monkeypatch.setattr(chain, "fit", full)
     assert "No space left on device: 'run/log.csv'; free some space" in fails("fit", tmp_path, "--run", tmp_path)
+
+
+def test_an_error_of_ours_is_no_fault_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "something of ours")
+
+    monkeypatch.setattr(chain, "fit", broken)
+    with pytest.raises(FileNotFoundError):
+        main(["fit", str(tmp_path), "--run", str(tmp_path)])
 
 
 GOES_ON = "; the same command goes on where it stopped"
@@ -705,7 +732,7 @@ def test_an_interrupt_says_what_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(place, interrupted)
@@ -716,7 +743,7 @@ def test_an_interrupt_says_what_goes_on(
 
 
 def test_our_own_defects_keep_their_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise ValueError("ours")
 
     monkeypatch.setattr(chain, "fit", broken)

@@ -16,20 +16,19 @@ from hypothesis import strategies as st
 
 from rodin.data.shards import (
     FittedSubject,
-    PlaneStatistics,
-    PlaneStatisticsConfig,
-    load_statistics,
-    measure_statistics,
-    module_hash,
     read_index,
     read_shards,
     read_subject,
     sample_key,
-    save_statistics,
     write_shards,
     write_subject,
 )
 from rodin.errors import UserError
+from rodin.models.statistics import (
+    PlaneStatistics,
+    PlaneStatisticsConfig,
+    save_statistics,
+)
 
 SHAPE = (3, 2, 5, 4)
 
@@ -235,58 +234,3 @@ def test_flipped_bytes_never_escape_as_other_errors(tmp_path: Path) -> None:
         shard.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
         with contextlib.suppress(UserError):
             list(read_shards(tmp_path))
-
-
-def test_statistics_match_the_definition(tmp_path: Path) -> None:
-    offset = torch.randn(SHAPE) * 100  # a large mean: naive sums in float32 would lose the variance
-    subjects = [dataclasses.replace(_subject(k), planes=_subject(k).planes + offset) for k in range(7)]
-    planes = torch.stack([subject.planes for subject in subjects]).double()
-    statistics = measure_statistics(iter(subjects), clip=2.5)
-    torch.testing.assert_close(statistics.mean_planes, planes.mean(0).float())
-    residual = planes - planes.mean(0)
-    torch.testing.assert_close(statistics.std, (residual**2).mean(dim=(0, 1, 3, 4)).sqrt().float())
-    save_statistics(statistics, tmp_path)
-    loaded = load_statistics(tmp_path)
-    assert torch.equal(loaded.mean_planes, statistics.mean_planes)
-    assert torch.equal(loaded.std, statistics.std)
-    assert loaded.config == statistics.config
-    with pytest.raises(UserError):
-        load_statistics(tmp_path / "nowhere")
-
-
-def test_normalize_and_back() -> None:
-    subjects = [_subject(k) for k in range(4)]
-    statistics = measure_statistics(subjects, clip=1.5)
-    planes = torch.stack([subject.planes for subject in subjects])
-    normalized = statistics.normalize(planes)
-    assert normalized.abs().max() == 1.5
-    kept = normalized.abs() < 1.5
-    torch.testing.assert_close(statistics.denormalize(normalized)[kept], planes[kept])
-    torch.testing.assert_close(statistics.denormalize(torch.zeros(SHAPE)), statistics.mean_planes)
-    with pytest.raises(ValueError, match=r"got \[3, 2, 4, 5\]"):
-        statistics.normalize(torch.zeros(3, 2, 4, 5))
-
-
-def test_statistics_edge_cases() -> None:
-    constant = measure_statistics([_subject(0), _subject(0)], clip=3.0)
-    assert bool((constant.std == 1).all())
-    assert bool((constant.normalize(_subject(0).planes) == 0).all())
-    with pytest.raises(UserError, match="none"):
-        measure_statistics([], clip=3.0)
-    with pytest.raises(UserError, match="s1"):
-        measure_statistics([_subject(0), _subject(1, shape=(3, 2, 5, 5))], clip=3.0)
-
-
-def test_module_hash_sees_every_change() -> None:
-    def statistics(clip: float = 3.0) -> PlaneStatistics:
-        return PlaneStatistics(PlaneStatisticsConfig(channels=2, height=5, width=4, clip=clip))
-
-    assert module_hash(statistics()) == module_hash(statistics())
-    changed = statistics()
-    changed.std[1] += 1e-6
-    swapped = statistics()
-    swapped.std.copy_(torch.tensor([2.0, 1.0]))
-    other = statistics()
-    other.std.copy_(torch.tensor([1.0, 2.0]))
-    modules = (statistics(), statistics(4.0), changed, swapped, other, statistics().half())
-    assert len({module_hash(module) for module in modules}) == 6

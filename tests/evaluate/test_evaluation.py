@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.data.captures import list_subjects
 from rodin.errors import UserError
@@ -33,9 +34,7 @@ SETTINGS = EvaluationConfig(
     photos=2,
     fits=1,
     refine_steps=1,
-    guidance_scale=2.0,
-    temperature=0.5,
-    steps=4,
+    sampling=Sampling(guidance_scale=2.0, temperature=0.5, steps=4),
     reader_steps=2,
 )
 
@@ -104,6 +103,7 @@ def test_a_report_holds_every_figure_and_picture(
     assert page.index("<h2>Summary</h2>") < page.index("<h2>Samples</h2>")
     for number in (f"{distances['to_training']['fid']:.1f}", f"{figures['neighbours']['ratio']:.2f}"):
         assert number in page
+    assert figures["settings"].pop("sampling") == asdict(SETTINGS.sampling)
     for name, value in figures["settings"].items():
         assert f"<td>{name.replace('_', ' ')}</td><td>{value:g}</td>" in page
 
@@ -140,7 +140,7 @@ def test_prompts_are_drawn_and_read(
     prompts = tmp_path / "some.jsonl"
     prompts.write_text('{"text": "a ball", "attributes": {"half": "left"}}\n{"text": "two", "attributes": {}}\n')
     fit, cache = load_preset(str(tiny_preset)).fitting.planes, tmp_path / "cache"
-    settings = replace(SETTINGS, samples=2, fits=0, refine_steps=0, guidance_scale=1.0)
+    settings = replace(SETTINGS, samples=2, fits=0, refine_steps=0, sampling=Sampling(guidance_scale=1.0))
     report = evaluate(pipe, unseen, data, tmp_path / "report", settings, fit, {}, [prompts], cache)
     read = report.figures["prompts"]["some"]
     assert read["attributes"]["half"]["count"] == 1
@@ -164,7 +164,7 @@ def test_a_single_step_is_drawn_in_one(trained: Path, balls: Path) -> None:
     pipe = RodinPipeline.from_pretrained(trained / "model")
     pipe.diffusion = DiffusionConfig(prediction="sample", train_steps=1)
     pipe.scheduler = Scheduler(pipe.diffusion, "dpm++")
-    one = variant("autoencoder", pipe, 1.5, SETTINGS)
-    assert (one.steps, one.guidance_scale, one.temperature) == (1, 1.0, 1.0)
+    one = variant("autoencoder", pipe, SETTINGS.sampling)
+    assert (one.sampling.steps, one.sampling.guidance_scale, one.sampling.temperature) == (1, 1.0, 1.0)
     avatars = [*one.draw(2, seed=0), *one.invert(torch.rand(1, 20, 20, 4), seed=0, refine=2)]
     assert all(torch.isfinite(avatar.planes).all() for avatar in avatars)

@@ -77,6 +77,35 @@ def test_all_forms_hold_everything_and_every_picture_exists(tmp_path: Path) -> N
         assert image.size == (12, 8)
 
 
+@pytest.mark.parametrize(("width_rem", "columns"), [(15.0, 4), (24.0, 2), (40.0, 1), (60.0, 1)])
+def test_a_gallery_in_markdown_is_a_grid(width_rem: float, columns: int) -> None:
+    """As many pictures a row as fit, in their order, each above its caption; a `|` or a line's end leaves no cell."""
+    captions = [f"no. {k}" for k in range(6)] + ["a | or\nb"]
+    pictures = [Picture(f"{k}.webp", "<svg/>", caption) for k, caption in enumerate(captions)]
+    markdown = Report("T", "", [Section("S", [Gallery(pictures, width_rem)])], {}).markdown()
+    assert re.findall(r"\]\((.*?)\)", markdown) == [picture.name for picture in pictures]
+    if columns == 1:
+        each = [f"![{text}]({k}.webp)\n\n{text}" for k, text in enumerate(captions)]
+        assert markdown == "\n\n".join(["# T", "", "## S", *each]) + "\n"
+        return
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    assert {len(row) for row in cells} == {columns}
+    assert cells.pop(1) == ["---"] * columns  # below the first row, which Markdown takes for a header
+    shown = [text for row in cells[0::2] for text in row]
+    told = [text for row in cells[1::2] for text in row]
+    escaped = [*captions[:-1], r"a \| or b"]
+    assert shown == [f"![{text}]({k}.webp)" for k, text in enumerate(escaped)] + [""] * (-len(captions) % columns)
+    assert told == escaped + [""] * (-len(captions) % columns)
+
+
+def test_a_gallery_of_nothing_or_of_one_picture_needs_no_grid() -> None:
+    one = Picture("0.webp", "<svg/>", "a | b")
+    for pictures, wanted in (([], ""), ([one], "![a | b](0.webp)\n\na | b")):
+        markdown = Report("T", "", [Section("S", [Gallery(pictures, 15.0)])], {}).markdown()
+        assert markdown == "\n\n".join(["# T", "", "## S", *filter(None, [wanted])]) + "\n"
+
+
 def test_an_older_report_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
     out = tmp_path / "report"
     report().write(out)

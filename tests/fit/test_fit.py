@@ -13,13 +13,16 @@ import torch
 
 from rodin import triplane
 from rodin.data.captures import list_subjects, load_subject
-from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig, load_statistics, module_hash, read_shards
+from rodin.data.shards import read_shards
 from rodin.errors import UserError
-from rodin.fit.planes import FitConfig, fit_planes, judge, learning_rate_at, random_size
-from rodin.fit.scene import prepare, visual_hull
+from rodin.fit.hull import visual_hull
+from rodin.fit.measure import judge
+from rodin.fit.planes import FitConfig, fit_planes, learning_rate_at, random_size
+from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
 from rodin.fit.subjects import FittingConfig, adopt_decoder, fit_dataset, quality_table, read_start, shared_decoder
-from rodin.parts import load_component, save_component
+from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, load_statistics
+from rodin.parts import load_component, module_hash, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import grid_points
 from rodin.train.presets import load_preset
@@ -138,3 +141,15 @@ def test_a_subject_without_matter_is_named(ball_maker, tmp_path: Path) -> None:
         Image.new("RGBA", (24, 24)).save(path)
     with pytest.raises(UserError, match="ball0: no view sees matter"):
         fit_dataset(data, tmp_path, CONFIG, workers=1, seed=0)
+
+
+def test_the_folder_that_one_stands_in_is_a_subject_with_a_name(
+    balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(balls / "ball0")
+    quick = dataclasses.replace(
+        CONFIG, planes=dataclasses.replace(PLANES, steps=8), shared=SharedConfig(subjects=1, common_steps=2, steps=2)
+    )
+    (fitted,) = fit_dataset(Path("."), tmp_path, quick, workers=1, seed=0)
+    assert fitted.name == "ball0"
+    assert [path.name for path in tmp_path.glob("fits-*/*")] == ["ball0.safetensors"]

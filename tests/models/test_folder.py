@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import torch
 
+from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.diffusion.sampling import Scheduler
 from rodin.diffusion.schedule import noise_schedule
 from rodin.errors import UserError
-from rodin.models.folder import INDEX_NAME
+from rodin.models.folder import INDEX_NAME, load_model, save_model
 from rodin.parts import save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
@@ -32,10 +33,9 @@ def pipe(trained: Path) -> RodinPipeline:
 def test_the_folder_has_diffusers_layout(trained: Path, pipe: RodinPipeline) -> None:
     model = trained / "model"
     index = json.loads((model / INDEX_NAME).read_text())
-    assert index["_class_name"] == "RodinPipeline"
     assert index["schema"] == "rodin-model-2"
     assert index["model_hash"] == pipe.model_hash
-    parts = {name for name, value in index.items() if isinstance(value, list)}
+    parts = set(index["parts"])
     assert parts == {*PARTS, "scheduler"}
     assert {path.name for path in model.iterdir()} == {*parts, INDEX_NAME}
     assert {path.parent.name for path in model.glob("*/diffusion.json")} == {"base", "prior", "upsampler"}
@@ -55,7 +55,7 @@ def test_round_trip_draws_the_identical_avatar(trained: Path, tmp_path: Path, sa
     assert again.model_hash == pipe.model_hash
     assert (again.diffusion, again.prior_diffusion) == (pipe.diffusion, pipe.prior_diffusion)
     assert again.upsampler_diffusion == pipe.upsampler_diffusion
-    one, other = (p("a ball", seed=9, num_inference_steps=4, upsampling_steps=2)[0] for p in (pipe, again))
+    one, other = (p("a ball", seed=9, sampling=Sampling(steps=4, upsampling_steps=2))[0] for p in (pipe, again))
     assert torch.equal(one.planes, other.planes)
     assert torch.equal(one.latent, other.latent)
     assert torch.equal(one.portrait(16, refine=True), other.portrait(16, refine=True))
@@ -80,8 +80,10 @@ def test_loading_reads_no_encoder(trained: Path) -> None:
     code = f"""
 import sys
 from rodin import RodinPipeline
+from rodin.avatars.drawing import Sampling
 pipe = RodinPipeline.from_pretrained({str(trained / "model")!r})
-pipe(num_inference_steps=1, upsampling_steps=1)
+once = Sampling(steps=1, upsampling_steps=1)
+pipe(sampling=once)
 loaded = {{"transformers", "diffusers", "accelerate", "torchmetrics", "torch._dynamo", "sympy"}} & set(sys.modules)
 assert not loaded, loaded
 assert "encoder" not in vars(pipe)
@@ -150,3 +152,33 @@ def test_a_damaged_scheduler_is_named(copy: Path, content: str) -> None:
 def test_no_model_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none: no such model folder; train one with: rodin train all DATA --run RUN"):
         RodinPipeline.from_pretrained(tmp_path / "none")
+
+
+def test_the_index_lists_every_part(copy: Path) -> None:
+    index = json.loads((copy / INDEX_NAME).read_text())
+    assert index["parts"] == sorted(path.name for path in copy.iterdir() if path.is_dir())
+    assert "words" in index["parts"] or not (copy / "words").exists()
+
+
+def test_words_that_went_missing_are_named(copy: Path) -> None:
+    """Without them prompts would be read by the encoder's text tower, silently."""
+    index = json.loads((copy / INDEX_NAME).read_text())
+    (copy / INDEX_NAME).write_text(json.dumps({**index, "parts": [*index["parts"], "words"]}))
+    with pytest.raises(
+        UserError, match=r"model/words: no such part, which model_index\.json names; copy the whole folder"
+    ):
+        load_model(copy)
+
+
+def test_an_older_folder_still_loads(copy: Path) -> None:
+    """Its index named the class of each part, and its refiner's config the features of the loss."""
+    index = json.loads((copy / INDEX_NAME).read_text())
+    del index["parts"]
+    (copy / INDEX_NAME).write_text(json.dumps({**index, "refiner": ["rodin.refiner", "Refiner"]}))
+    config = json.loads((copy / "refiner" / "config.json").read_text())
+    (copy / "refiner" / "config.json").write_text(json.dumps({**config, "perceptual": "vgg16 sha256:0"}))
+    (copy / "refiner" / "perceptual.json").unlink()
+    model = load_model(copy)
+    assert model.perceptual == {"upsampler": "encoder", "refiner": "vgg16 sha256:0"}
+    save_model(model, copy.parent / "again")
+    assert load_model(copy.parent / "again").perceptual == model.perceptual

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from rodin.models.phrases import PhraseConfig, PhraseReader, phrases_of
 from rodin.models.sentence import SentenceEncoder
@@ -45,8 +46,13 @@ def test_words_and_pairs_within_a_clause() -> None:
     assert phrases_of([]) == set()
 
 
+def said_by(reader: PhraseReader, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+    said = reader.read(texts)
+    return said.tokens, said.mask, said.pooled
+
+
 def test_each_phrase_adds_its_vector(reader: PhraseReader) -> None:
-    tokens, mask, latents = reader.encode_text_tokens(["An OLD man, red hair", "hair, red", "nothing"])
+    tokens, mask, latents = said_by(reader, ["An OLD man, red hair", "hair, red", "nothing"])
     assert tokens.shape == (3, 4, reader.text_width)
     assert mask.sum(dim=1).tolist() == [4, 1, 0]
     assert not tokens[~mask].any()
@@ -59,10 +65,10 @@ def test_each_phrase_adds_its_vector(reader: PhraseReader) -> None:
 @given(texts=st.lists(TEXTS, max_size=4))
 def test_a_text_is_read_alike_whatever_stands_beside_it(texts: list[str]) -> None:
     reader = make_reader()
-    tokens, mask, latents = reader.encode_text_tokens(texts)
+    tokens, mask, latents = said_by(reader, texts)
     assert tokens.shape[:2] == mask.shape
     for k, text in enumerate(texts):
-        alone = reader.encode_text_tokens([text])
+        alone = said_by(reader, [text])
         torch.testing.assert_close(tokens[k][mask[k]], alone[0][0][alone[1][0]])
         torch.testing.assert_close(latents[k], alone[2][0])
 
@@ -86,7 +92,7 @@ def test_a_translation_changes_no_known_words(reader: PhraseReader, translating:
     text = ["an old man with red hair"]
     assert translating.unknown_words(text[0]) == ["an"]
     known = ["a old man with red hair"]
-    for one, other in zip(reader.encode_text_tokens(known), translating.encode_text_tokens(known), strict=True):
+    for one, other in zip(said_by(reader, known), said_by(translating, known), strict=True):
         assert torch.equal(one, other)
     assert not torch.equal(translating.weights(["crimson"]), reader.weights(["crimson"]))
 
@@ -95,15 +101,13 @@ def test_it_is_kept_on_disk(reader: PhraseReader, tmp_path: Path) -> None:
     save_component(reader, tmp_path / "words")
     loaded = load_component(PhraseReader, PhraseConfig, tmp_path / "words")
     assert loaded.config == CONFIG
-    for one, other in zip(
-        loaded.encode_text_tokens(["red hair"]), reader.encode_text_tokens(["red hair"]), strict=True
-    ):
+    for one, other in zip(said_by(loaded, ["red hair"]), said_by(reader, ["red hair"]), strict=True):
         assert torch.equal(one, other)
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
 def test_a_reader_without_phrases() -> None:
-    tokens, mask, latents = PhraseReader(PhraseConfig(phrases=())).encode_text_tokens(["a man"])
+    tokens, mask, latents = said_by(PhraseReader(PhraseConfig(phrases=())), ["a man"])
     assert tokens.shape == (1, 1, 512)
     assert not mask.any()
     assert bool(latents.isfinite().all())

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from rodin.diffusion.config import DiffusionConfig
 from rodin.models.clip import EncoderConfig, small_clip
 from rodin.models.denoiser import load_denoiser, save_denoiser
-from rodin.models.prior import Layer, Prior, PriorConfig, TextCondition, guided_by_text, sample_latents
+from rodin.models.prior import Layer, Prior, PriorConfig, guided_by_text, sample_latents
+from rodin.models.text import TextCondition
 
 CONFIG = PriorConfig(width=32, layers=2, heads=4, text_width=12)
 DIFFUSION = DiffusionConfig(prediction="sample", schedule="cosine")
@@ -169,11 +170,11 @@ def test_words_never_seen_draw_too(prior: Prior, sentence: str) -> None:
     torch.manual_seed(0)
     sizes = {"image_size": 16, "width": 16, "layers": 1, "heads": 2, "text_layers": 1, "text_heads": 2, "context": 20}
     encoder = small_clip(EncoderConfig(text_width=12, **sizes), ["a man with a hat"])
-    tokens, mask, pooled = encoder.encode_text_tokens([sentence, "a man"])
-    assert tokens.shape == (2, mask.shape[1], 12)
-    assert mask.shape[1] <= 20
-    assert torch.equal(pooled, encoder.encode_texts([sentence, "a man"]))
-    drawn = sample_latents(prior, DIFFUSION, TextCondition(tokens, mask, pooled), seeds(1, 2), 2.0, 3, 2)
+    said = encoder.read([sentence, "a man"])
+    assert said.tokens.shape == (2, said.mask.shape[1], 12)
+    assert said.mask.shape[1] <= 20
+    assert torch.equal(said.pooled, encoder.encode_texts([sentence, "a man"]))
+    drawn = sample_latents(prior, DIFFUSION, said, seeds(1, 2), 2.0, 3, 2)
     assert drawn.isfinite().all()
 
 

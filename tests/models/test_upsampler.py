@@ -14,7 +14,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from rodin.diffusion.config import DiffusionConfig
-from rodin.models.upsampler import LEVELS, ConditionAugment, augment_condition, gaussian_blur, upsample
+from rodin.models.upsampler import LEVELS, upsample
+from rodin.train.condition_augmentation import ConditionAugment, augment_condition, gaussian_blur
 from rodin.triplane import resize
 
 NOTHING = ConditionAugment(half_probability=0.0, blur_probability=0.0, noise_probability=0.0)

@@ -43,11 +43,8 @@ class Case:
     def field(self) -> reference.Field:
         """The reference."""
         torch.manual_seed(0)
-        config = DecoderConfig(
-            channels=self.channels, **{"hidden": 20, "density_scale": 3.0, "density_shift": 0.0, **self.decoder}
-        )
-        decoder = Decoder(config)
-        decoder.colour[-1] = nn.Linear(config.hidden, self.colours)
+        shape = {"hidden": 20, "density_scale": 3.0, "density_shift": 0.0, **self.decoder}
+        decoder = Decoder(DecoderConfig(channels=self.channels, colours=self.colours, **shape))
         if decoder.direction is not None:
             nn.init.normal_(decoder.direction.weight)
         return reference.Field(torch.randn(3, self.channels, self.height, self.width), decoder)

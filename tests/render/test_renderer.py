@@ -150,7 +150,7 @@ def test_feature_image_is_the_compositing_sum() -> None:
     torch.testing.assert_close(whole[..., 5:], wanted, atol=1e-3, rtol=1e-4)
     occupancy = measure_occupancy(make_field(planes, decoder), cells=40, threshold=1e-4)
     culled = Renderer(planes, decoder, occupancy).totals(camera, samples, features=True)
-    torch.testing.assert_close(culled[..., 5:], wanted, atol=2e-3 * float(wanted.abs().max()), rtol=0)
+    torch.testing.assert_close(culled[..., 5:], wanted, atol=3e-3 * float(wanted.abs().max()), rtol=0)
     # the picture does not depend on whether the features are asked for
     without = Renderer(planes, decoder, occupancy).totals(camera, samples)
     torch.testing.assert_close(without, culled[..., :5])

@@ -12,7 +12,8 @@ import sys
 import pytest
 import torch
 
-from rodin.avatars.avatar import SUFFIX, Avatar, Drawing
+from rodin.avatars.avatar import SUFFIX, Avatar
+from rodin.avatars.drawing import Drawing
 from rodin.models.prior import Prior, PriorConfig
 from rodin.models.refiner import Refiner, RefinerConfig
 from rodin.networks.unet import UNet, UNetConfig

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.cli.main import main
 from rodin.errors import UserError
@@ -19,6 +20,8 @@ from rodin.evaluate.prompts import Prompt, PromptSet
 from rodin.models.folder import load_model, ship_model
 from rodin.train import chain
 from rodin.train.presets import load_preset
+
+QUICK = Sampling(steps=2, guidance_scale=1.5)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def test_known_words_are_read_alike_with_and_without_translation(worded: Path) -
     assert torch.equal(plain.draw_latents(known, [3]), translating.draw_latents(known, [3]))
     new = f"{known} flabbergasted"
     assert torch.equal(plain.draw_latents(new, [3]), plain.draw_latents(known, [3]))
-    avatar = translating(new, num_inference_steps=2, upsampling_steps=1)[0]
+    avatar = translating(new, sampling=Sampling(steps=2, upsampling_steps=1))[0]
     changed = translating.edit(avatar, known)
     assert not torch.equal(changed.planes, avatar.planes)
     plain.edit(avatar, known)  # one model, whichever way it reads
@@ -89,8 +92,7 @@ def test_a_model_without_it(trained: Path, tmp_path: Path, capsys: pytest.Captur
 
 def test_an_evaluation_draws_nothing_of_words_that_nobody_knows(worded: Path) -> None:
     pipe = RodinPipeline.from_pretrained(worded)
-    settings = EvaluationConfig(steps=2)
-    first, second = variant("model", pipe, 1.5, settings).draw_prompts(["zzyzx", known_word(pipe)], 0)
+    first, second = variant("model", pipe, QUICK).draw_prompts(["zzyzx", known_word(pipe)], 0)
     assert first is None
     assert second is not None
     assert second.drawing.seed == 1
@@ -98,12 +100,12 @@ def test_an_evaluation_draws_nothing_of_words_that_nobody_knows(worded: Path) ->
 
 def test_an_evaluation_draws_prompts_twice(worded: Path) -> None:
     pipe = RodinPipeline.from_pretrained(worded)
-    alone, both = (EvaluationConfig(sentences=flag, steps=2) for flag in (False, True))
+    alone, both = (EvaluationConfig(sentences=flag, sampling=QUICK) for flag in (False, True))
     prompt = f"{known_word(pipe)} and crimson"
     new, known = (PromptSet("some", [Prompt(text, {})]) for text in (prompt, known_word(pipe)))
-    assert list(by_reader(variant("model", pipe, 1.5, alone), new, alone)) == [False]
-    assert list(by_reader(variant("model", pipe, 1.5, both), known, both)) == [False], "it would draw the same again"
-    found = by_reader(variant("model", pipe, 1.5, both), new, both)
+    assert list(by_reader(variant("model", pipe, QUICK), new, alone)) == [False]
+    assert list(by_reader(variant("model", pipe, QUICK), known, both)) == [False], "it would draw the same again"
+    found = by_reader(variant("model", pipe, QUICK), new, both)
     one, other = (next(iter(found[flag].draw_prompts([prompt], 0))) for flag in (False, True))
     assert one is not None
     assert other is not None

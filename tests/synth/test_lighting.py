@@ -19,7 +19,7 @@ def lamp_light(lighting: Lighting, normal: np.ndarray) -> np.ndarray:
         way = np.array(lamp.place) - FACE
         distance = np.linalg.norm(way)
         # The lamp's own cosine is 1: it points at the avatar.
-        total += lamp.power * np.array(lamp.color) * max(float(way @ normal) / distance, 0.0) / distance**2
+        total += lamp.power * np.array(lamp.colour) * max(float(way @ normal) / distance, 0.0) / distance**2
     return total
 
 
@@ -41,9 +41,9 @@ def test_lamps_stand_outside_the_box_and_shine(word: str) -> None:
         assert np.linalg.norm(lamp.place) - lamp.size / 2**0.5 > 3**0.5
         assert lamp.power > 0
         assert lamp.size > 0
-    colors = np.array([lighting.below, lighting.above, *(lamp.color for lamp in lighting.lamps)])
-    assert colors.min() > 0.3
-    assert colors.max() <= 1.1
+    colours = np.array([lighting.below, lighting.above, *(lamp.colour for lamp in lighting.lamps)])
+    assert colours.min() > 0.3
+    assert colours.max() <= 1.1
 
 
 def test_faces_are_lit_about_alike() -> None:

@@ -18,8 +18,11 @@ from hypothesis import strategies as st
 from scipy.stats.contingency import association, crosstab
 
 from rodin.synth import recipe as recipes
+from rodin.synth.body.build import build_avatar, detail_for
+from rodin.synth.cameras import camera_poses
 from rodin.synth.recipe import AvatarRecipe, make_recipe
 from rodin.synth.words.caption import NAMED, make_caption
+from rodin.synth.words.paraphrase import paraphrases
 
 SEEDS = st.integers(0, 2**31)
 INDICES = st.integers(0, 5000)
@@ -234,3 +237,21 @@ def test_attributes_are_plain_words_and_numbers() -> None:
     assert all(isinstance(value, (str, float, bool)) for value in attributes.values())
     fields = set(AvatarRecipe.__dataclass_fields__) - {"seed", "index", "traits"}
     assert fields < set(attributes)
+
+
+def test_no_two_streams_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever draws for a subject, in a whole build with freckles and words, asks for numbers that nobody else has."""
+    asked: list[tuple[int, ...]] = []
+    make = np.random.default_rng
+
+    def noted(seed: list[int]) -> np.random.Generator:
+        asked.append(tuple(seed))
+        return make(seed)
+
+    recipe = dataclasses.replace(make_recipe(5, 3), freckles=True)
+    monkeypatch.setattr(np.random, "default_rng", noted)
+    make_recipe(5, 3)
+    build_avatar(recipe, detail=detail_for(64))
+    paraphrases(recipe, 2)
+    camera_poses(5, 3, 4, 64)
+    assert len(asked) == len(set(asked)) >= 5, asked

@@ -19,23 +19,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 import rodin.train.base
-from rodin.data.shards import (
-    FittedSubject,
-    load_statistics,
-    measure_statistics,
-    module_hash,
-    read_shards,
-    save_statistics,
-    write_shards,
-)
+from rodin.data.shards import FittedSubject, read_shards, write_shards
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.models.clip import Encoder, EncoderConfig, small_clip
 from rodin.models.denoiser import load_denoiser, save_denoiser
+from rodin.models.statistics import load_statistics, measure_statistics, save_statistics
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import save_component
+from rodin.parts import module_hash, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train import pictures
 from rodin.train.base import BaseTraining, train_base
@@ -87,7 +80,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     decoder = Decoder(DecoderConfig(channels=4, hidden=8))
     save_component(decoder, run / "decoder")
     write_shards(run / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
-    save_statistics(measure_statistics(subjects, clip=4.0), run / "planes")
+    save_statistics(measure_statistics([one.planes for one in subjects], clip=4.0), run / "planes")
     return run
 
 
@@ -361,3 +354,35 @@ def test_learned_variance_trains(run: Path) -> None:
 def test_missing_inputs_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="planes"):
         train_base(tmp_path, BASE)
+
+
+class OtherRank:
+    """The state of this process, which says that it is not the first."""
+
+    is_main_process = False
+
+    def __init__(self, own: Any) -> None:
+        self.own = own
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.own, name)
+
+
+@pytest.mark.parametrize(("first", "read"), [(True, 2), (False, 1)])
+def test_the_first_rank_alone_reads_the_held_out_subjects(
+    run: Path, monkeypatch: pytest.MonkeyPatch, first: bool, read: int
+) -> None:
+    seen: list[int] = []
+    load, state = rodin.train.base.load_subjects, rodin.train.base.process_state
+
+    def noted(run: Path, size: int, chosen: list[int], *rest: Any) -> Any:
+        seen.append(len(chosen))
+        return load(run, size, chosen, *rest)
+
+    monkeypatch.setattr(rodin.train.base, "load_subjects", noted)
+    if not first:
+        monkeypatch.setattr(rodin.train.base, "process_state", lambda: OtherRank(state()))
+    loop = dataclasses.replace(LOOP, steps=2)
+    train_base(run, dataclasses.replace(BASE, loop=loop, held_out_every=4))
+    assert len(seen) == read, "training subjects, and the held-out ones"
+    assert (run / "base").exists() == first

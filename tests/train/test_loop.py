@@ -289,3 +289,9 @@ def test_an_infinite_loss_stops_before_it_is_saved(tmp_path: Path) -> None:
 def test_impossible_configs_are_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         dataclasses.replace(CONFIG, **{name: value})
+
+
+def test_damaged_settings_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text("[]")
+    with pytest.raises(UserError, match=r"settings.json: expected a mapping of settings, found list; .*delete"):
+        run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test")

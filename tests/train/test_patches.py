@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rodin import framing
 from rodin.images import over
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import camera_rays
@@ -132,7 +133,7 @@ def test_windows_lie_inside_the_image_and_all_around() -> None:
     corners = torch.stack([16 - window.centre for window in windows])
     assert corners.min() >= 0
     assert corners.max() <= 24
-    heights = torch.stack([window.position for window in windows])[:, 1] / 5.3
+    heights = torch.stack([window.position for window in windows])[:, 1] / framing.RADIUS
     assert heights.min() >= math.sin(math.radians(-20.0)) - 1e-4
     assert heights.max() <= math.sin(math.radians(50.0)) + 1e-4
     behind = torch.stack([window.position for window in windows])[:, 2] < 0

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from rodin.camera import orbit
-from rodin.data.shards import PlaneStatistics, PlaneStatisticsConfig
 from rodin.images import over
+from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.renderer import render_image
 from rodin.train import pictures

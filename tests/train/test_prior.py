@@ -22,7 +22,8 @@ from rodin.errors import UserError
 from rodin.models.clip import Encoder, EncoderConfig, small_clip
 from rodin.models.denoiser import load_denoiser
 from rodin.models.phrases import PhraseConfig, PhraseReader
-from rodin.models.prior import Prior, PriorConfig, TextCondition, sample_latents
+from rodin.models.prior import Prior, PriorConfig, sample_latents
+from rodin.models.text import TextCondition
 from rodin.parts import load_component
 from rodin.train.loop import LoopConfig
 from rodin.train.prior import DALLE2, PriorTraining, train_prior
@@ -106,7 +107,7 @@ def test_it_draws_what_the_text_says_and_all_there_is_without(run: Path) -> None
     for phrase in (0, 1):
         texts = [phrases(index)[phrase] for index in range(24)]
         seeds = [torch.Generator().manual_seed(index) for index in range(24)]
-        condition = TextCondition(*encoder.encode_text_tokens(texts))
+        condition = encoder.read(texts)
         found = kinds_of(sample_latents(prior, diffusion, condition, seeds, 1.0, 10), run)
         assert sum(a == b for a, b in zip(found, wanted, strict=True)) >= 22
     seeds = [torch.Generator().manual_seed(index) for index in range(60)]
@@ -135,9 +136,9 @@ def test_subjects_without_captions_are_trained_on_without_text(
 def test_texts_belong_to_their_latents(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     shown: list[Tensor] = []
-    encode, losses = Encoder.encode_text_tokens, rodin.train.prior.Diffusion.losses
+    encode, losses = Encoder.read, rodin.train.prior.Diffusion.losses
 
-    def heard(self: Encoder, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+    def heard(self: Encoder, texts: list[str]) -> TextCondition:
         said.extend(texts)
         return encode(self, texts)
 
@@ -145,7 +146,7 @@ def test_texts_belong_to_their_latents(run: Path, monkeypatch: pytest.MonkeyPatc
         shown.append(x0)
         return losses(self, network, x0, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Encoder, "encode_text_tokens", heard)
+    monkeypatch.setattr(Encoder, "read", heard)
     monkeypatch.setattr(rodin.train.prior.Diffusion, "losses", watched)
     train_prior(run, dataclasses.replace(PRIOR, loop=dataclasses.replace(LOOP, batch_size=16)))
     latents = torch.cat(shown).flatten(1)
@@ -235,7 +236,7 @@ def test_a_prior_that_reads_phrases(run: Path, capsys: pytest.CaptureFixture[str
     right = 0
     for text, colour in {"red": "red", "who has a red head": "red", "green person": "green", "blue": "blue"}.items():
         seeds = [torch.Generator().manual_seed(index) for index in range(6)]
-        condition = TextCondition(*reader.encode_text_tokens([text])).repeat(6)
+        condition = reader.read([text]).repeat(6)
         found = kinds_of(sample_latents(prior, diffusion, condition, seeds, 1.0, 10), run)
         right += sum(one == colour for one in found)
     assert right >= 20  # of 24; by chance 8

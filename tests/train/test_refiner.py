@@ -22,28 +22,21 @@ from PIL import Image
 from torch import Tensor
 
 from rodin.data.captures import list_subjects, load_subject
-from rodin.data.shards import FittedSubject, module_hash, write_shards
+from rodin.data.shards import FittedSubject, write_shards
 from rodin.errors import UserError
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
 from rodin.models.clip import Encoder, EncoderConfig, small_clip
-from rodin.models.perceptual import load_features
+from rodin.models.perceptual import load_features, recorded_features
 from rodin.models.refiner import PICTURE_CHANNELS, Refiner, RefinerConfig
-from rodin.parts import load_component, save_component
+from rodin.parts import load_component, module_hash, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.train.adversary import AdversarialPair, PatchDiscriminator
+from rodin.train.image_quality import image_quality
 from rodin.train.loop import LoopConfig
-from rodin.train.refiner import (
-    AdversarialPair,
-    Pairs,
-    PatchDiscriminator,
-    RefinerTraining,
-    fitted_subjects,
-    image_quality,
-    measure_features,
-    render_pairs,
-    train_refiner,
-)
+from rodin.train.pairs import Pairs, PairSource
+from rodin.train.refiner import RefinerTraining, measure_features, train_refiner
 
 COUNT = 16
 LOOP = LoopConfig(steps=240, batch_size=12, learning_rate=5e-3, warmup_steps=5, ema_decay=0.98, gradient_clip=0.0)
@@ -106,7 +99,8 @@ def test_held_out_views_are_met_better_than_by_resizing(trained: Path) -> None:
     nearer_one = {name: abs(figures[name]["sharpness"] - 1) for name in ("refined", "resized")}
     assert nearer_one["refined"] < nearer_one["resized"]
     network = load_component(Refiner, RefinerConfig, trained / "refiner")
-    assert network.config == dataclasses.replace(TRAINING.network, perceptual="encoder")
+    assert network.config == TRAINING.network
+    assert recorded_features(trained / "refiner") == "encoder"
     assert not torch.equal(network.feature_std, torch.ones(4))
 
 
@@ -147,23 +141,27 @@ def test_too_small_views_and_other_channels_are_refused(fitted: Path, data: Path
     assert not (fitted / "refiner").exists()
 
 
+def source(data: Path, run: Path, decoder: Decoder, most: int) -> PairSource:
+    return dataclasses.replace(TRAINING, subjects=most).source(data, run, decoder)
+
+
 def test_only_subjects_of_the_data_are_rendered(fitted: Path, data: Path, tmp_path: Path) -> None:
     """A second folder of some of the subjects; the most that are wanted bounds them."""
     for name in ("ball5", "ball11", "ball3"):
         (tmp_path / name).symlink_to(data / name)
     shutil.copytree(data / "ball0", tmp_path / "someone")
     decoder = read_decoder(fitted)
-    order = [subject.name for _, subject in fitted_subjects(data, fitted, decoder, 99)]
-    found = [(folder, subject.name) for folder, subject in fitted_subjects(tmp_path, fitted, decoder, 99)]
+    order = [subject.name for _, subject in source(data, fitted, decoder, 99).fitted()]
+    found = [(folder, subject.name) for folder, subject in source(tmp_path, fitted, decoder, 99).fitted()]
     assert [name for _, name in found] == [name for name in order if name in ("ball5", "ball11", "ball3")]
     assert all(folder == tmp_path / name for folder, name in found)
-    assert len(list(fitted_subjects(tmp_path, fitted, decoder, 2))) == 2
+    assert len(list(source(tmp_path, fitted, decoder, 2).fitted())) == 2
 
 
 def test_ranks_render_what_one_process_would(fitted: Path, data: Path) -> None:
     decoder = read_decoder(fitted)
-    whole = render_pairs(data, fitted, decoder, TRAINING, [0, 1, 2, 3])
-    parts = [render_pairs(data, fitted, decoder, TRAINING, [0, 1, 2, 3][rank::2]) for rank in range(2)]
+    whole = TRAINING.source(data, fitted, decoder).render([0, 1, 2, 3])
+    parts = [TRAINING.source(data, fitted, decoder).render([0, 1, 2, 3][rank::2]) for rank in range(2)]
     assert whole.inputs.shape == (4 * TRAINING.views, 9, 12, 12)
     assert whole.true.shape == (4 * TRAINING.views, 4, 24, 24)
     for name in ("inputs", "true"):
@@ -173,7 +171,7 @@ def test_ranks_render_what_one_process_would(fitted: Path, data: Path) -> None:
 
 def test_renders_and_true_views_show_the_same(fitted: Path, data: Path) -> None:
     """Averaged to one size, a render is nearer to its own view than to any other of the subject."""
-    pairs = render_pairs(data, fitted, read_decoder(fitted), TRAINING, [2])
+    pairs = TRAINING.source(data, fitted, read_decoder(fitted)).render([2])
     true = F.avg_pool2d(pairs.true.float() / 255, 2)
     distance = (pairs.inputs[:, None, :4].float() - true[None]).square().mean(dim=(2, 3, 4))
     assert distance.argmin(dim=1).tolist() == list(range(TRAINING.views))
@@ -253,7 +251,6 @@ def test_quality_figures(fitted: Path) -> None:
         ({"patch": 13}, "patch must be at most image_size 12"),
         ({"views": 0}, "views must be at least 1"),
         ({"adversarial": -1.0}, "adversarial must not be negative"),
-        ({"network": dataclasses.replace(TRAINING.network, perceptual="vgg16")}, "network.perceptual"),
     ],
 )
 def test_bad_settings(change: dict[str, float], message: str) -> None:

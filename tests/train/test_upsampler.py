@@ -17,16 +17,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 import rodin.train.upsampler
-from rodin.data.shards import FittedSubject, measure_statistics, module_hash, save_statistics, write_shards
+from rodin.data.shards import FittedSubject, write_shards
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.errors import UserError
 from rodin.models.clip import EncoderConfig, small_clip
 from rodin.models.denoiser import load_denoiser, save_denoiser
 from rodin.models.perceptual import EncoderFeatures, Vgg16Features
+from rodin.models.statistics import measure_statistics, save_statistics
 from rodin.models.upsampler import upsample
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import save_component
+from rodin.parts import module_hash, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train import pictures
 from rodin.train.loop import LoopConfig
@@ -79,7 +80,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_component(decoder, run / "decoder")
     subjects = [subject(index) for index in range(COUNT)]
     write_shards(run / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
-    save_statistics(measure_statistics(subjects, clip=4.0), run / "planes")
+    save_statistics(measure_statistics([one.planes for one in subjects], clip=4.0), run / "planes")
     return run
 
 

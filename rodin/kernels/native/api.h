@@ -1,4 +1,4 @@
-// The C interface between Python (rodin/render/fused.py) and the kernels. Floats are 32 bits but in RodinMaps, all arrays
+// The C interface between Python (rodin/kernels/structs.py) and the kernels. Floats are 32 bits but in RodinMaps, all arrays
 // contiguous. Widths that vectors run along are padded with zeros to a multiple of 16 by the caller ("stride").
 #pragma once
 #include <stdint.h>

@@ -25,7 +25,7 @@ from rodin.synth.body.geometry import (
     within_envelope,
 )
 from rodin.synth.body.head import Head
-from rodin.synth.recipe import CLOTH_COLORS, FRAME_COLORS, AvatarRecipe
+from rodin.synth.recipe import CLOTH_COLOURS, FRAME_COLOURS, AvatarRecipe
 
 KNIT = Material(name="knit", roughness=0.9, specular=0.15, sheen=0.3, bump=0.45, bump_scale=45.0)
 FELT = Material(name="felt", roughness=0.9, specular=0.15, sheen=0.25, bump=0.15, bump_scale=120.0)
@@ -161,13 +161,13 @@ def _brim_section(reach: Callable[[Array], Array], droop: Callable[[Array], Arra
 
 def hat(shell: HatShell, recipe: AvatarRecipe) -> Parts:
     """The recipe's hat on its shell."""
-    base = linear(CLOTH_COLORS[recipe.hat_color])
+    base = linear(CLOTH_COLOURS[recipe.hat_color])
     trim = 0.45 * base if base.max() > 0.05 else base + 0.12
     parts = Parts()
 
-    def add(shape: tuple[Array, Index], color: Array, material: Material) -> None:
-        colors = np.tile(color, (len(shape[0]), 1)).astype(np.float32)
-        parts.meshes.append(Mesh(vertices=shape[0], triangles=shape[1], colors=colors, material=material))
+    def add(shape: tuple[Array, Index], colour: Array, material: Material) -> None:
+        colours = np.tile(colour, (len(shape[0]), 1)).astype(np.float32)
+        parts.meshes.append(Mesh(vertices=shape[0], triangles=shape[1], colours=colours, material=material))
 
     def taller(points: Array) -> Array:
         lift = 0.10 * smoothstep(0.7, 1.25, points[..., 1])
@@ -215,7 +215,7 @@ def glasses(head: Head, recipe: AvatarRecipe) -> Parts:
     if recipe.glasses == "none":
         return parts
     metal = recipe.glasses_color in ("gold", "silver")
-    color = linear(FRAME_COLORS[recipe.glasses_color])
+    colour = linear(FRAME_COLOURS[recipe.glasses_color])
     thick = 0.021 if metal else 0.030
     left, right = head.eyes
     spacing, height = float(left.center[0] - right.center[0]) / 2, float(left.center[1]) - 0.015
@@ -228,15 +228,15 @@ def glasses(head: Head, recipe: AvatarRecipe) -> Parts:
         return np.stack([x, y, plane - 0.16 * x**2], axis=-1)
 
     def add(shape: tuple[Array, Index], tone: Array, material: Material) -> None:
-        colors = np.tile(tone, (len(shape[0]), 1)).astype(np.float32)
-        parts.meshes.append(Mesh(vertices=shape[0], triangles=shape[1], colors=colors, material=material))
+        colours = np.tile(tone, (len(shape[0]), 1)).astype(np.float32)
+        parts.meshes.append(Mesh(vertices=shape[0], triangles=shape[1], colours=colours, material=material))
 
     frame = METAL if metal else PLASTIC
     outline = _rim_outline(recipe.glasses, radius)
     for side in (1.0, -1.0):
         x, y = side * (spacing + 0.012 + outline[:, 0]), height + outline[:, 1]
         ring = bent(x, y)
-        add(tube_mesh(ring, thick, closed=True), color, frame)
+        add(tube_mesh(ring, thick, closed=True), colour, frame)
         if recipe.glasses == "sunglasses":
             add(_lens(ring), linear("#15171b"), TINTED)
         corner = ring[int(np.argmax(side * x + 0.6 * y))]
@@ -245,10 +245,10 @@ def glasses(head: Head, recipe: AvatarRecipe) -> Parts:
         temple = corner * (1 - along) + ear * along + np.array((side * 0.07, 0.0, 0.0)) * np.sin(np.pi * along**0.8)
         temple[2:] = head.push_out(temple[2:], 0.03)
         temple = np.concatenate([temple, temple[-1:] + np.array([(0.0, -0.10, -0.11)])])
-        add(tube_mesh(temple, 0.9 * thick, closed=False), color, frame)
+        add(tube_mesh(temple, 0.9 * thick, closed=False), colour, frame)
     x = np.linspace(-1, 1, 15) * (spacing + 0.012 - outline[:, 0].max() + 0.01)
     arch = bent(x, bridge_y + 0.02 * np.cos(np.pi * np.linspace(-0.5, 0.5, 15)))
-    add(tube_mesh(arch, thick, closed=False), color, frame)
+    add(tube_mesh(arch, thick, closed=False), colour, frame)
     return parts
 
 
@@ -279,6 +279,6 @@ def earrings(head: Head, recipe: AvatarRecipe) -> Parts:
         hook = head.carry((lobes * (side, 1, 1))[None])[0]
         hoop = hook + np.stack([0.03 * side + 0 * angle, -0.085 + 0.085 * np.cos(angle), 0.085 * np.sin(angle)], axis=1)
         vertices, triangles = tube_mesh(hoop, 0.016, closed=True)
-        colors = np.tile(linear("#d9ab4c"), (len(vertices), 1)).astype(np.float32)
-        parts.meshes.append(Mesh(vertices=vertices, triangles=triangles, colors=colors, material=METAL))
+        colours = np.tile(linear("#d9ab4c"), (len(vertices), 1)).astype(np.float32)
+        parts.meshes.append(Mesh(vertices=vertices, triangles=triangles, colours=colours, material=METAL))
     return parts

@@ -7,7 +7,7 @@ import numpy as np
 from rodin.synth.body.geometry import Parts, Strands, linear, smoothstep
 from rodin.synth.body.head import Head, beard_region, chin_beard_region, moustache_region, roots
 from rodin.synth.body.strands import DOWN, Collider, children, cut_at_envelope, grow
-from rodin.synth.recipe import HAIR_COLORS, AvatarRecipe
+from rodin.synth.recipe import HAIR_COLOURS, AvatarRecipe
 
 
 def beard(head: Head, recipe: AvatarRecipe, collider: Collider, detail: float, rng: np.random.Generator) -> Parts:
@@ -24,11 +24,11 @@ def beard(head: Head, recipe: AvatarRecipe, collider: Collider, detail: float, r
     near_chin = smoothstep(0.65, 0.1, np.abs(neutral[:, 0])) * smoothstep(-0.55, -0.95, neutral[:, 1])
     reach = np.where(lip, 0.10, 0.12 + 0.12 * near_chin) * (1 + rng.uniform(-0.2, 0.2, len(place)))
     clearance = 0.012 + 0.03 * rng.random(len(place))
-    strands = grow(place, normal * 0.5 + flow, reach, 6, lambda p, d, t: flow - 0.2 * normal, collider,
+    strands = grow(place, normal * 0.5 + flow, reach, 6, steer=lambda p, d, t: flow - 0.2 * normal, collider=collider,
                    clearance=clearance, stiffness=0.55)  # fmt: skip
-    strands = cut_at_envelope(children(strands, 4, 0.016, 0.014, rng))
-    color = 0.9 * linear(HAIR_COLORS[recipe.hair_color])
+    strands = cut_at_envelope(children(strands, 4, 0.016, 0.014, rng=rng))
+    colour = 0.9 * linear(HAIR_COLOURS[recipe.hair_color])
     parts.strands.append(
-        Strands(name="beard", points=strands, radius=0.0080 / np.sqrt(detail), color=color, tip=0.3, roughness=0.5)
+        Strands(name="beard", points=strands, radius=0.0080 / np.sqrt(detail), colour=colour, tip=0.3, roughness=0.5)
     )
     return parts

@@ -11,7 +11,7 @@ import numpy as np
 from rodin.synth.body.geometry import Array, Material, Mesh, Parts, linear, smoothstep, sphere_mesh, tube_mesh
 from rodin.synth.body.head import BUST_RADIUS, Head, bust_field
 from rodin.synth.body.sdf import intersect, polygonize, subtract, union
-from rodin.synth.recipe import CLOTH_COLORS, AvatarRecipe
+from rodin.synth.recipe import CLOTH_COLOURS, AvatarRecipe
 
 WOOL = Material(name="wool", roughness=0.9, specular=0.15, sheen=0.3, bump=0.35, bump_scale=70.0)
 COTTON = Material(name="cotton", roughness=0.85, specular=0.2, sheen=0.15, bump=0.12, bump_scale=130.0)
@@ -82,7 +82,7 @@ def clothes(head: Head, recipe: AvatarRecipe, step: float = 0.03) -> Parts:
         x = np.abs(points[..., 0])
         edge = _neckline(kind, x, points[..., 2])
         body = intersect(d - thick, (points[..., 1] - edge) * 0.8, 0.03)
-        collar = _collar(kind, d, np.concatenate([x[..., None], points[..., 1:]], axis=-1), edge, thick)
+        collar = _collar(kind, d, np.concatenate([x[..., None], points[..., 1:]], axis=-1), edge, thick=thick)
         return body, collar, d
 
     def field(points: Array) -> Array:
@@ -93,12 +93,12 @@ def clothes(head: Head, recipe: AvatarRecipe, step: float = 0.03) -> Parts:
 
     vertices, triangles = polygonize(field, (0.0, -1.70, -1.2), (BUST_RADIUS, -0.8, 1.0), step)
     _, collar, _ = parts_of(vertices)
-    base = linear(CLOTH_COLORS[recipe.top_color])
+    base = linear(CLOTH_COLOURS[recipe.top_color])
     trim = 0.72 * base if base.max() > 0.03 else base + 0.03
     share = smoothstep(0.02, -0.01, collar)[:, None]
-    colors = (base + share * (trim - base)).astype(np.float32)
+    colours = (base + share * (trim - base)).astype(np.float32)
     material = COTTON if kind in ("T-shirt", "collared shirt") else WOOL
-    result = Parts(meshes=[Mesh(vertices=vertices, triangles=triangles, colors=colors, material=material)])
+    result = Parts(meshes=[Mesh(vertices=vertices, triangles=triangles, colours=colours, material=material)])
     if kind == "hoodie":
         result.add(_drawstrings(result.meshes[0], base))
     if kind == "collared shirt":
@@ -123,8 +123,8 @@ def _drawstrings(mesh: Mesh, base: Array) -> Parts:
         path = np.stack([x, y, _front_depth(mesh, x, y) + 0.012], axis=1)
         path[:, 2] = np.convolve(np.pad(path[:, 2], 2, mode="edge"), np.ones(5) / 5, "valid")
         vertices, triangles = tube_mesh(path, np.where(np.arange(12) > 9, 0.026, 0.018), closed=False)
-        colors = np.tile(cord, (len(vertices), 1)).astype(np.float32)
-        parts.meshes.append(Mesh(vertices=vertices, triangles=triangles, colors=colors, material=COTTON))
+        colours = np.tile(cord, (len(vertices), 1)).astype(np.float32)
+        parts.meshes.append(Mesh(vertices=vertices, triangles=triangles, colours=colours, material=COTTON))
     return parts
 
 
@@ -135,7 +135,7 @@ def _buttons(mesh: Mesh, base: Array) -> Parts:
     y = np.array((-1.42, -1.55))
     for height, depth in zip(y, _front_depth(mesh, 0.0 * y, y), strict=True):
         vertices, triangles = sphere_mesh(np.array((0.0, height, depth)), np.array((0.028, 0.028, 0.014)), 8, 16)
-        colors = np.tile(tone, (len(vertices), 1)).astype(np.float32)
+        colours = np.tile(tone, (len(vertices), 1)).astype(np.float32)
         button = Material(name="button", roughness=0.3)
-        parts.meshes.append(Mesh(vertices=vertices, triangles=triangles, colors=colors, material=button))
+        parts.meshes.append(Mesh(vertices=vertices, triangles=triangles, colours=colours, material=button))
     return parts

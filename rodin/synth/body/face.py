@@ -6,7 +6,7 @@ import numpy as np
 
 from rodin.synth.body.geometry import Array, Material, Mesh, Parts, Strands, linear, normalize, smoothstep, sphere_mesh
 from rodin.synth.body.head import Head, beard_region, mirrored, scalp
-from rodin.synth.recipe import EYE_COLORS, HAIR_COLORS, AvatarRecipe
+from rodin.synth.recipe import EYE_COLOURS, HAIR_COLOURS, AvatarRecipe, Stream
 
 SKIN = Material(name="skin", roughness=0.50, specular=0.32, subsurface=0.22, bump=0.05, bump_scale=70.0)
 EYE = Material(name="eye", roughness=0.15, specular=0.25, coat=0.15)
@@ -15,13 +15,13 @@ EYE = Material(name="eye", roughness=0.15, specular=0.25, coat=0.15)
 def skin_mesh(head: Head, recipe: AvatarRecipe) -> Mesh:
     """The skin with its colour: blush, lips, wrinkles, freckles and the shadow of hair on the scalp."""
     base = linear(recipe.skin_color)
-    colors = np.tile(base, (len(head.vertices), 1))
+    colours = np.tile(base, (len(head.vertices), 1))
     place = mirrored(head.neutral)
     marks = head.landmarks
-    hair = linear(HAIR_COLORS[recipe.hair_color])
+    hair = linear(HAIR_COLOURS[recipe.hair_color])
 
-    def blend(weight: Array, color: Array) -> None:
-        colors[:] += weight[:, None] * (color - colors)
+    def blend(weight: Array, colour: Array) -> None:
+        colours[:] += weight[:, None] * (colour - colours)
 
     def spot(center: tuple[float, float, float], size: tuple[float, float, float]) -> Array:
         return np.exp(-(((place - np.array(center)) / np.array(size)) ** 2).sum(1))
@@ -34,7 +34,7 @@ def skin_mesh(head: Head, recipe: AvatarRecipe) -> Mesh:
     blend(0.16 * spot((0.0, marks.chin[1] + 0.1, front - 0.1), (0.2, 0.12, 0.2)), ruddy)
     if recipe.freckles:
         blend(_freckles(head, recipe), base * np.array((0.62, 0.45, 0.36)))
-    colors *= head.shade[:, None]
+    colours *= head.shade[:, None]
     lip_color = base * np.array((0.86, 0.50, 0.47))
     if recipe.sex == "woman":
         painted = base * np.array((0.85, 0.42, 0.42)) + linear("#b03a48") * (0.4 + 0.6 * base.max())
@@ -47,7 +47,7 @@ def skin_mesh(head: Head, recipe: AvatarRecipe) -> Mesh:
         blend(0.75 * beard_region(head), 0.8 * hair)
     if recipe.hair != "bald":
         blend(0.85 * scalp(head) * hair_cover(head, recipe), 0.8 * hair)
-    return Mesh(vertices=head.vertices, triangles=head.triangles, colors=colors.astype(np.float32), material=SKIN)
+    return Mesh(vertices=head.vertices, triangles=head.triangles, colours=colours.astype(np.float32), material=SKIN)
 
 
 def hair_cover(head: Head, recipe: AvatarRecipe) -> Array:
@@ -60,7 +60,7 @@ def hair_cover(head: Head, recipe: AvatarRecipe) -> Array:
 
 def _freckles(head: Head, recipe: AvatarRecipe) -> Array:
     """Weight [V] of small dots over nose and cheeks."""
-    rng = np.random.default_rng([recipe.seed, recipe.index, 2])
+    rng = recipe.generator(Stream.FRECKLES)
     tip = np.array(head.landmarks.nose_tip)
     spots = tip + rng.normal(0.0, 1.0, (70, 3)) * (0.30, 0.09, 0.0) + (0.0, 0.03, -0.16)
     gap = np.hypot(head.neutral[:, None, 0] - spots[None, :, 0], head.neutral[:, None, 1] - spots[None, :, 1])
@@ -105,7 +105,7 @@ def eye_meshes(head: Head, recipe: AvatarRecipe) -> Parts:
 
     The highlight is paint, not reflection, because a tri-plane's colour does not depend on the view.
     """
-    iris = linear(EYE_COLORS[recipe.eyes])
+    iris = linear(EYE_COLOURS[recipe.eyes])
     parts = Parts()
     for eye, side in zip(head.eyes, (1.0, -1.0), strict=True):
         vertices, triangles = sphere_mesh(np.zeros(3), np.ones(3), 96, 96)
@@ -114,22 +114,25 @@ def eye_meshes(head: Head, recipe: AvatarRecipe) -> Parts:
         turn = np.array(((np.cos(yaw), 0, np.sin(yaw)), (0, 1, 0), (-np.sin(yaw), 0, np.cos(yaw))))
         angle = np.arccos(np.clip(vertices[:, 2], -1, 1))
         around = np.arctan2(vertices[:, 1], vertices[:, 0])
-        colors = np.tile(linear("#efeae4"), (len(vertices), 1))
-        colors *= 1.0 - 0.25 * smoothstep(0.75, 1.2, angle)[:, None] * np.array((0.4, 1.0, 1.0))
+        colours = np.tile(linear("#efeae4"), (len(vertices), 1))
+        colours *= 1.0 - 0.25 * smoothstep(0.75, 1.2, angle)[:, None] * np.array((0.4, 1.0, 1.0))
         edge, pupil = eye.iris, 0.45 * eye.iris
         streak = 1.0 + 0.18 * np.sin(around * 23) * np.sin(around * 9 + 1)
         bright = (0.75 + 1.1 * smoothstep(0.15, edge - 0.1, angle) * (0.75 - 0.5 * np.sin(around))) * streak
         ring = 1.0 - 0.75 * smoothstep(edge - 0.10, edge, angle)
         weight = smoothstep(edge + 0.03, edge - 0.02, angle)[:, None]
-        colors += weight * (np.clip(iris * (bright * ring)[:, None], 0, 1) - colors)
-        colors += smoothstep(pupil + 0.03, pupil - 0.02, angle)[:, None] * (0.006 - colors)
+        colours += weight * (np.clip(iris * (bright * ring)[:, None], 0, 1) - colours)
+        colours += smoothstep(pupil + 0.03, pupil - 0.02, angle)[:, None] * (0.006 - colours)
         for place, size, strength in (((-0.17, 0.24), 0.105, 1.0), ((0.17, -0.20), 0.055, 0.5)):
             gap = np.hypot(vertices[:, 0] - place[0], vertices[:, 1] - place[1]) + (vertices[:, 2] < 0)
-            colors += strength * smoothstep(size + 0.03, size - 0.03, gap)[:, None] * (0.95 - colors)
+            colours += strength * smoothstep(size + 0.03, size - 0.03, gap)[:, None] * (0.95 - colours)
         placed = (vertices @ turn.T) * eye.radii + eye.center
         parts.meshes.append(
             Mesh(
-                vertices=placed.astype(np.float32), triangles=triangles, colors=colors.astype(np.float32), material=EYE
+                vertices=placed.astype(np.float32),
+                triangles=triangles,
+                colours=colours.astype(np.float32),
+                material=EYE,
             )
         )
     return parts
@@ -171,7 +174,8 @@ def eyebrows(head: Head, recipe: AvatarRecipe, detail: float, rng: np.random.Gen
     points = place[:, None] + along[:, None] * (length[:, None] * t)[..., None] + normal[:, None] * lift[None, :, None]
     flat = points.reshape(-1, 3)
     points = head.push_out(flat, 0.006).reshape(points.shape)
-    color = linear(HAIR_COLORS[recipe.hair_color]) * 0.75
+    colour = linear(HAIR_COLOURS[recipe.hair_color]) * 0.75
     if recipe.hair_color in ("white", "blond"):
-        color = 0.62 * color
-    return Strands(name="brow", points=points.astype(np.float32), radius=0.0075 / np.sqrt(detail), color=color, tip=0.4)
+        colour = 0.62 * colour
+    radius = 0.0075 / np.sqrt(detail)
+    return Strands(name="brow", points=points.astype(np.float32), radius=radius, colour=colour, tip=0.4)

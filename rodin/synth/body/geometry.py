@@ -84,12 +84,12 @@ class Mesh:
     Args:
         vertices: [V, 3] head units.
         triangles: [T, 3] vertex indices, counter-clockwise seen from outside.
-        colors: [V, 3] linear RGB.
+        colours: [V, 3] linear RGB.
     """
 
     vertices: Array
     triangles: Index
-    colors: Array
+    colours: Array
     material: Material
 
     def normals(self) -> Array:
@@ -105,13 +105,13 @@ class Strands:
         points: [N, K, 3] head units, from root to tip.
         radius: radius at the root in head units.
         tip: radius at the tip as a fraction of the root's.
-        color: [3] linear RGB; the renderer varies its brightness from strand to strand by `variation`.
+        colour: [3] linear RGB; the renderer varies its brightness from strand to strand by `variation`.
     """
 
     name: str
     points: Array
     radius: float
-    color: Array
+    colour: Array
     tip: float = 0.35
     roughness: float = 0.42
     variation: float = 0.25

@@ -26,7 +26,7 @@ from rodin.synth.body.geometry import (
 )
 from rodin.synth.body.head import Head, roots, scalp
 from rodin.synth.body.strands import DOWN, Collider, children, curl, cut_at_envelope, grow, refine
-from rodin.synth.recipe import HAIR_COLORS, AvatarRecipe
+from rodin.synth.recipe import HAIR_COLOURS, AvatarRecipe
 
 UP = -DOWN
 BACK = np.array((0.0, 0.0, -1.0))
@@ -80,7 +80,9 @@ def _buzz(salon: Salon) -> Array:
     place, normal = salon.seeds(15000)
     length = np.full(len(place), 0.05)
     lean = normalize(normal + 0.9 * _along_skin(_from_crown(place), normal))
-    return grow(place, lean, length, 3, lambda p, d, t: lean, salon.collider, clearance=0.0, stiffness=0.5)
+    return grow(
+        place, lean, length, 3, steer=lambda p, d, t: lean, collider=salon.collider, clearance=0.0, stiffness=0.5
+    )
 
 
 def _short(salon: Salon) -> Array:
@@ -96,8 +98,10 @@ def _short(salon: Salon) -> Array:
     def steer(p: Array, d: Array, t: float) -> Array:
         return flow + 0.25 * t * DOWN - 0.25 * t * salon.collider.normal_at(p)
 
-    strands = grow(place, normal * 0.6 + flow, reach, 8, steer, salon.collider, clearance=clearance, stiffness=0.62)
-    return children(strands, 7, 0.028, 0.020, salon.rng)
+    strands = grow(
+        place, normal * 0.6 + flow, reach, 8, steer=steer, collider=salon.collider, clearance=clearance, stiffness=0.62
+    )
+    return children(strands, 7, 0.028, 0.020, rng=salon.rng)
 
 
 def _quiff(salon: Salon) -> Array:
@@ -116,8 +120,10 @@ def _quiff(salon: Salon) -> Array:
         roll = (2.4 * t * front)[:, None] * (BACK + 0.9 * t * DOWN)
         return flow * (1.0 - 0.6 * t) + roll + (0.3 * t * (1 - front))[:, None] * DOWN
 
-    strands = grow(place, normal * 0.5 + flow, reach, 10, steer, salon.collider, clearance=clearance, stiffness=0.7)
-    return children(strands, 7, 0.025, 0.020, salon.rng)
+    strands = grow(
+        place, normal * 0.5 + flow, reach, 10, steer=steer, collider=salon.collider, clearance=clearance, stiffness=0.7
+    )
+    return children(strands, 7, 0.025, 0.020, rng=salon.rng)
 
 
 def _curly(salon: Salon) -> Array:
@@ -129,11 +135,11 @@ def _curly(salon: Salon) -> Array:
     def steer(p: Array, d: Array, t: float) -> Array:
         return outward + 0.9 * t * DOWN + 0.2 * UP * (1 - t)
 
-    strands = grow(place, normal, reach, 8, steer, salon.collider, clearance=0.04, stiffness=0.6)
+    strands = grow(place, normal, reach, 8, steer=steer, collider=salon.collider, clearance=0.04, stiffness=0.6)
     locks = refine(strands, 20)
     turns = salon.rng.uniform(1.6, 2.8, len(locks))
     locks = curl(locks, 0.045, turns, salon.rng)
-    return children(locks, 9, 0.030, 0.022, salon.rng)
+    return children(locks, 9, 0.030, 0.022, rng=salon.rng)
 
 
 def _afro(salon: Salon) -> Array:
@@ -143,10 +149,12 @@ def _afro(salon: Salon) -> Array:
     # Reach a common sphere, so that the outline is round whatever the skull.
     size = 1.30 + 0.04 * salon.rng.normal(0.0, 1.0, len(place))
     reach = np.clip(size - np.linalg.norm(place - SKULL, axis=1), 0.2, 0.62)
-    strands = grow(place, normal, reach, 7, lambda p, d, t: outward, salon.collider, clearance=0.02, stiffness=0.5)
+    strands = grow(
+        place, normal, reach, 7, steer=lambda p, d, t: outward, collider=salon.collider, clearance=0.02, stiffness=0.5
+    )
     locks = refine(strands, 22)
     locks = curl(locks, 0.030, salon.rng.uniform(3.0, 5.0, len(locks)), salon.rng)
-    return children(locks, 6, 0.032, 0.034, salon.rng)
+    return children(locks, 6, 0.032, 0.034, rng=salon.rng)
 
 
 def _mohawk(salon: Salon) -> Array:
@@ -155,9 +163,9 @@ def _mohawk(salon: Salon) -> Array:
     place, _ = salon.seeds(1500, weight)
     outward = normalize((place - SKULL) * (0.12, 1.0, 1.0))
     reach = (0.34 + 0.10 * smoothstep(-0.6, 0.4, place[:, 2])) * salon.vary(len(place), 0.15)
-    strands = grow(place, outward, reach, 7, lambda p, d, t: outward + 0.3 * t * BACK, salon.collider, clearance=0.0,
-                   stiffness=0.6)  # fmt: skip
-    return children(strands, 7, 0.030, 0.022, salon.rng)
+    fan = lambda p, d, t: outward + 0.3 * t * BACK  # noqa: E731
+    strands = grow(place, outward, reach, 7, steer=fan, collider=salon.collider, clearance=0.0, stiffness=0.6)
+    return children(strands, 7, 0.030, 0.022, rng=salon.rng)
 
 
 def _falling(salon: Salon, *, length: float, volume: float, inward: float) -> Array:
@@ -181,23 +189,23 @@ def _falling(salon: Salon, *, length: float, volume: float, inward: float) -> Ar
         radial = normalize(p * (1.0, 0.0, 1.0))
         return combed + 1.25 * DOWN + aside - hug - inward * smoothstep(0.6, 1.0, np.full(1, t)) * radial
 
-    return grow(place, normal * 0.45 + 0.8 * comb + 0.2 * DOWN, reach, 17, steer, salon.collider, clearance=clearance,
-                stiffness=0.45)  # fmt: skip
+    start = normal * 0.45 + 0.8 * comb + 0.2 * DOWN
+    return grow(place, start, reach, 17, steer=steer, collider=salon.collider, clearance=clearance, stiffness=0.45)
 
 
 def _bob(salon: Salon) -> Array:
     strands = _falling(salon, length=1.12, volume=0.13, inward=0.55)
-    return children(strands, 6, 0.026, 0.028, salon.rng)
+    return children(strands, 6, 0.026, 0.028, rng=salon.rng)
 
 
 def _long(salon: Salon) -> Array:
-    return children(_falling(salon, length=1.58, volume=0.09, inward=0.1), 6, 0.026, 0.030, salon.rng)
+    return children(_falling(salon, length=1.58, volume=0.09, inward=0.1), 6, 0.026, 0.030, rng=salon.rng)
 
 
 def _wavy(salon: Salon) -> Array:
     strands = _falling(salon, length=1.52, volume=0.18, inward=0.0)
     waves = curl(refine(strands, 26), 0.060, salon.rng.uniform(2.2, 3.2, len(strands)), salon.rng)
-    return children(waves, 6, 0.028, 0.026, salon.rng)
+    return children(waves, 6, 0.028, 0.026, rng=salon.rng)
 
 
 def _sleek(salon: Salon, ties: Array) -> Array:
@@ -213,11 +221,11 @@ def _sleek(salon: Salon, ties: Array) -> Array:
 
     start = _along_skin(goal - place, normal) + 0.12 * normal
     clearance = 0.020 + 0.025 * salon.rng.random(len(place))
-    strands = grow(place, start, reach, 18, steer, salon.collider, clearance=clearance, stiffness=0.2)
+    strands = grow(place, start, reach, 18, steer=steer, collider=salon.collider, clearance=clearance, stiffness=0.2)
     # Beyond the tie hair would show on its far side: gather what overshoots.
     gone = np.cumsum(np.linalg.norm(strands - goal[:, None], axis=2) < 0.09, axis=1) > 0
     strands = np.where(gone[..., None], goal[:, None] + 0.5 * (strands - goal[:, None]), strands)
-    return children(strands, 6, 0.024, 0.014, salon.rng)
+    return children(strands, 6, 0.024, 0.014, rng=salon.rng)
 
 
 def _tie(center: Array, axis: Array, radius: float, salon: Salon) -> Mesh:
@@ -227,10 +235,10 @@ def _tie(center: Array, axis: Array, radius: float, salon: Salon) -> Mesh:
     up = np.cross(normalize(axis), side)
     ring = center + radius * (np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * up)
     vertices, triangles = tube_mesh(ring, 0.032, closed=True)
-    base = linear(HAIR_COLORS[salon.recipe.hair_color])
+    base = linear(HAIR_COLOURS[salon.recipe.hair_color])
     tone = linear("#7d2a38") if base.max() < 0.25 else linear("#3b2a4a")
-    colors = np.tile(tone, (len(vertices), 1)).astype(np.float32)
-    return Mesh(vertices=vertices, triangles=triangles, colors=colors, material=Material(name="tie", roughness=0.7))
+    colours = np.tile(tone, (len(vertices), 1)).astype(np.float32)
+    return Mesh(vertices=vertices, triangles=triangles, colours=colours, material=Material(name="tie", roughness=0.7))
 
 
 def _ponytail(salon: Salon) -> tuple[Array, list[Mesh]]:
@@ -243,8 +251,17 @@ def _ponytail(salon: Salon) -> tuple[Array, list[Mesh]]:
     def steer(p: Array, d: Array, t: float) -> Array:
         return DOWN + 0.25 * spread + (0.5 if t < 0.25 else 0.0) * BACK
 
-    tail = grow(start, BACK + 0.35 * UP + spread, reach, 18, steer, salon.collider, clearance=0.07, stiffness=0.72)
-    tail = children(tail, 6, 0.030, 0.035, salon.rng)
+    tail = grow(
+        start,
+        BACK + 0.35 * UP + spread,
+        reach,
+        18,
+        steer=steer,
+        collider=salon.collider,
+        clearance=0.07,
+        stiffness=0.72,
+    )
+    tail = children(tail, 6, 0.030, 0.035, rng=salon.rng)
     ring = _tie(tie + np.array((0.0, 0.02, -0.03)), np.array((0.0, 0.3, -1.0)), 0.10, salon)
     return np.concatenate([_sleek(salon, tie[None]), tail]), [ring]
 
@@ -265,11 +282,11 @@ def _bun(salon: Salon) -> tuple[Array, list[Mesh]]:
     around = ring * (first[:, None] * np.cos(angle)[..., None] + second[:, None] * np.sin(angle)[..., None])
     ball = center + radius[:, None, None] * (around + (0.9 * latitude)[:, None, None] * tilt[:, None])
     vertices, triangles = sphere_mesh(center, np.full(3, 0.245), 24, 32)
-    base = linear(HAIR_COLORS[salon.recipe.hair_color])
-    colors = np.tile(0.7 * base, (len(vertices), 1)).astype(np.float32)
-    core = Mesh(vertices=vertices, triangles=triangles, colors=colors, material=Material(name="bun", roughness=0.6))
+    base = linear(HAIR_COLOURS[salon.recipe.hair_color])
+    colours = np.tile(0.7 * base, (len(vertices), 1)).astype(np.float32)
+    core = Mesh(vertices=vertices, triangles=triangles, colours=colours, material=Material(name="bun", roughness=0.6))
     sleek = _sleek(salon, tie[None])
-    return np.concatenate([sleek, refine(children(ball, 3, 0.012, 0.012, salon.rng), sleek.shape[1])]), [core]
+    return np.concatenate([sleek, refine(children(ball, 3, 0.012, 0.012, rng=salon.rng), sleek.shape[1])]), [core]
 
 
 def _braids(salon: Salon) -> tuple[Array, list[Mesh]]:
@@ -314,9 +331,9 @@ def _fringe(salon: Salon) -> Array:
         return forward + DOWN * (0.35 + t) - 0.25 * salon.collider.normal_at(p)
 
     clearance = 0.035 + 0.045 * salon.rng.random(len(place))
-    strands = grow(place, normal * 0.5 + np.array((0, 0, 0.7)), reach, 17, steer, salon.collider, clearance=clearance,
-                   stiffness=0.5)  # fmt: skip
-    return children(strands, 6, 0.022, 0.016, salon.rng)
+    start = normal * 0.5 + np.array((0, 0, 0.7))
+    strands = grow(place, start, reach, 17, steer=steer, collider=salon.collider, clearance=clearance, stiffness=0.5)
+    return children(strands, 6, 0.022, 0.016, rng=salon.rng)
 
 
 def _clear_of_eyes(strands: Array, head: Head) -> Array:
@@ -370,13 +387,13 @@ def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell |
     groups = [strands]
     if recipe.fringe:
         groups.append(_fringe(salon))
-    color = linear(HAIR_COLORS[recipe.hair_color])
+    colour = linear(HAIR_COLOURS[recipe.hair_color])
     radius = RADIUS / np.sqrt(detail) * (0.75 if recipe.hair == "buzz cut" else 1.0)
     for group in groups:
         kept = _clear_of_eyes(cut_at_envelope(group), head)
         if shell is not None:
             kept = shell.tuck(kept)
         if len(kept):
-            parts.strands.append(Strands(name="hair", points=kept.astype(np.float32), radius=radius, color=color))
+            parts.strands.append(Strands(name="hair", points=kept.astype(np.float32), radius=radius, colour=colour))
     parts.meshes.extend(meshes)
     return parts

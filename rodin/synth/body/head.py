@@ -180,6 +180,6 @@ def roots(head: Head, weight: Array, count: int, rng: np.random.Generator) -> tu
     Returns:
         Positions, unit normals and neutral positions, each [count, 3].
     """
-    index, bary = sample_surface(head.vertices, head.triangles, weight, count, rng)
+    index, bary = sample_surface(head.vertices, head.triangles, weight, count, rng=rng)
     place = [np.sum(values[index] * bary, axis=1) for values in (head.vertices, head.normals, head.neutral)]
     return place[0], normalize(place[1]), place[2]

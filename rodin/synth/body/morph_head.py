@@ -101,7 +101,7 @@ def load_morph_model(path: Path) -> MorphModel:
     targets = {str(name): offset.astype(np.float32) for name, offset in zip(arrays["names"], arrays["D"], strict=True)}
     return MorphModel(
         arrays["V"].astype(np.float32), arrays["F"].astype(np.int32), arrays["g"].astype(str), targets,
-        arrays["lip"].astype(np.float32), arrays["ear"].astype(np.float32),
+        lips=arrays["lip"].astype(np.float32), ears=arrays["ear"].astype(np.float32),
     )  # fmt: skip
 
 
@@ -198,12 +198,12 @@ def _extras(model: MorphModel, vertices: Array, recipe: AvatarRecipe) -> Parts:
         "eyelashes": (linear("#1d1411"), lash),
     }
     parts = Parts()
-    for part, (color, material) in looks.items():
+    for part, (colour, material) in looks.items():
         faces = model.faces_of(part)
         if len(faces):
             used, local = np.unique(faces, return_inverse=True)
             parts.meshes.append(
                 Mesh(vertices=vertices[used], triangles=_triangulate(local.reshape(-1, 4)),
-                     colors=np.tile(color, (len(used), 1)), material=material)
+                     colours=np.tile(colour, (len(used), 1)), material=material)
             )  # fmt: skip
     return parts

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from rodin.synth.recipe import AvatarRecipe
+from rodin.synth.recipe import AvatarRecipe, Stream
 
 #: Shares of the ages that the morph model has, by the recipe's word.
 _AGES = {
@@ -54,7 +52,7 @@ def _macro(recipe: AvatarRecipe) -> dict[str, float]:
     male = 1.0 if recipe.sex == "man" else 0.0
     heavy = 0.5 + 0.2 * recipe.traits.weight
     # A face of mixed ancestry, whatever its skin: neither is to stand for the other.
-    shares = np.random.default_rng([recipe.seed, recipe.index, 5]).dirichlet((0.8, 0.8, 0.8)).tolist()
+    shares = recipe.generator(Stream.ANCESTRY).dirichlet((0.8, 0.8, 0.8)).tolist()
     weights: dict[str, float] = {}
     for sex, by_sex in (("male", male), ("female", 1.0 - male)):
         for age, by_age in _AGES[recipe.age].items():
@@ -80,7 +78,7 @@ def morph_weights(recipe: AvatarRecipe, known: frozenset[str]) -> dict[str, floa
         for low, high, scale in pairs:
             for side in "lr":
                 weights[(high if score > 0 else low).format(s=side)] = abs(score) * scale
-    rng = np.random.default_rng([recipe.seed, recipe.index, 4])
+    rng = recipe.generator(Stream.FACE)
     for name in sorted(known):
         # A little of many details that no word names, so that equal recipes would still not be equal faces.
         if name.split("/")[0] in ("forehead", "nose", "chin") and name not in weights and "trans" not in name:

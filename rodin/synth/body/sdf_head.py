@@ -166,7 +166,7 @@ def _skull(x: Array, f: Features) -> Array:
 
 def _nose(x: Array, f: Features) -> Array:
     tip: Vector = (0.0, -0.25 - 0.5 * f.nose_length, 0.955 + f.nose_length)
-    d = capsule(x, (0.0, 0.08, 0.76), tip, 0.055, 0.108 + 0.25 * f.nose_width)
+    d = capsule(x, (0.0, 0.08, 0.76), tip, 0.055, end_radius=0.108 + 0.25 * f.nose_width)
     wing: Vector = (0.088 + f.nose_width, tip[1] - 0.035, 0.86 + 0.5 * f.nose_length)
     return union(d, ellipsoid(x, wing, (0.068, 0.062, 0.085)), 0.06)
 
@@ -189,8 +189,8 @@ EAR: Vector = (0.79, -0.04, -0.10)
 
 def _torso(x: Array, f: Features) -> Array:
     """Neck, shoulders and the upper chest."""
-    d = capsule(x, (0.0, -0.45, -0.22), (0.0, -1.62, -0.28), 0.38 + f.neck, 0.42 + f.neck)
-    shoulders = capsule(x, (0.0, -1.45, -0.26), (0.88 + f.shoulder, -1.67, -0.26), 0.30, 0.28)
+    d = capsule(x, (0.0, -0.45, -0.22), (0.0, -1.62, -0.28), 0.38 + f.neck, end_radius=0.42 + f.neck)
+    shoulders = capsule(x, (0.0, -1.45, -0.26), (0.88 + f.shoulder, -1.67, -0.26), 0.30, end_radius=0.28)
     chest = ellipsoid(x, (0.0, -1.87, -0.13), (0.98 + f.shoulder, 0.62, 0.62))
     return union(d, union(shoulders, chest, 0.22), 0.30)
 
@@ -321,10 +321,10 @@ def _lash_lines(recipe: AvatarRecipe, f: Features) -> Parts:
     parts = Parts()
     for side in (1.0, -1.0):
         vertices, triangles = tube_mesh(path * (side, 1, 1), thickness, closed=False)
-        color = np.tile(linear("#1d1411"), (len(vertices), 1))
+        colour = np.tile(linear("#1d1411"), (len(vertices), 1))
         material = Material(name="lash", roughness=0.8, specular=0.1)
         parts.meshes.append(
-            Mesh(vertices=face_warp(vertices, recipe), triangles=triangles, colors=color, material=material)
+            Mesh(vertices=face_warp(vertices, recipe), triangles=triangles, colours=colour, material=material)
         )
     return parts
 
@@ -350,12 +350,12 @@ def _teeth(recipe: AvatarRecipe, f: Features) -> Parts:
     enamel = Material(name="teeth", roughness=0.25, specular=0.5, coat=0.4)
     parts.meshes.append(
         Mesh(vertices=face_warp(vertices, recipe), triangles=triangles,
-             colors=np.tile(linear("#f1ece2"), (len(vertices), 1)), material=enamel)
+             colours=np.tile(linear("#f1ece2"), (len(vertices), 1)), material=enamel)
     )  # fmt: skip
     low = MOUTH[1] - 0.70 * 0.21 * f.open
     vertices, triangles = sphere_mesh(np.array((0, low - 0.005, MOUTH[2] - 0.17)), np.array((0.13, 0.05, 0.13)), 10, 20)
     parts.meshes.append(
         Mesh(vertices=face_warp(vertices, recipe), triangles=triangles,
-             colors=np.tile(linear("#b0505a"), (len(vertices), 1)), material=Material(name="tongue", roughness=0.4))
+             colours=np.tile(linear("#b0505a"), (len(vertices), 1)), material=Material(name="tongue", roughness=0.4))
     )  # fmt: skip
     return parts

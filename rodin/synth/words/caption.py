@@ -12,18 +12,18 @@ NAMED = 1.1
 #: Styles hidden by a hat down to what hangs out of it keep their name; these are named as a whole.
 _HAIR_PHRASES = {
     "bald": "a bald head",
-    "buzz cut": "a {color} buzz cut",
-    "short": "short {color} hair",
-    "quiff": "a {color} quiff",
-    "curly": "short curly {color} hair",
-    "afro": "a {color} afro",
-    "mohawk": "a {color} mohawk",
-    "bob": "a {color} bob",
-    "long straight": "long straight {color} hair",
-    "long wavy": "long wavy {color} hair",
-    "ponytail": "{color} hair in a ponytail",
-    "bun": "{color} hair in a bun",
-    "braids": "{color} hair in two braids",
+    "buzz cut": "a {colour} buzz cut",
+    "short": "short {colour} hair",
+    "quiff": "a {colour} quiff",
+    "curly": "short curly {colour} hair",
+    "afro": "a {colour} afro",
+    "mohawk": "a {colour} mohawk",
+    "bob": "a {colour} bob",
+    "long straight": "long straight {colour} hair",
+    "long wavy": "long wavy {colour} hair",
+    "ponytail": "{colour} hair in a ponytail",
+    "bun": "{colour} hair in a bun",
+    "braids": "{colour} hair in two braids",
 }
 _EXPRESSION_PHRASES = {
     "neutral": "with a neutral expression",
@@ -95,8 +95,8 @@ def _sign(score: float) -> int:
 def _hair_phrase(recipe: AvatarRecipe) -> str:
     """The hair in words, with its fringe."""
     dyed = recipe.hair_color in ("pink", "blue", "green", "purple")
-    color = f"{recipe.hair_color}-dyed" if dyed else recipe.hair_color
-    return _HAIR_PHRASES[recipe.hair].format(color=color) + (" with a fringe" if recipe.fringe else "")
+    colour = f"{recipe.hair_color}-dyed" if dyed else recipe.hair_color
+    return _HAIR_PHRASES[recipe.hair].format(colour=colour) + (" with a fringe" if recipe.fringe else "")
 
 
 def _hidden_traits(recipe: AvatarRecipe) -> frozenset[str]:

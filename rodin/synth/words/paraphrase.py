@@ -14,16 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rodin.synth.recipe import AvatarRecipe
+from rodin.synth.recipe import AvatarRecipe, Stream
 from rodin.synth.words.caption import mend_articles, trait_phrases, who
 from rodin.synth.words.synonyms import (
     AGES,
     BEARDS,
-    CLOTH_COLORS,
+    CLOTH_COLOURS,
     EXPRESSIONS,
-    EYE_COLORS,
+    EYE_COLOURS,
     GLASSES,
-    HAIR_COLORS,
+    HAIR_COLOURS,
     HATS,
     LIGHTINGS,
     NOUNS,
@@ -113,7 +113,7 @@ def paraphrases(recipe: AvatarRecipe, count: int = COUNT) -> list[str]:
 
 def descriptions(recipe: AvatarRecipe, count: int = COUNT) -> list[Description]:
     """The paraphrases with what they name."""
-    draws = _Draws(np.random.default_rng([recipe.seed, recipe.index, 2]))  # 0 and 1: the recipe and its geometry
+    draws = _Draws(recipe.generator(Stream.WORDS))
     found: dict[str, dict[str, str]] = {}  # in the order in which they were found
     while len(found) < count:
         words = _choose_words(recipe, draws)
@@ -165,22 +165,22 @@ def _choose_words(recipe: AvatarRecipe, draws: _Draws) -> _Words:
 def _named(recipe: AvatarRecipe, phrases: Mapping[str, str]) -> set[str]:
     """The attributes that phrases, by what they are of, leave no doubt about."""
     named = {"skin", "beard"} & set(phrases)
-    hair, hair_colored = _without_color(phrases.get("hair", ""), HAIR_COLORS, recipe.hair_color)
+    hair, hair_colored = _without_color(phrases.get("hair", ""), HAIR_COLOURS, recipe.hair_color)
     if hair in {form.format(c="") for form in STYLES[recipe.hair]} - {_MANY_STYLES}:
         named.add("hair")
     if hair_colored:
         named.add("hair_color")
     if phrases.get("glasses", _MANY_GLASSES) != _MANY_GLASSES:
         named.add("glasses")
-    if _without_color(phrases.get("top", ""), CLOTH_COLORS, recipe.top_color)[1]:
+    if _without_color(phrases.get("top", ""), CLOTH_COLOURS, recipe.top_color)[1]:
         named.add("top_color")
     return named
 
 
-def _without_color(phrase: str, colors: Mapping[str, tuple[str, ...]], color: str) -> tuple[str, bool]:
+def _without_color(phrase: str, colours: Mapping[str, tuple[str, ...]], colour: str) -> tuple[str, bool]:
     """A phrase without its fringe and the words for a colour, and whether it had such words."""
     bare = re.sub(" with (a fringe|bangs)$", "", phrase)
-    for word in sorted(colors.get(color, (color,)), key=len, reverse=True):  # "dark brown" before "brown"
+    for word in sorted(colours.get(colour, (colour,)), key=len, reverse=True):  # "dark brown" before "brown"
         shorter = re.sub(rf"(?<![\w-]){re.escape(word)} ", "", bare)
         if shorter != bare:
             return shorter, True
@@ -198,14 +198,14 @@ def _features(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
         "hair": _hair(recipe, draws),
     }
     if recipe.glasses != "sunglasses":
-        color = draws.synonym(EYE_COLORS, recipe.eyes)
+        colour = draws.synonym(EYE_COLOURS, recipe.eyes)
         size = draws.synonym(TRAITS, eye_size).removesuffix(" eyes")
-        features["eyes"] = draws.pick([f"{color} eyes", *([f"{size} {color} eyes", f"{size} eyes"] if size else [])])
+        features["eyes"] = draws.pick([f"{colour} eyes", *([f"{size} {colour} eyes", f"{size} eyes"] if size else [])])
     features |= {phrase: draws.synonym(TRAITS, phrase) for phrase in traits if phrase != eye_size}
     if recipe.freckles:
         features["freckles"] = draws.pick(("freckles", "a freckled face", "freckled cheeks"))
     if recipe.beard != "none":
-        features["beard"] = _coloured(BEARDS[recipe.beard], HAIR_COLORS, recipe.hair_color, draws)
+        features["beard"] = _coloured(BEARDS[recipe.beard], HAIR_COLOURS, recipe.hair_color, draws)
     if recipe.glasses != "none":
         glasses = _coloured(GLASSES[recipe.glasses], {}, recipe.glasses_color, draws)
         features["glasses"] = "glasses" if recipe.glasses != "sunglasses" and draws.chance(0.3) else glasses
@@ -217,10 +217,10 @@ def _features(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
 def _clothes(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
     """What is worn, by name."""
     top = f"a {{c}}{draws.synonym(TOPS, recipe.top)}"
-    clothes = {"top": _coloured((top,), CLOTH_COLORS, recipe.top_color, draws)}
+    clothes = {"top": _coloured((top,), CLOTH_COLOURS, recipe.top_color, draws)}
     if recipe.hat != "none":
         hat = f"a {{c}}{draws.synonym(HATS, recipe.hat)}"
-        clothes["hat"] = _coloured((hat,), CLOTH_COLORS, recipe.hat_color, draws)
+        clothes["hat"] = _coloured((hat,), CLOTH_COLOURS, recipe.hat_color, draws)
     return clothes
 
 
@@ -228,21 +228,21 @@ def _hair(recipe: AvatarRecipe, draws: _Draws) -> str:
     """Colour and style, or one of them, and perhaps the fringe."""
     styles = STYLES[recipe.hair]
     if recipe.hair != "bald" and draws.chance(0.2):
-        return f"{draws.synonym(HAIR_COLORS, recipe.hair_color)} hair"
-    hair = _coloured(styles, HAIR_COLORS, recipe.hair_color, draws)
+        return f"{draws.synonym(HAIR_COLOURS, recipe.hair_color)} hair"
+    hair = _coloured(styles, HAIR_COLOURS, recipe.hair_color, draws)
     return hair + (draws.pick((" with a fringe", " with bangs", "")) if recipe.fringe else "")
 
 
-def _coloured(forms: Sequence[str], colors: Mapping[str, tuple[str, ...]], color: str, draws: _Draws) -> str:
+def _coloured(forms: Sequence[str], colours: Mapping[str, tuple[str, ...]], colour: str, draws: _Draws) -> str:
     """One of the forms, its "{c}" filled with a word for the colour, or left out."""
-    word = f"{draws.synonym(colors, color)} " if draws.chance(0.75) else ""
+    word = f"{draws.synonym(colours, colour)} " if draws.chance(0.75) else ""
     return draws.pick(forms).format(c=word)
 
 
 def _adjectives(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
     """The attributes that an adjective before the noun can say, by name."""
-    color = draws.synonym(HAIR_COLORS, recipe.hair_color).removesuffix("-dyed")
-    hair = "bald" if recipe.hair == "bald" else f"{color}-haired"
+    colour = draws.synonym(HAIR_COLOURS, recipe.hair_color).removesuffix("-dyed")
+    hair = "bald" if recipe.hair == "bald" else f"{colour}-haired"
     adjectives = {"hair": hair, "skin": f"{recipe.skin}-skinned"}
     if recipe.glasses != "sunglasses":
         adjectives["eyes"] = f"{recipe.eyes}-eyed"

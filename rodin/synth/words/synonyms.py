@@ -24,7 +24,7 @@ SKINS = {
     "brown": ("brown", "medium brown"),
     "dark": ("dark", "dark brown", "deep brown"),
 }
-HAIR_COLORS = {
+HAIR_COLOURS = {
     "black": ("black", "black", "jet-black", "dark"),
     "brown": ("brown", "brown", "dark brown", "chestnut", "brunette"),
     "red": ("red", "red", "copper", "orange-red", "auburn"),
@@ -36,7 +36,7 @@ HAIR_COLORS = {
     "green": ("green", "green-dyed", "bright green"),
     "purple": ("purple", "purple-dyed", "violet"),
 }
-EYE_COLORS = {"grey": ("grey", "gray")}
+EYE_COLOURS = {"grey": ("grey", "gray")}
 #: Wordings of a style; "{c}" is the colour and the space behind it, or nothing.
 STYLES = {
     "bald": ("a bald head", "no hair", "a completely bald head", "a hairless head"),
@@ -93,7 +93,7 @@ HATS = {
     "baseball cap": ("baseball cap", "cap"),
     "fedora": ("fedora", "hat", "felt hat"),
 }
-CLOTH_COLORS = {
+CLOTH_COLOURS = {
     "red": ("red", "red", "crimson"),
     "orange": ("orange", "orange", "bright orange"),
     "yellow": ("yellow", "yellow", "lemon-yellow"),

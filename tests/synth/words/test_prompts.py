@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import rodin.synth
 from rodin.synth import recipe
-from rodin.synth.recipe import AGES, BEARDS, CLOTH_COLORS, GLASSES, HAIR, HAIR_COLORS, SEXES, SKIN_TONES, make_recipe
+from rodin.synth.recipe import AGES, BEARDS, CLOTH_COLOURS, GLASSES, HAIR, HAIR_COLOURS, SEXES, SKIN_TONES, make_recipe
 from rodin.synth.words import caption, paraphrase, synonyms
 from rodin.synth.words.caption import make_caption
 from rodin.synth.words.paraphrase import JUDGED, descriptions, paraphrases
@@ -21,8 +22,8 @@ from rodin.synth.words.synonyms import STYLES
 
 FOLDER = Path(__file__).parents[3] / "examples" / "prompts"
 VALUES = {
-    "hair_color": set(HAIR_COLORS), "hair": set(HAIR), "skin": set(SKIN_TONES), "beard": {*BEARDS, "none"},
-    "glasses": {*GLASSES, "none"}, "sex": set(SEXES), "age": set(AGES), "top_color": set(CLOTH_COLORS),
+    "hair_color": set(HAIR_COLOURS), "hair": set(HAIR), "skin": set(SKIN_TONES), "beard": {*BEARDS, "none"},
+    "glasses": {*GLASSES, "none"}, "sex": set(SEXES), "age": set(AGES), "top_color": set(CLOTH_COLOURS),
 }  # fmt: skip
 #: Words that describe nothing.
 COMMON = set(
@@ -92,6 +93,12 @@ def test_long_hair_is_no_style_and_glasses_no_shape() -> None:
 
 
 def template_words() -> set[str]:
+    """All words of the modules that captions and paraphrases are made by, and of some thousand of these."""
+    texts = [make_caption(make_recipe(1, index)) for index in range(500)]
+    texts += [text for index in range(500) for text in paraphrases(make_recipe(1, index))]
+    folder = Path(rodin.synth.__file__).parent
+    for name in ("words/caption.py", "words/synonyms.py", "words/paraphrase.py", "recipe.py"):
+        tree = ast.parse((folder / name).read_text(encoding="utf-8"))
     """All words of the modules that captions and paraphrases are made by, and of thousands of these."""
     texts = [make_caption(make_recipe(1, index)) for index in range(200)]
     texts += [text for index in range(200) for text in paraphrases(make_recipe(1, index))]

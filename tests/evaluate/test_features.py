@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rodin.evaluate.features import cosine_distances
-from rodin.evaluate.retrieval import top1
+from rodin.evaluate.features import cosine_distances, top1
 
 
 def directions(count: int, seed: int = 0) -> torch.Tensor:
