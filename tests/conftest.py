@@ -7,6 +7,7 @@ counted (imports, calls), not timed.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,8 @@ if TYPE_CHECKING:  # torch is left to the processes that run tests; xdist's firs
     from rodin.camera import Camera
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as `rodin` itself does, before torch is imported
+
+gc.disable()  # until all is imported; see pytest_collection_finish
 
 HANG_SECONDS = 1800.0  # what takes longer never ends, on whatever machine
 
@@ -44,6 +47,13 @@ FullDisk = Callable[[int], AbstractContextManager[None]]
 Launcher = Callable[..., subprocess.Popen[str]]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 Until = Callable[[Callable[[], bool]], None]
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: looking through it for garbage took an eighth of the tests' time."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def trace_ball(camera: Camera, radius: float, centre: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -287,6 +297,19 @@ def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def quick_preset(tiny_preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same networks and fits, and two steps of each training."""
+    import yaml
+
+    document = yaml.safe_load(tiny_preset.read_text())
+    for stage in ("encoder", "base", "prior", "upsampler", "refiner"):
+        document[stage]["loop"].update(steps=2, warmup_steps=1)
+    path = tmp_path_factory.mktemp("preset") / "quick.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@pytest.fixture(scope="session")
 def trained(balls: Path, tiny_preset: Path, made_once: MadeOnce) -> Path:
     """A run folder that `rodin train all` made of the balls; shared, so leave it as it is."""
     from rodin.cli.main import main
@@ -296,6 +319,25 @@ def trained(balls: Path, tiny_preset: Path, made_once: MadeOnce) -> Path:
         main(["train", "all", str(balls), *flags])
 
     return made_once("trained", make) / "run"
+
+
+@pytest.fixture
+def fits_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Subjects are fitted in the tests' own process, as a worker fits them; starting one takes longer than the fits."""
+    from rodin.data.captures import load_subject
+    from rodin.data.shards import write_subject
+    from rodin.fit import subjects
+    from rodin.parts import load_component
+    from rodin.render.decoder import Decoder, DecoderConfig
+
+    def one_after_another(todo: Any, run: Path, config: Any, workers: int, seed: int) -> None:
+        decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
+        start = subjects.read_start(run)
+        for folder, path in todo:
+            subject = load_subject(folder, config.image_size)
+            write_subject(path, subjects.fit_subject(subject, decoder, start, config, seed))
+
+    monkeypatch.setattr(subjects, "fit_in_parallel", one_after_another)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 import re
 import shutil
 import subprocess
@@ -191,39 +192,38 @@ def test_a_second_run_trains_nothing(
     assert f"model: {run / 'model'}" in capsys.readouterr().out
 
 
-def test_two_workers_train_what_is_missing(
-    balls: Path, trained: Path, tiny_preset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_workers_are_ranks_of_each_stage(
+    balls: Path, trained: Path, quick_preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two processes that find each other; the last stage's, since they all start alike."""
+    """They get what a process can be given; that they train as one does is held in tests/train/test_chain.py."""
     run = Path(shutil.copytree(trained, tmp_path / "run"))
-    for name in ("refiner", "refiner.training", "model"):
+    for name in ("base", "upsampler", "refiner", "base.training", "upsampler.training", "refiner.training", "model"):
         shutil.rmtree(run / name)
-    main(["train", "all", str(balls), "--run", str(run), "--preset", str(tiny_preset), "--workers", "2"])
-    said = capfd.readouterr().out
-    assert said.count("2 x cpu") == said.count("refiner: step 0 of 20, 2 x cpu") == 1, "the first process speaks"
-    weights = Path("refiner") / "model.safetensors"
-    assert (run / weights).read_bytes() != (trained / weights).read_bytes()
-    assert (run / "model" / weights).read_bytes() == (run / weights).read_bytes()
+    given: list[tuple[str, int]] = []
 
+    def in_this_process(stage: Callable[..., None], arguments: tuple[Any, ...], count: int) -> None:
+        stage, arguments = pickle.loads(pickle.dumps((stage, arguments)))
+        given.append((stage.__name__, count))
+        stage(*arguments)
 
-def quickly(preset: Path, folder: Path) -> Path:
-    """The preset with a few steps of everything."""
-    document = yaml.safe_load(preset.read_text())
-    document["fitting"]["shared"].update(common_steps=2, steps=2)
-    document["fitting"]["planes"]["steps"] = 2
-    for stage in ("encoder", "base", "prior", "upsampler", "refiner"):
-        document[stage]["loop"].update(steps=2, warmup_steps=1)
-    path = folder / "quick.yaml"
-    path.write_text(yaml.safe_dump(document))
-    return path
+    monkeypatch.setattr(chain, "run_on_processes", in_this_process)
+    main(["train", "all", str(balls), "--run", str(run), "--preset", str(quick_preset), "--workers", "3"])
+    assert given == [("base", 3), ("upsampler", 3), ("refiner", 3)]
+    assert (run / "model" / "model_index.json").exists()
 
 
 def test_a_model_is_trained_further(
-    balls: Path, trained: Path, tiny_preset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: Fails
+    balls: Path,
+    trained: Path,
+    quick_preset: Path,
+    tmp_path: Path,
+    fits_here: None,
+    capsys: pytest.CaptureFixture[str],
+    fails: Fails,
 ) -> None:
     """Its decoder stays, its networks do not; an encoder from elsewhere is refused."""
-    run, model, preset = tmp_path / "run", trained / "model", quickly(tiny_preset, tmp_path)
-    words = ("train", "all", str(balls), "--run", str(run), "--preset", str(preset), "--start", str(model))
+    run, model = tmp_path / "run", trained / "model"
+    words = ("train", "all", str(balls), "--run", str(run), "--preset", str(quick_preset), "--start", str(model))
     assert "leave out one" in fails(*words, "--clip", str(model / "encoder"))
     main([*words, "--workers", "1"])
     assert "was trained" not in capsys.readouterr().out
@@ -468,11 +468,9 @@ def test_a_run_without_its_stages(tmp_path: Path, tiny_preset: Path, fails: Fail
     assert re.search(r"run/planes.*: no such file; ", line)
 
 
-def test_a_checkpoint_on_a_full_disk(
-    unfinished: Path, tiny_preset: Path, tmp_path: Path, fails: Fails, full_disk: Any
-) -> None:
+def test_a_checkpoint_on_a_full_disk(unfinished: Path, quick_preset: Path, fails: Fails, full_disk: Any) -> None:
     with full_disk(30_000):
-        line = fails("train", "base", "--run", unfinished, "--preset", quickly(tiny_preset, tmp_path))
+        line = fails("train", "base", "--run", unfinished, "--preset", quick_preset)
     assert re.search(r"checkpoint/state\.pt: not written \(.+\); free some space", line)
     assert not (unfinished / "base").exists()
     assert not list(unfinished.glob("base.training/checkpoint/*"))

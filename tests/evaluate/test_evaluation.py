@@ -19,6 +19,7 @@ from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.data.captures import list_subjects
 from rodin.errors import UserError
+from rodin.evaluate import floaters
 from rodin.evaluate.config import EvaluationConfig
 from rodin.evaluate.evaluation import evaluate
 from rodin.evaluate.report import RESULTS_NAME
@@ -36,6 +37,12 @@ SETTINGS = EvaluationConfig(
     sampling=Sampling(guidance_scale=2.0, temperature=0.5, steps=4),
     reader_steps=2,
 )
+
+
+@pytest.fixture(autouse=True)
+def _few_rays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever floats is looked for with a tenth of the rays."""
+    monkeypatch.setattr(floaters, "PIXELS", 20)
 
 
 @pytest.fixture(scope="module")

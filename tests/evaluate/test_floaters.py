@@ -76,6 +76,6 @@ def test_all_outside_and_nothing_at_all(balls: None) -> None:
 
 def test_every_corner_of_the_box_is_seen(balls: None) -> None:
     for corner in ((x, y, z) for x in (-0.9, 0.9) for y in (-0.9, 0.9) for z in (-0.9, 0.9)):
-        alone, with_head = shares(Ghost([(corner, 0.1)]), Ghost([HEAD, (corner, 0.1)]), union=hull(0.5))
-        assert alone == pytest.approx(1.0)
-        assert with_head == pytest.approx(0.1**2 / (0.4**2 + 0.1**2), rel=0.35)  # nearness and overlap
+        assert shares(Ghost([(corner, 0.1)]), union=hull(0.5)) == [pytest.approx(1.0)]
+    with_head = shares(*(Ghost([HEAD, ((x, 0.9, -x), 0.1)]) for x in (-0.9, 0.9)), union=hull(0.5))
+    assert with_head == [pytest.approx(0.1**2 / (0.4**2 + 0.1**2), rel=0.35)] * 2  # nearness and overlap

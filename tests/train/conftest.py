@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,33 +15,38 @@ BEGIN = """
     from pathlib import Path
 
     sys.path.append(sys.argv[2])
-    import test_clock, test_loop, test_sketch
+    import test_chain, test_clock, test_loop, test_sketch
 
-    for module in (test_sketch, test_clock, test_loop):
+    for module in (test_sketch, test_clock, test_chain, test_loop):
         module.on_each_rank(Path(sys.argv[1]))
 """
 GO_ON = """
     import atexit, os, sys
     from pathlib import Path
 
-    folder = Path(sys.argv[1])
-
     def last():  # of all that is done at the exit: what was registered first
         names = [Path(f"/proc/self/task/{task}/comm").read_text() for task in os.listdir("/proc/self/task")]
-        (folder / f"threads-{os.environ['RANK']}").write_text("".join(names))
+        Path(sys.argv[1], f"threads-{os.environ.get('RANK')}").write_text("".join(names))
 
     atexit.register(last)
 
-    sys.path.append(sys.argv[2])
-    import test_loop
+    from rodin.train.processes import run_on_processes
 
-    test_loop.go_on(folder)
+    def go_on(folder):
+        import test_loop
+
+        test_loop.go_on(folder)
+
+    sys.path.append(sys.argv[2])
+    if __name__ == "__main__":
+        run_on_processes(go_on, (Path(sys.argv[1]),), 2)
 """
 
 
 @dataclass(frozen=True)
 class TwoRanks:
-    """What they left: files in `folder`, and what both launches said. The first was cut, and ended with an error."""
+    """What they left: files in `folder`, and what both launches said. The first, torchrun's, was cut and ended with an
+    error; the second was by `rodin.train.processes`."""
 
     folder: Path
     begun: str
@@ -54,15 +60,26 @@ class TwoRanks:
 
 
 @pytest.fixture(scope="session")
-def two_ranks(made_once: Callable[..., Path], run_ranks: Callable[..., tuple[int, str]]) -> TwoRanks:
+def two_ranks(
+    balls: Path,
+    trained: Path,
+    quick_preset: Path,
+    made_once: Callable[..., Path],
+    run_ranks: Callable[..., tuple[int, str]],
+) -> TwoRanks:
     def make(folder: Path) -> None:
         here = str(Path(__file__).parent)
+        shutil.copytree(
+            trained, folder / "run", ignore=shutil.ignore_patterns("base*", "upsampler*", "refiner*", "model")
+        )
+        shutil.copy(quick_preset, folder / "quick.yaml")
+        (folder / "balls").symlink_to(balls)
         code, said = run_ranks(folder, BEGIN, str(folder), here)
         assert code != 0, said
         assert (folder / "whole-1.pt").exists(), said
         assert not (folder / "cut-0.pt").exists(), said
         (folder / "begun.txt").write_text(said)
-        code, said = run_ranks(folder, GO_ON, str(folder), here)
+        code, said = run_ranks(folder, GO_ON, str(folder), here, ranks=1)
         assert code == 0, said
         (folder / "gone_on.txt").write_text(said)
 

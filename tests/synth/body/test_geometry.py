@@ -20,7 +20,7 @@ from rodin.synth.cameras import BORDER, camera_poses, distance, focal_length
 from rodin.synth.recipe import FACE_SHAPES, HAIR, HATS, NO_HAT, TOPS, AvatarRecipe, make_recipe
 
 DETAIL = 0.1
-STEP = 0.03  # cells of heads; four fifths of an avatar's time are its head's
+STEP = 0.04  # cells of heads; four fifths of an avatar's time are its head's
 
 
 def variant(index: int, **changes: object) -> AvatarRecipe:
