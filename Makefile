@@ -17,7 +17,7 @@ demo: .venv/.core $(DEMO_MODEL)
 smoke: .venv/.core
 	$(BIN)/rodin train all examples/avatars --run out/smoke/run --preset smoke --workers 2
 
-# The README's pictures of what the model draws.
+# The pictures of what the model draws, for the README and the guide.
 pictures: .venv/.core
 	$(BIN)/python scripts/pictures.py
 

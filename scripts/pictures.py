@@ -1,4 +1,4 @@
-"""The README's pictures of what the model draws: docs/images/text.png, inversion.png, edit.png and interpolation.png.
+"""What the model draws, as pictures of docs/images: text.png, inversion.png, edit.png and interpolation.png.
 
     python scripts/pictures.py [NAME ...] [--model MODEL] [--out FOLDER]
 

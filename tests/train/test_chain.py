@@ -23,6 +23,7 @@ def on_each_rank(folder: Path) -> None:
 
 
 def test_two_ranks_train_every_stage(trained: Path, two_ranks: Any, tmp_path: Path) -> None:
+    from rodin.avatars.drawing import Sampling
     from rodin.avatars.pipeline import RodinPipeline
     from rodin.train import chain
 
@@ -33,5 +34,5 @@ def test_two_ranks_train_every_stage(trained: Path, two_ranks: Any, tmp_path: Pa
         weights = Path(name) / "model.safetensors"
         assert (run / weights).read_bytes() != (trained / weights).read_bytes(), "two steps, not all"
     chain.model(run)
-    avatar = RodinPipeline.from_pretrained(run / "model")(num_inference_steps=2, upsampling_steps=1)[0]
+    avatar = RodinPipeline.from_pretrained(run / "model")(sampling=Sampling(steps=2, upsampling_steps=1))[0]
     assert bool(avatar.planes.isfinite().all())
