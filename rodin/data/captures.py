@@ -241,9 +241,10 @@ def _focal(frame: dict[str, Any], document: dict[str, Any], path: Path, index: i
             if value is not None and value <= 0:
                 raise UserError(f"{path}: {key} is {value:g}; give a focal length in pixels above 0")
             if value is None and angle is not None:
-                if not 0 < angle < math.pi:
+                if 0 < angle < math.pi:
+                    value = 0.5 * frame[side] / math.tan(angle / 2)
+                if value is None or not value < LARGEST_NUMBER:
                     raise UserError(f"{path}: {angle_key} is {angle:g}; give a field of view in radians, 0 to pi")
-                value = 0.5 * frame[side] / math.tan(angle / 2)
             found.append(value)
         if found[0] is not None:
             return found[0], found[0] if found[1] is None else found[1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from rodin.images import from_bytes
 from rodin.models.perceptual import Features, perceptual_distance
@@ -41,6 +40,9 @@ def image_quality(seen: Tensor, true: Tensor, features: Features) -> dict[str, f
     PSNR in dB; SSIM; perceptual distance; and sharpness: the energy of the Laplacian as a part of the true picture's.
     Noise is sharp too: read it beside the others.
     """
+    # Imported here: it takes 2 s, for which every process that fits or trains would wait.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     figures = (
         -10 * (seen - true).square().mean().clamp_min(1e-10).log10(),
         structural_similarity_index_measure(seen, true, data_range=1.0),

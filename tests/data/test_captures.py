@@ -182,6 +182,7 @@ def test_split_views_refuses_too_many() -> None:
         ({"frames": [3]}, "frame 0"),
         ({"camera_angle_x": None}, "fl_x"),
         ({"camera_angle_x": 0.0}, "camera_angle_x"),
+        ({"camera_angle_x": 1e-124}, "camera_angle_x"),
         ({"camera_angle_x": "wide"}, "camera_angle_x"),
         ({"camera_angle_x": float("nan")}, "camera_angle_x"),
         ({"fl_x": -3.0}, "fl_x"),

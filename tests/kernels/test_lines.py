@@ -16,7 +16,9 @@ from rodin.networks.aware_conv import AwareConv
 pytestmark = pytest.mark.skipif(not loader.levels(), reason=str(loader.why_not()))
 every_level = pytest.mark.parametrize("level", loader.levels())
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 40), st.integers(1, 40))
-anything = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+anything = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 types = st.sampled_from([torch.float32, torch.bfloat16])
 
 

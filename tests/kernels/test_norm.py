@@ -15,7 +15,9 @@ from rodin.networks.group_norm import GroupNorm, modulated_norm_reference
 
 pytestmark = pytest.mark.skipif(not loader.levels(), reason=str(loader.why_not()))
 every_level = pytest.mark.parametrize("level", loader.levels())
-anything = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+anything = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @pytest.fixture(autouse=True)

@@ -120,7 +120,9 @@ def test_long_captions_are_cut_off(encoder: Encoder) -> None:
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_no_text_is_out_of_vocabulary(encoder: Encoder, text: str) -> None:
     """Byte-level: only the end is an end-of-text token, and every number is in the table."""
     text = text.replace("<|", "<")  # the special tokens' own spelling is theirs

@@ -29,7 +29,9 @@ from rodin.render.rays import Occupancy, Rays, camera_rays, clip_to_box
 LEVELS = levels()
 SAME = {"atol": 2e-5, "rtol": 2e-5}
 every_level = pytest.mark.parametrize("level", LEVELS)
-anything = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+anything = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def test_the_kernels_are_built() -> None:
