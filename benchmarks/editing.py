@@ -11,7 +11,6 @@ likeness at all looks like. "towards the words" is the rise of the cosine betwee
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ from tqdm import tqdm
 
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.pipeline import RodinPipeline
-from rodin.images import over, write_picture
+from rodin.images import over, psnr, write_picture
 from rodin.models.clip import Encoder
 
 SIZE = 64
@@ -37,10 +36,6 @@ EDITS = {
 def frontal(avatar: Avatar) -> Tensor:
     """[SIZE, SIZE, 3] over white."""
     return over(avatar.portrait(SIZE), 1.0)
-
-
-def psnr(one: Tensor, other: Tensor) -> float:
-    return -10 * math.log10(max(float((one - other).square().mean()), 1e-10))
 
 
 def compare(one: Tensor, other: Tensor, rows: tuple[float, float], encoder: Encoder) -> Tensor:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 from avatars import COLOURS, DATA, DECODERS, FIT, PLANE_SIZES, SHARED, fitted, learned_decoder
 from claims import table
-from render import SAMPLES, psnr, view
+from render import SAMPLES, view
 from timing import progress
 from torch import Tensor
 
@@ -25,6 +25,7 @@ from rodin.data.captures import list_subjects, load_subject
 from rodin.fit.batch import fit_planes_batch
 from rodin.fit.measure import judge
 from rodin.fit.scene import HeldOut, prepare
+from rodin.images import psnr
 from rodin.render import cuda, reference
 from rodin.render.decoder import Decoder
 from rodin.render.rays import Occupancy, Rays, camera_rays, longest_bin

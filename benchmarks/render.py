@@ -24,6 +24,7 @@ from timing import Contender, Timing, progress, ratios, spread, take_turns
 from torch import Tensor
 
 from rodin.camera import Camera, camera_at
+from rodin.images import psnr
 from rodin.render import reference
 from rodin.render.decoder import Decoder
 from rodin.render.rays import camera_rays
@@ -64,11 +65,6 @@ def view(pixels: int) -> Camera:
 def over_white(totals: Tensor, colours: int) -> Tensor:
     """The picture [..., 3] of totals [..., K + 2], by the first three of K colours."""
     return totals[..., :3] + 1 - totals[..., colours : colours + 1]
-
-
-def psnr(seen: Tensor, true: Tensor) -> float:
-    """In dB."""
-    return -10 * math.log10(max((seen - true).square().mean().item(), 1e-12))
 
 
 def measure(name: str, plane_size: int, pixels: int) -> Case:

@@ -25,7 +25,7 @@ from rodin.files import read_json
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import HeldOut, prepare
 from rodin.fit.subjects import SETTINGS_NAME, read_start
-from rodin.images import over
+from rodin.images import over, psnr
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import load_denoiser
 from rodin.models.perceptual import Features, load_features, perceptual_distance
@@ -52,8 +52,7 @@ def render(planes: Tensor, decoder: Decoder, held_out: HeldOut) -> Tensor:
 
 def compare(features: Features, images: Tensor, wanted: Tensor) -> tuple[float, float]:
     """PSNR in dB and perceptual distance, over all views."""
-    error = (images - wanted).square().mean().item()
-    return -10 * math.log10(max(error, 1e-10)), perceptual_distance(features, images, wanted).mean().item()
+    return psnr(images, wanted), perceptual_distance(features, images, wanted).mean().item()
 
 
 @torch.no_grad()

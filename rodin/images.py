@@ -6,6 +6,7 @@ mixed or resized they are premultiplied first, so that the colour of transparent
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 
@@ -96,6 +97,22 @@ def _area_weights(old: int, new: int) -> Tensor:
     left = torch.arange(old, dtype=torch.float64)
     overlap = torch.minimum(edges[1:, None], left + 1) - torch.maximum(edges[:-1, None], left)
     return overlap.clamp_min(0.0) * new / old
+
+
+# ---- likeness
+
+
+def psnr(seen: Tensor, true: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of numbers in [0, 1], of any shape; 100 where both are the same."""
+    return -10 * math.log10(max((seen - true).square().mean().item(), 1e-10))
+
+
+def ssim(seen: Tensor, true: Tensor) -> float:
+    """Structural similarity of pictures [B, 3, H, W] in [0, 1]: 1 where both are the same (Wang et al. 2004)."""
+    # Imported here: it takes 2 s, for which every process that fits or trains would wait.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    return float(structural_similarity_index_measure(seen, true, data_range=1.0))
 
 
 # ---- files

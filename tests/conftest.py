@@ -100,6 +100,11 @@ def write_ball(folder: Path, seed: int, views: int, size: int) -> Path:
     return folder
 
 
+def write_balls(data: Path, count: int, views: int = 14, size: int = 24) -> None:
+    for index in range(count):
+        write_ball(data / f"ball{index}", index, views, size)
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
     """made_once(name, make) -> a folder that `make` has filled once for all processes that the tests run in: the first
@@ -151,8 +156,7 @@ def ball_maker(tmp_path_factory: pytest.TempPathFactory) -> BallMaker:
 
     def make(count: int, views: int = 14, size: int = 24) -> Path:
         data = tmp_path_factory.mktemp("balls")
-        for index in range(count):
-            write_ball(data / f"ball{index}", index, views, size)
+        write_balls(data, count, views, size)
         return data
 
     return make
@@ -161,12 +165,7 @@ def ball_maker(tmp_path_factory: pytest.TempPathFactory) -> BallMaker:
 @pytest.fixture(scope="session")
 def balls(made_once: MadeOnce) -> Path:
     """Four balls, 14 views of 24 x 24; shared, so leave the folder as it is."""
-
-    def make(data: Path) -> None:
-        for index in range(4):
-            write_ball(data / f"ball{index}", index, views=14, size=24)
-
-    return made_once("balls", make)
+    return made_once("balls", lambda data: write_balls(data, 4))
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,9 @@ from rodin.images import (
     open_image,
     over,
     premultiplied,
+    psnr,
     resized,
+    ssim,
     straight,
     to_bytes,
     write_picture,
@@ -120,3 +122,20 @@ def test_a_format_without_alpha_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"picture\.jpg: pictures are \.png or \.webp"):
         write_picture(tmp_path / "picture.jpg", torch.zeros(2, 2, 4))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_uniform_error_of_a_tenth_is_twenty_decibels() -> None:
+    true = torch.full((2, 3, 16, 16), 0.4)
+    assert psnr(true + 0.1, true) == pytest.approx(20.0, abs=1e-4)
+    assert psnr(true, true) == pytest.approx(100.0)
+
+
+@given(seed=st.integers(0, 2**31 - 1), contrast=st.floats(0.05, 0.4))
+def test_structural_similarity_is_what_its_definition_says_of_flat_and_of_equal_pictures(
+    seed: int, contrast: float
+) -> None:
+    noise = torch.rand(1, 3, 24, 20, generator=torch.Generator().manual_seed(seed))
+    assert ssim(noise, noise) == pytest.approx(1.0, abs=1e-5)
+    one, other = (torch.full((1, 3, 24, 20), value, dtype=torch.float64) for value in (0.5, 0.5 + contrast))
+    luminance = (2 * 0.5 * (0.5 + contrast) + 1e-4) / (0.5**2 + (0.5 + contrast) ** 2 + 1e-4)
+    assert ssim(one, other) == pytest.approx(luminance, abs=1e-6), "flat pictures differ in luminance alone"

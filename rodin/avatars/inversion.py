@@ -21,11 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin import triplane
-from rodin.avatars.photo import (
-    SAMPLES,
-    Photo,
-    photo_loss,
-)
+from rodin.avatars.photo import SAMPLES, Photo, photo_loss
 from rodin.camera import orbit
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rodin import framing
 from rodin.camera import Camera, camera_at
-from rodin.images import area_resize, over, premultiplied, resized
+from rodin.images import area_resize, over, premultiplied, resized, straight
 from rodin.models.perceptual import Features, perceptual_distance
 from rodin.render.decoder import Decoder
 from rodin.render.rays import camera_rays
@@ -52,7 +52,7 @@ def frame_photo(
         pixels = area_resize(pixels, size, size)
     elif pixels.shape[0] < size:
         larger = resized(premultiplied(pixels), size, size)
-        pixels = torch.cat([larger[..., :3] / larger[..., 3:].clamp_min(1e-3), larger[..., 3:]], dim=-1).clamp(0, 1)
+        pixels = torch.cat([straight(larger[..., :3], larger[..., 3]), larger[..., 3:]], dim=-1).clamp(0, 1)
     return Photo(pixels, camera)
 
 

@@ -6,11 +6,7 @@ import torch
 from torch import Tensor
 
 from rodin import framing
-from rodin.avatars.photo import (
-    Photo,
-    frame_photo,
-    photo_loss,
-)
+from rodin.avatars.photo import Photo, frame_photo, photo_loss
 from rodin.camera import camera_at
 from rodin.models.perceptual import Features
 from rodin.render.decoder import Decoder

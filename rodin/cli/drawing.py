@@ -25,7 +25,6 @@ from rodin.avatars.video import write_video
 from rodin.camera import camera_at
 from rodin.errors import UserError
 from rodin.images import write_picture
-from rodin.models.folder import ship_model
 
 PICTURE_SIZE = 256
 TURNTABLE_SIZE = 160
@@ -185,11 +184,6 @@ def export(
     mesh = loaded.mesh(resolution, threshold)
     write_mesh(out, mesh if faces is None else simplify_mesh(mesh, faces))
     print(out)
-
-
-def ship(model: Path, out: Path, limit: float) -> None:
-    """The model as it ships, see `rodin.models.folder.ship_model`."""
-    print(f"{out}: {ship_model(model, out, limit):.1f} MB")
 
 
 # ---- writing

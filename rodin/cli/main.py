@@ -99,9 +99,9 @@ def ship(model: Data, out: Path, limit: float = 48.0) -> None:
         out: Folder to write. A model card in it, README.md, is kept.
         limit: Refuse a model larger than this, in megabytes.
     """
-    from rodin.cli import drawing
+    from rodin.models.folder import ship_model
 
-    drawing.ship(model, out, limit)
+    print(f"{out}: {ship_model(model, out, limit):.1f} MB")
 
 
 def evaluate(

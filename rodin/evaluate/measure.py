@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from rodin.evaluate.fid import Distance, distance
 from rodin.evaluate.subjects import RealSet
 from rodin.fit.planes import FitConfig
 from rodin.fit.subjects import fit_subject
-from rodin.images import over
+from rodin.images import over, psnr
 from rodin.models.clip import Encoder
 from rodin.render.decoder import Decoder
 
@@ -98,15 +99,14 @@ def measure_inversion(pictures: Tensor, reality: Reality) -> Inversion:
     follow, from the same cameras."""
     real = reality.held_out.images[: len(pictures)]
     held_out, everyone = reality.identified(pictures[:, 0])
-    others = psnr(pictures[:, 1:], real[:, 1:]) if pictures.shape[1] > 1 else math.nan
+    others = mean_psnr(pictures[:, 1:], real[:, 1:]) if pictures.shape[1] > 1 else math.nan
     oblique = reality.identified(pictures[:, -1])[0]
-    return Inversion(psnr(pictures[:, 0], real[:, 0]), others, held_out, everyone, oblique_top1=oblique)
+    return Inversion(mean_psnr(pictures[:, 0], real[:, 0]), others, held_out, everyone, oblique_top1=oblique)
 
 
-def psnr(pictures: Tensor, real: Tensor) -> float:
+def mean_psnr(pictures: Tensor, real: Tensor) -> float:
     """Mean PSNR in dB of pictures [N, ..., S, S, 4] over white, N subjects."""
-    errors = (over(pictures, 1.0) - over(real, 1.0)).square().flatten(1).mean(dim=1)
-    return float((-10 * errors.clamp_min(1e-10).log10()).mean())
+    return fmean(map(psnr, over(pictures, 1.0), over(real, 1.0)))
 
 
 def fit_held_out(

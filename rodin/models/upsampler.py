@@ -1,8 +1,7 @@
 """The upsampler: low-resolution planes to larger ones, by a diffusion model of its own (Rodin, Sec. 3.2).
 
-Its network is the U-Net of `rodin.networks.unet`, conditioned on the low-resolution planes; it predicts x_0. Trained on
-clean planes alone it would repeat every flaw of the base model's, so that in training the condition is damaged at
-random and the network is told how much: condition augmentation (Ho et al. 2022), with RodinHD's three kinds of damage.
+Its network is the U-Net of `rodin.networks.unet`, conditioned on the low-resolution planes and on how much they are
+damaged (`rodin.train.condition_augmentation`); it predicts x_0.
 
 Symbols: B batch, C channels, h w rows and columns of the low-resolution planes, H W of the others. All planes are
 residuals of unit variance (`rodin.models.statistics.PlaneStatistics`).

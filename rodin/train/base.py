@@ -22,12 +22,7 @@ from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.pictures import SHOWN, plane_rows
 from rodin.train.sketch import learn_sketch
-from rodin.train.subjects import (
-    check_channels,
-    load_subjects,
-    rank_share,
-    split_subjects,
-)
+from rodin.train.subjects import check_channels, load_subjects, rank_share, split_subjects
 from rodin.train.validate import JUDGED, validation
 
 DRAWING_STEPS = 10  # of the pictures' sampler

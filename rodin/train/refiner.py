@@ -1,10 +1,9 @@
 """Stage "refiner": renders of fitted planes and the true views at a larger size to RUN/refiner.
 
-Pixel, perceptual and patch-adversarial loss. The renders are made once, up front; training then draws patches of them.
-Refiner and discriminator learn in one backward pass: each one's terms are cut from the other's parameters, so their sum
-has exactly both gradients.
+Pixel, perceptual and patch-adversarial loss, of patches of the renders (`rodin.train.pairs`); refiner and discriminator
+learn together (`rodin.train.adversary`).
 
-Symbols: B batch, M views of all subjects, C plane channels, h w rows and columns of renders or their patches, s scale.
+Symbols: M views of all subjects, C plane channels, h w rows and columns of renders, s scale.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from rodin.train.image_quality import compare, laid_on, summary
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.pairs import Pairs, PairSource
 from rodin.train.pictures import SHOWN
-from rodin.train.subjects import split_subjects
+from rodin.train.subjects import rank_share, split_subjects
 
 JUDGED = 8  # subjects at most
 
@@ -125,10 +124,7 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
     source = config.source(data, run, decoder)
     count = sum(1 for _ in source.fitted())
     trained, held_out = split_subjects(count)
-    mine = trained[state.process_index :: state.num_processes]
-    if not mine:
-        raise UserError(f"{run / 'planes'}: {len(trained)} subjects for {state.num_processes} processes; start fewer")
-    pairs = source.render(mine).to(state.device)
+    pairs = source.render(rank_share(run, trained, state)).to(state.device)
     judged = source.render((held_out or trained)[:JUDGED])
     shown = judged.some(SHOWN).to(state.device)
 

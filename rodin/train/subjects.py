@@ -52,15 +52,10 @@ def load_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool 
     encoder = Encoder.from_pretrained(run / "encoder")
     planes: list[Tensor] = []
     latents: list[Tensor] = []
-    frontals: list[Tensor] = []
-    for subject in read_subjects(run, size, chosen, mirrored):
-        planes.append(subject.planes.half())
-        frontals.append(subject.frontal)
-        if len(frontals) == ENCODED_AT_ONCE:
-            latents.append(encoder.encode_images(torch.stack(frontals)))
-            frontals.clear()
-    if frontals:
-        latents.append(encoder.encode_images(torch.stack(frontals)))
+    subjects = read_subjects(run, size, chosen, mirrored)
+    while batch := list(islice(subjects, ENCODED_AT_ONCE)):
+        planes += [subject.planes.half() for subject in batch]
+        latents.append(encoder.encode_images(torch.stack([subject.frontal for subject in batch])))
     return torch.stack(planes), torch.cat(latents).float()
 
 
@@ -78,8 +73,7 @@ def rank_share(run: Path, subjects: list[int], state: PartialState) -> list[int]
         UserError: there are fewer than ranks.
     """
     if len(subjects) < state.num_processes:
-        found = f"fewer subjects than the {state.num_processes} processes"
-        raise UserError(f"{run / 'planes'}: {found}; start fewer or fit more")
+        raise _too_few(run, state.num_processes)
     return subjects[state.process_index :: state.num_processes]
 
 
@@ -125,5 +119,9 @@ def load_latents(
         latents.append(encoder.encode_images(torch.stack([s.frontal for s in subjects]).to(encoder.mean.device)))
         captions += [subject.captions for subject in subjects]
     if not latents:
-        raise UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")
+        raise _too_few(run, ranks)
     return torch.cat(latents).float(), captions
+
+
+def _too_few(run: Path, ranks: int) -> UserError:
+    return UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")

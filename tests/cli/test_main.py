@@ -721,7 +721,7 @@ GOES_ON = "; the same command goes on where it stopped"
     [
         (["fit", "DATA", "--run", "RUN"], "rodin.train.chain.fit", GOES_ON),
         (["train", "base", "--run", "RUN"], "rodin.train.chain.base", GOES_ON),
-        (["ship", "MODEL", "--out", "OUT"], "rodin.cli.drawing.ship", ""),
+        (["ship", "MODEL", "--out", "OUT"], "rodin.models.folder.ship_model", ""),
     ],
 )
 def test_an_interrupt_says_what_goes_on(

@@ -24,11 +24,7 @@ from rodin.data.shards import (
     write_subject,
 )
 from rodin.errors import UserError
-from rodin.models.statistics import (
-    PlaneStatistics,
-    PlaneStatisticsConfig,
-    save_statistics,
-)
+from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, save_statistics
 
 SHAPE = (3, 2, 5, 4)
 

@@ -21,14 +21,7 @@ from rodin.fit.planes import FitConfig
 from rodin.fit.scene import Scene, empty_cells, prepare
 from rodin.fit.shared import SharedConfig
 from rodin.fit.step import PlaneFit
-from rodin.fit.subjects import (
-    FittingConfig,
-    fit_dataset,
-    fit_on_device,
-    fit_subject,
-    read_start,
-    shared_decoder,
-)
+from rodin.fit.subjects import FittingConfig, fit_dataset, fit_on_device, fit_subject, read_start, shared_decoder
 from rodin.parts import module_hash
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import Occupancy

@@ -1,4 +1,5 @@
-"""Two launches of two ranks, which do whatever the tests here ask of ranks: a process takes seconds to import torch."""
+"""What the stages' tests share: run folders that are ready for a stage, and two launches of two ranks, which do
+whatever the tests here ask of ranks: a process takes seconds to import torch."""
 
 from __future__ import annotations
 
@@ -6,9 +7,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:  # torch is imported by the tests, not by the process that shares them out
+    from rodin.data.shards import FittedSubject
+    from rodin.models.clip import Encoder
+    from rodin.render.decoder import DecoderConfig
 
 BEGIN = """
     import sys
@@ -43,6 +49,10 @@ GO_ON = """
 """
 
 
+TinyEncoder = Callable[[list[str]], "Encoder"]
+StageInputs = Callable[[Path, "list[FittedSubject]", "DecoderConfig"], Path]
+
+
 @dataclass(frozen=True)
 class TwoRanks:
     """What they left: files in `folder`, and what both launches said. The first, torchrun's, was cut and ended with an
@@ -57,6 +67,49 @@ class TwoRanks:
         import torch
 
         return [torch.load(self.folder / f"{name}-{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder() -> TinyEncoder:
+    """tiny_encoder(captions): an untrained encoder, always the same one."""
+    import torch
+
+    from rodin.models.clip import EncoderConfig, small_clip
+
+    sizes = EncoderConfig(
+        image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2
+    )
+
+    def make(captions: list[str]) -> Encoder:
+        torch.manual_seed(0)
+        return small_clip(sizes, captions)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stage_inputs(tiny_encoder: TinyEncoder) -> StageInputs:
+    """stage_inputs(run, subjects, config): a run folder that is ready for a stage, by untrained parts."""
+    from rodin.data.shards import write_shards
+    from rodin.models.statistics import measure_statistics, save_statistics
+    from rodin.parts import module_hash, save_component
+    from rodin.render.decoder import Decoder
+
+    def write(run: Path, subjects: list[FittedSubject], config: DecoderConfig) -> Path:
+        tiny_encoder(["a head"]).save_pretrained(run / "encoder")
+        decoder = Decoder(config)
+        save_component(decoder, run / "decoder")
+        write_shards(run / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
+        save_statistics(measure_statistics([one.planes for one in subjects], clip=4.0), run / "planes")
+        return run
+
+    return write
+
+
+@pytest.fixture
+def run(fitted: Path, tmp_path: Path) -> Path:
+    """A copy, to be written to, of what the module has fitted."""
+    return Path(shutil.copytree(fitted, tmp_path, dirs_exist_ok=True))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,17 +20,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 import rodin.train.base
-from rodin.data.shards import FittedSubject, read_shards, write_shards
+from rodin.data.shards import FittedSubject, read_shards
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
-from rodin.models.clip import Encoder, EncoderConfig, small_clip
+from rodin.models.clip import Encoder
 from rodin.models.denoiser import load_denoiser, save_denoiser
-from rodin.models.statistics import load_statistics, measure_statistics, save_statistics
+from rodin.models.statistics import load_statistics
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import module_hash, save_component
-from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.decoder import DecoderConfig
 from rodin.train import pictures
 from rodin.train.base import BaseTraining, train_base
 from rodin.train.loop import LoopConfig
@@ -68,25 +68,10 @@ def subject(index: int) -> FittedSubject:
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fitted(stage_inputs: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder that is ready for the stage."""
-    run = tmp_path_factory.mktemp("fitted")
-    torch.manual_seed(0)
-    sizes = EncoderConfig(
-        image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2
-    )
-    small_clip(sizes, ["a head"]).save_pretrained(run / "encoder")
     subjects = [subject(index) for index in range(COUNT)]
-    decoder = Decoder(DecoderConfig(channels=4, hidden=8))
-    save_component(decoder, run / "decoder")
-    write_shards(run / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
-    save_statistics(measure_statistics([one.planes for one in subjects], clip=4.0), run / "planes")
-    return run
-
-
-@pytest.fixture
-def run(fitted: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(fitted, tmp_path, dirs_exist_ok=True))
+    return stage_inputs(tmp_path_factory.mktemp("fitted"), subjects, DecoderConfig(channels=4, hidden=8))
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,20 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 from torch import Tensor, nn
 
 from rodin.train.log import EVENTS_NAME, LOG_NAME, SAMPLES_NAME
 from rodin.train.loop import LoopConfig, Measure, run_loop
 
 CONFIG = LoopConfig(steps=12, batch_size=2, learning_rate=0.05, warmup_steps=2, checkpoint_every=5, ema_decay=0.9)
+
+
+@pytest.fixture(autouse=True)
+def _first_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Event files of one second are read in the order of their names, which end with how many a process has written:
+    10 would come before 9."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 import rodin.train.prior
 from rodin.data.shards import FittedSubject, read_shards, write_shards
 from rodin.errors import UserError
-from rodin.models.clip import Encoder, EncoderConfig, small_clip
+from rodin.models.clip import Encoder
 from rodin.models.denoiser import load_denoiser
 from rodin.models.phrases import PhraseConfig, PhraseReader
 from rodin.models.prior import Prior, PriorConfig, sample_latents
@@ -58,21 +59,13 @@ def write_planes(run: Path, captioned: range = range(COUNT)) -> None:
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fitted(tiny_encoder: Callable[[list[str]], Encoder], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder that is ready for the stage."""
-    run = tmp_path_factory.mktemp("ready")
-    torch.manual_seed(0)
-    sizes = EncoderConfig(
-        image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2
-    )
-    small_clip(sizes, [text for index in range(3) for text in phrases(index)]).save_pretrained(run / "encoder")
+    run = tmp_path_factory.mktemp("fitted")
+    captions = [text for index in range(3) for text in phrases(index)]
+    tiny_encoder(captions).save_pretrained(run / "encoder")
     write_planes(run)
     return run
-
-
-@pytest.fixture
-def run(ready: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(ready, tmp_path, dirs_exist_ok=True))
 
 
 @pytest.fixture

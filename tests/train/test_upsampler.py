@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,17 +18,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 import rodin.train.upsampler
-from rodin.data.shards import FittedSubject, write_shards
+from rodin.data.shards import FittedSubject
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.errors import UserError
-from rodin.models.clip import EncoderConfig, small_clip
+from rodin.models.clip import Encoder
 from rodin.models.denoiser import load_denoiser, save_denoiser
 from rodin.models.perceptual import EncoderFeatures, Vgg16Features
-from rodin.models.statistics import measure_statistics, save_statistics
 from rodin.models.upsampler import upsample
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import module_hash, save_component
+from rodin.parts import save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train import pictures
 from rodin.train.loop import LoopConfig
@@ -68,25 +68,12 @@ def subject(index: int) -> FittedSubject:
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fitted(stage_inputs: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder that is ready for the stage."""
-    run = tmp_path_factory.mktemp("fitted")
-    torch.manual_seed(0)
-    sizes = EncoderConfig(
-        image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2
-    )
-    small_clip(sizes, ["a head"]).save_pretrained(run / "encoder")
-    decoder = Decoder(DecoderConfig(channels=4, hidden=8, density_shift=-1.0))
-    save_component(decoder, run / "decoder")
     subjects = [subject(index) for index in range(COUNT)]
-    write_shards(run / "planes", subjects, decoder_hash=module_hash(decoder), per_shard=4)
-    save_statistics(measure_statistics([one.planes for one in subjects], clip=4.0), run / "planes")
-    return run
-
-
-@pytest.fixture
-def run(fitted: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(fitted, tmp_path, dirs_exist_ok=True))
+    return stage_inputs(
+        tmp_path_factory.mktemp("fitted"), subjects, DecoderConfig(channels=4, hidden=8, density_shift=-1.0)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -147,13 +134,12 @@ def test_without_renders_the_planes_alone_count(run: Path) -> None:
     assert rows(run)[0] == "step,learning_rate,loss,planes"
 
 
-def test_rendered_losses_are_zero_for_the_truth_and_reach_the_planes(run: Path) -> None:
+def test_rendered_losses_are_zero_for_the_truth_and_reach_the_planes(
+    tiny_encoder: Callable[[list[str]], Encoder],
+) -> None:
     generator = torch.Generator().manual_seed(0)
     decoder = Decoder(DecoderConfig(channels=4, hidden=8, density_shift=-1.0)).requires_grad_(False)
-    sizes = EncoderConfig(
-        image_size=16, patch_size=8, width=32, layers=1, heads=2, text_width=32, text_layers=1, text_heads=2
-    )
-    features = EncoderFeatures(small_clip(sizes, ["a head"]))
+    features = EncoderFeatures(tiny_encoder(["a head"]))
     true = torch.stack([subject(index).planes for index in range(2)])
     pixel, perceptual = rendered_losses(true, true, decoder, features, PATCHES, generator)
     assert pixel.item() == pytest.approx(0.0, abs=1e-8)
