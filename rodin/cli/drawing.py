@@ -211,7 +211,7 @@ def write_avatars(avatars: list[Avatar], out: Path, portrait: Tensor | None = No
     write_picture(out / "overview.png", contact_sheet(avatars, portrait))
     if without_mesh:
         raise UserError(f"{out}: all is written but the meshes of {', '.join(without_mesh)}; train longer, or export")
-    print(f"{len(avatars)} avatars in {out}")
+    print(f"{len(avatars)} avatar{'s' * (len(avatars) != 1)} in {out}")
 
 
 def check_folder(out: Path) -> None:
@@ -223,7 +223,7 @@ def check_folder(out: Path) -> None:
 @contextmanager
 def _sampling() -> Iterator[Callable[[int, Tensor], None]]:
     """A progress bar, and what advances it at every step."""
-    with tqdm(desc="sampling", unit="step") as bar:
+    with tqdm(desc="sampling", unit="step", delay=0.5) as bar:  # none where the arguments are refused
 
         def advance(_step: int, _planes: Tensor) -> None:
             bar.update()
