@@ -145,7 +145,18 @@ def compare(planes: Tensor, decoder: Decoder, rays: Rays, samples: int, seed: in
     upstream = torch.randn(totals.shape, generator=generator)
     (wanted,) = torch.autograd.grad(totals, leaf, upstream)
     (gradient,) = torch.autograd.grad(found, other, upstream)
-    assert relative(gradient, wanted) < 1e-4
+    # Where rays cancel each other, rounding alone moves the reference too: by as much as double precision tells.
+    exact = exact_gradient(planes, decoder, rays, bins, upstream)
+    assert relative(gradient, wanted) < 1e-4 + 4 * relative(wanted, exact)
+
+
+def exact_gradient(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor, upstream: Tensor) -> Tensor:
+    """The reference's gradient with respect to the planes, in double precision."""
+    leaf = planes.double().requires_grad_()
+    rays = Rays(rays.origins.double(), rays.directions.double(), rays.near.double(), rays.far.double())
+    totals, _ = reference.trace(leaf, copy.deepcopy(decoder).double(), rays, bins)
+    (gradient,) = torch.autograd.grad(totals, leaf, upstream.double())
+    return gradient.float()
 
 
 def relative(found: Tensor, wanted: Tensor) -> float:
