@@ -1,7 +1,7 @@
 """One subject on disk: `NNNNN/000.webp ...` and, last of all, `NNNNN/transforms.json`.
 
-The format is NeRF-synthetic with extras (caption, captions, attributes, frontal, aabb, seed, generator). Frames are
-straight (not premultiplied) sRGB RGBA. A folder without transforms.json is unfinished.
+The format is NeRF-synthetic with extras: caption, captions, words (their version), attributes, frontal, aabb, seed,
+index and generator. Frames are straight (not premultiplied) sRGB RGBA. A folder without transforms.json is unfinished.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rodin.files import atomic_path, write_json
 from rodin.synth.body.geometry import Array
 from rodin.synth.cameras import BORDER, FOV, focal_length
 from rodin.synth.recipe import VERSION, AvatarRecipe
+from rodin.synth.words import WORDS_VERSION
 from rodin.synth.words.caption import make_caption
 from rodin.synth.words.paraphrase import paraphrases
 
@@ -53,6 +54,11 @@ def save_frame(image: Image.Image, path: Path) -> None:
         Image.fromarray(pixels).save(temporary, "WEBP", quality=QUALITY, alpha_quality=100, method=4, exact=False)
 
 
+def words_of(recipe: AvatarRecipe) -> dict[str, object]:
+    """What transforms.json says of the avatar in words, and their version."""
+    return {"caption": make_caption(recipe), "captions": paraphrases(recipe), "words": WORDS_VERSION}
+
+
 def write_transforms(folder: Path, recipe: AvatarRecipe, poses: Array, size: int) -> None:
     """Write transforms.json, which finishes the subject."""
     focal = focal_length(size)
@@ -72,8 +78,7 @@ def write_transforms(folder: Path, recipe: AvatarRecipe, poses: Array, size: int
             "h": size,
             "aabb": [[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]],
             "frontal": 0,
-            "caption": make_caption(recipe),
-            "captions": paraphrases(recipe),
+            **words_of(recipe),
             "attributes": recipe.attributes(),
             "seed": recipe.seed,
             "index": recipe.index,
