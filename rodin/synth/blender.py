@@ -21,7 +21,7 @@ from PIL import Image
 
 from rodin.errors import UserError
 from rodin.synth.body.build import build_avatar, detail_for
-from rodin.synth.body.geometry import WORLD_SCALE, Array, Material, Mesh, Parts, Strands, to_world
+from rodin.synth.body.geometry import WORLD_SCALE, Array, Mesh, Parts, Strands, Surface, to_world
 from rodin.synth.cameras import FOV, camera_poses
 from rodin.synth.lighting import LIGHTING, Lighting
 from rodin.synth.recipe import make_recipe
@@ -101,20 +101,20 @@ def _light(lighting: Lighting) -> None:
         item.rotation_euler = (Vector((0.0, 0.0, 0.1)) - item.location).to_track_quat("-Z", "Y").to_euler()
 
 
-def _surface(material: Material) -> bpy.types.Material:
+def _shader(surface: Surface) -> bpy.types.Material:
     """A principled material that takes its colour from the mesh's vertices."""
-    result = bpy.data.materials.new(material.name)
+    result = bpy.data.materials.new(surface.name)
     result.use_nodes = True
     tree = result.node_tree
     shader = tree.nodes["Principled BSDF"]
     values = {
-        "Roughness": material.roughness,
-        "Specular IOR Level": material.specular,
-        "Alpha": material.opacity,
-        "Metallic": material.metallic,
-        "Coat Weight": material.coat,
-        "Sheen Weight": material.sheen,
-        "Subsurface Weight": material.subsurface,
+        "Roughness": surface.roughness,
+        "Specular IOR Level": surface.specular,
+        "Alpha": surface.opacity,
+        "Metallic": surface.metallic,
+        "Coat Weight": surface.coat,
+        "Sheen Weight": surface.sheen,
+        "Subsurface Weight": surface.subsurface,
         "Subsurface Scale": WORLD_SCALE,
     }
     for name, value in values.items():
@@ -123,12 +123,12 @@ def _surface(material: Material) -> bpy.types.Material:
     color = tree.nodes.new("ShaderNodeVertexColor")
     color.layer_name = "Col"
     tree.links.new(color.outputs["Color"], shader.inputs["Base Color"])
-    if material.bump > 0:
+    if surface.bump > 0:
         coordinate, noise = tree.nodes.new("ShaderNodeTexCoord"), tree.nodes.new("ShaderNodeTexNoise")
         bump = tree.nodes.new("ShaderNodeBump")
-        noise.inputs["Scale"].default_value = material.bump_scale / WORLD_SCALE
+        noise.inputs["Scale"].default_value = surface.bump_scale / WORLD_SCALE
         noise.inputs["Detail"].default_value = 2.0
-        bump.inputs["Strength"].default_value = material.bump
+        bump.inputs["Strength"].default_value = surface.bump
         bump.inputs["Distance"].default_value = 0.01 * WORLD_SCALE
         tree.links.new(coordinate.outputs["Object"], noise.inputs["Vector"])
         tree.links.new(noise.outputs[0], bump.inputs["Height"])
@@ -161,7 +161,7 @@ def _to_blender(points: Array) -> Array:
 
 
 def _add_mesh(mesh: Mesh) -> None:
-    data = bpy.data.meshes.new(mesh.material.name)
+    data = bpy.data.meshes.new(mesh.surface.name)
     triangles = np.ascontiguousarray(mesh.triangles, np.int32)
     data.vertices.add(len(mesh.vertices))
     data.vertices.foreach_set("co", _to_blender(mesh.vertices))
@@ -175,8 +175,8 @@ def _add_mesh(mesh: Mesh) -> None:
     colors = np.ones((len(mesh.vertices), 4), np.float32)
     colors[:, :3] = mesh.colours
     attribute.data.foreach_set("color", colors.ravel())
-    data.materials.append(_surface(mesh.material))
-    _link(mesh.material.name, data)
+    data.materials.append(_shader(mesh.surface))
+    _link(mesh.surface.name, data)
 
 
 def _add_strands(strands: Strands) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 from rodin.synth.body.geometry import (
     Array,
     Index,
-    Material,
     Mesh,
     Parts,
+    Surface,
     linear,
     signed_volume,
     smoothstep,
@@ -27,11 +27,11 @@ from rodin.synth.body.geometry import (
 from rodin.synth.body.head import Head
 from rodin.synth.recipe import CLOTH_COLOURS, FRAME_COLOURS, AvatarRecipe
 
-KNIT = Material(name="knit", roughness=0.9, specular=0.15, sheen=0.3, bump=0.45, bump_scale=45.0)
-FELT = Material(name="felt", roughness=0.9, specular=0.15, sheen=0.25, bump=0.15, bump_scale=120.0)
-PLASTIC = Material(name="plastic", roughness=0.28, specular=0.5)
-METAL = Material(name="metal", roughness=0.3, specular=0.5, metallic=0.7)
-TINTED = Material(name="tinted lens", roughness=0.12, specular=0.5, coat=0.6)
+KNIT = Surface(name="knit", roughness=0.9, specular=0.15, sheen=0.3, bump=0.45, bump_scale=45.0)
+FELT = Surface(name="felt", roughness=0.9, specular=0.15, sheen=0.25, bump=0.15, bump_scale=120.0)
+PLASTIC = Surface(name="plastic", roughness=0.28, specular=0.5)
+METAL = Surface(name="metal", roughness=0.3, specular=0.5, metallic=0.7)
+TINTED = Surface(name="tinted lens", roughness=0.12, specular=0.5, coat=0.6)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,9 +165,10 @@ def hat(shell: HatShell, recipe: AvatarRecipe) -> Parts:
     trim = 0.45 * base if base.max() > 0.05 else base + 0.12
     parts = Parts()
 
-    def add(shape: tuple[Array, Index], colour: Array, material: Material) -> None:
+    def add(shape: tuple[Array, Index], colour: Array, surface: Surface) -> None:
         colours = np.tile(colour, (len(shape[0]), 1)).astype(np.float32)
-        parts.meshes.append(Mesh(vertices=shape[0], triangles=shape[1], colours=colours, material=material))
+        mesh = Mesh(vertices=shape[0], triangles=shape[1], colours=colours, surface=surface, material="hat")
+        parts.meshes.append(mesh)
 
     def taller(points: Array) -> Array:
         lift = 0.10 * smoothstep(0.7, 1.25, points[..., 1])
@@ -227,9 +228,11 @@ def glasses(head: Head, recipe: AvatarRecipe) -> Parts:
     def bent(x: Array, y: Array) -> Array:
         return np.stack([x, y, plane - 0.16 * x**2], axis=-1)
 
-    def add(shape: tuple[Array, Index], tone: Array, material: Material) -> None:
+    def add(shape: tuple[Array, Index], tone: Array, surface: Surface) -> None:
         colours = np.tile(tone, (len(shape[0]), 1)).astype(np.float32)
-        parts.meshes.append(Mesh(vertices=shape[0], triangles=shape[1], colours=colours, material=material))
+        material = "lens" if surface is TINTED else "frame"
+        mesh = Mesh(vertices=shape[0], triangles=shape[1], colours=colours, surface=surface, material=material)
+        parts.meshes.append(mesh)
 
     frame = METAL if metal else PLASTIC
     outline = _rim_outline(recipe.glasses, radius)
@@ -280,5 +283,7 @@ def earrings(head: Head, recipe: AvatarRecipe) -> Parts:
         hoop = hook + np.stack([0.03 * side + 0 * angle, -0.085 + 0.085 * np.cos(angle), 0.085 * np.sin(angle)], axis=1)
         vertices, triangles = tube_mesh(hoop, 0.016, closed=True)
         colours = np.tile(linear("#d9ab4c"), (len(vertices), 1)).astype(np.float32)
-        parts.meshes.append(Mesh(vertices=vertices, triangles=triangles, colours=colours, material=METAL))
+        parts.meshes.append(
+            Mesh(vertices=vertices, triangles=triangles, colours=colours, surface=METAL, material="jewellery")
+        )
     return parts

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from rodin.synth.body.geometry import Array, Material, Mesh, Parts, linear, smoothstep, sphere_mesh, tube_mesh
+from rodin.synth.body.geometry import Array, Mesh, Parts, Surface, linear, smoothstep, sphere_mesh, tube_mesh
 from rodin.synth.body.head import BUST_RADIUS, Head, bust_field
 from rodin.synth.body.sdf import intersect, polygonize, subtract, union
 from rodin.synth.recipe import CLOTH_COLOURS, AvatarRecipe
 
-WOOL = Material(name="wool", roughness=0.9, specular=0.15, sheen=0.3, bump=0.35, bump_scale=70.0)
-COTTON = Material(name="cotton", roughness=0.85, specular=0.2, sheen=0.15, bump=0.12, bump_scale=130.0)
+WOOL = Surface(name="wool", roughness=0.9, specular=0.15, sheen=0.3, bump=0.35, bump_scale=70.0)
+COTTON = Surface(name="cotton", roughness=0.85, specular=0.2, sheen=0.15, bump=0.12, bump_scale=130.0)
 
 #: Thickness over the skin, height of the neckline in front and its rise to the back.
 CUTS = {
@@ -97,8 +97,10 @@ def clothes(head: Head, recipe: AvatarRecipe, step: float = 0.03) -> Parts:
     trim = 0.72 * base if base.max() > 0.03 else base + 0.03
     share = smoothstep(0.02, -0.01, collar)[:, None]
     colours = (base + share * (trim - base)).astype(np.float32)
-    material = COTTON if kind in ("T-shirt", "collared shirt") else WOOL
-    result = Parts(meshes=[Mesh(vertices=vertices, triangles=triangles, colours=colours, material=material)])
+    surface = COTTON if kind in ("T-shirt", "collared shirt") else WOOL
+    result = Parts(
+        meshes=[Mesh(vertices=vertices, triangles=triangles, colours=colours, surface=surface, material="top")]
+    )
     if kind == "hoodie":
         result.add(_drawstrings(result.meshes[0], base))
     if kind == "collared shirt":
@@ -124,7 +126,9 @@ def _drawstrings(mesh: Mesh, base: Array) -> Parts:
         path[:, 2] = np.convolve(np.pad(path[:, 2], 2, mode="edge"), np.ones(5) / 5, "valid")
         vertices, triangles = tube_mesh(path, np.where(np.arange(12) > 9, 0.026, 0.018), closed=False)
         colours = np.tile(cord, (len(vertices), 1)).astype(np.float32)
-        parts.meshes.append(Mesh(vertices=vertices, triangles=triangles, colours=colours, material=COTTON))
+        parts.meshes.append(
+            Mesh(vertices=vertices, triangles=triangles, colours=colours, surface=COTTON, material="other")
+        )
     return parts
 
 
@@ -136,6 +140,8 @@ def _buttons(mesh: Mesh, base: Array) -> Parts:
     for height, depth in zip(y, _front_depth(mesh, 0.0 * y, y), strict=True):
         vertices, triangles = sphere_mesh(np.array((0.0, height, depth)), np.array((0.028, 0.028, 0.014)), 8, 16)
         colours = np.tile(tone, (len(vertices), 1)).astype(np.float32)
-        button = Material(name="button", roughness=0.3)
-        parts.meshes.append(Mesh(vertices=vertices, triangles=triangles, colours=colours, material=button))
+        button = Surface(name="button", roughness=0.3)
+        parts.meshes.append(
+            Mesh(vertices=vertices, triangles=triangles, colours=colours, surface=button, material="other")
+        )
     return parts

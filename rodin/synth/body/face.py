@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from rodin.synth.body.geometry import Array, Material, Mesh, Parts, Strands, linear, normalize, smoothstep, sphere_mesh
+from rodin.synth.body.geometry import Array, Mesh, Parts, Strands, Surface, linear, normalize, smoothstep, sphere_mesh
 from rodin.synth.body.head import Head, beard_region, mirrored, scalp
 from rodin.synth.recipe import EYE_COLOURS, HAIR_COLOURS, AvatarRecipe, Stream
 
-SKIN = Material(name="skin", roughness=0.50, specular=0.32, subsurface=0.22, bump=0.05, bump_scale=70.0)
-EYE = Material(name="eye", roughness=0.15, specular=0.25, coat=0.15)
+SKIN = Surface(name="skin", roughness=0.50, specular=0.32, subsurface=0.22, bump=0.05, bump_scale=70.0)
+EYE = Surface(name="eye", roughness=0.15, specular=0.25, coat=0.15)
 
 
 def skin_mesh(head: Head, recipe: AvatarRecipe) -> Mesh:
@@ -20,8 +20,15 @@ def skin_mesh(head: Head, recipe: AvatarRecipe) -> Mesh:
     marks = head.landmarks
     hair = linear(HAIR_COLOURS[recipe.hair_color])
 
-    def blend(weight: Array, colour: Array) -> None:
+    blends: dict[str, Array] = {}
+
+    def blend(weight: Array, colour: Array, material: str = "skin") -> None:
         colours[:] += weight[:, None] * (colour - colours)
+        if material == "skin":
+            return
+        for other in blends:
+            blends[other] *= 1 - weight
+        blends[material] = blends.get(material, 0.0) + weight
 
     def spot(center: tuple[float, float, float], size: tuple[float, float, float]) -> Array:
         return np.exp(-(((place - np.array(center)) / np.array(size)) ** 2).sum(1))
@@ -39,15 +46,22 @@ def skin_mesh(head: Head, recipe: AvatarRecipe) -> Mesh:
     if recipe.sex == "woman":
         painted = base * np.array((0.85, 0.42, 0.42)) + linear("#b03a48") * (0.4 + 0.6 * base.max())
         lip_color = lip_color + (0.3 if recipe.age == "child" else 1.0) * (0.5 * painted - lip_color)
-    blend(0.85 * head.lips, lip_color * head.shade[:, None])
-    blend(head.mouth, linear("#3a1013"))
+    blend(0.85 * head.lips, lip_color * head.shade[:, None], "lips")
+    blend(head.mouth, linear("#3a1013"), "mouth")
     if recipe.age == "elderly":
         blend(0.6 * _wrinkles(head), base * np.array((0.45, 0.33, 0.28)))
     if recipe.beard == "full beard":
-        blend(0.75 * beard_region(head), 0.8 * hair)
+        blend(0.75 * beard_region(head), 0.8 * hair, "hair")
     if recipe.hair != "bald":
-        blend(0.85 * scalp(head) * hair_cover(head, recipe), 0.8 * hair)
-    return Mesh(vertices=head.vertices, triangles=head.triangles, colours=colours.astype(np.float32), material=SKIN)
+        blend(0.85 * scalp(head) * hair_cover(head, recipe), 0.8 * hair, "hair")
+    return Mesh(
+        vertices=head.vertices,
+        triangles=head.triangles,
+        colours=colours.astype(np.float32),
+        surface=SKIN,
+        material="skin",
+        blends=blends,
+    )
 
 
 def hair_cover(head: Head, recipe: AvatarRecipe) -> Array:
@@ -122,17 +136,22 @@ def eye_meshes(head: Head, recipe: AvatarRecipe) -> Parts:
         ring = 1.0 - 0.75 * smoothstep(edge - 0.10, edge, angle)
         weight = smoothstep(edge + 0.03, edge - 0.02, angle)[:, None]
         colours += weight * (np.clip(iris * (bright * ring)[:, None], 0, 1) - colours)
+        share = weight[:, 0].copy()
         colours += smoothstep(pupil + 0.03, pupil - 0.02, angle)[:, None] * (0.006 - colours)
         for place, size, strength in (((-0.17, 0.24), 0.105, 1.0), ((0.17, -0.20), 0.055, 0.5)):
             gap = np.hypot(vertices[:, 0] - place[0], vertices[:, 1] - place[1]) + (vertices[:, 2] < 0)
-            colours += strength * smoothstep(size + 0.03, size - 0.03, gap)[:, None] * (0.95 - colours)
+            shine = strength * smoothstep(size + 0.03, size - 0.03, gap)
+            colours += shine[:, None] * (0.95 - colours)
+            share *= 1 - shine  # the highlight keeps its colour whatever colour the iris takes
         placed = (vertices @ turn.T) * eye.radii + eye.center
         parts.meshes.append(
             Mesh(
                 vertices=placed.astype(np.float32),
                 triangles=triangles,
                 colours=colours.astype(np.float32),
-                material=EYE,
+                surface=EYE,
+                material="eye_white",
+                blends={"iris": share},
             )
         )
     return parts

@@ -1,4 +1,4 @@
-"""Meshes, materials and parts: what the builders of this package hand to the renderer.
+"""Meshes, surfaces and parts: what the builders of this package hand to the renderer.
 
 Geometry is built in HEAD UNITS: right-handed, +y up, the avatar looks along +z, the origin lies between the ears, the
 eyes at y = 0.03, the crown near y = 1.17, the chin near y = -1.07. `to_world` maps head units to the unit box of the
@@ -62,8 +62,8 @@ def linear(hex_color: str) -> Array:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Material:
-    """How light meets a part; its colour comes with the part."""
+class Surface:
+    """How light meets a part; its colour and its material come with the part."""
 
     name: str
     roughness: float = 0.5
@@ -85,12 +85,16 @@ class Mesh:
         vertices: [V, 3] head units.
         triangles: [T, 3] vertex indices, counter-clockwise seen from outside.
         colours: [V, 3] linear RGB.
+        material: what it is made of, one of `rodin.materials.MATERIALS`.
+        blends: shares [V] of other materials that lie over it; the rest of each vertex is `material`.
     """
 
     vertices: Array
     triangles: Index
     colours: Array
-    material: Material
+    surface: Surface
+    material: str
+    blends: dict[str, Array] = field(default_factory=dict)
 
     def normals(self) -> Array:
         """Area-weighted vertex normals [V, 3], pointing outward."""
@@ -99,7 +103,7 @@ class Mesh:
 
 @dataclass(kw_only=True, slots=True)
 class Strands:
-    """Hair: N polylines of K points each, with a radius that shrinks to the tip.
+    """Hair, brows or beard, all of the material "hair": N polylines of K points, with a radius that shrinks to the tip.
 
     Args:
         points: [N, K, 3] head units, from root to tip.

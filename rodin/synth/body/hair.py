@@ -15,10 +15,10 @@ import numpy as np
 from rodin.synth.body.accessories import HatShell
 from rodin.synth.body.geometry import (
     Array,
-    Material,
     Mesh,
     Parts,
     Strands,
+    Surface,
     linear,
     normalize,
     smoothstep,
@@ -239,7 +239,13 @@ def _tie(center: Array, axis: Array, radius: float, salon: Salon) -> Mesh:
     base = linear(HAIR_COLOURS[salon.recipe.hair_color])
     tone = linear("#7d2a38") if base.max() < 0.25 else linear("#3b2a4a")
     colours = np.tile(tone, (len(vertices), 1)).astype(np.float32)
-    return Mesh(vertices=vertices, triangles=triangles, colours=colours, material=Material(name="tie", roughness=0.7))
+    return Mesh(
+        vertices=vertices,
+        triangles=triangles,
+        colours=colours,
+        surface=Surface(name="tie", roughness=0.7),
+        material="other",
+    )
 
 
 def _ponytail(salon: Salon) -> tuple[Array, list[Mesh]]:
@@ -285,7 +291,13 @@ def _bun(salon: Salon) -> tuple[Array, list[Mesh]]:
     vertices, triangles = sphere_mesh(center, np.full(3, 0.245), 24, 32)
     base = linear(HAIR_COLOURS[salon.recipe.hair_color])
     colours = np.tile(0.7 * base, (len(vertices), 1)).astype(np.float32)
-    core = Mesh(vertices=vertices, triangles=triangles, colours=colours, material=Material(name="bun", roughness=0.6))
+    core = Mesh(
+        vertices=vertices,
+        triangles=triangles,
+        colours=colours,
+        surface=Surface(name="bun", roughness=0.6),
+        material="hair",
+    )
     sleek = _sleek(salon, tie[None])
     return np.concatenate([sleek, refine(children(ball, 3, 0.012, 0.012, rng=salon.rng), sleek.shape[1])]), [core]
 

@@ -25,9 +25,9 @@ from rodin.errors import UserError
 from rodin.synth.body.geometry import (
     Array,
     Index,
-    Material,
     Mesh,
     Parts,
+    Surface,
     boundary_edges,
     close_rim,
     linear,
@@ -191,19 +191,19 @@ class _SmoothDistance:
 
 def _extras(model: MorphModel, vertices: Array, recipe: AvatarRecipe) -> Parts:
     """Teeth, tongue and lashes, where the file has them."""
-    lash = Material(name="lash", roughness=0.8, specular=0.0, opacity=0.6 if recipe.sex == "woman" else 0.35)
+    lash = Surface(name="lash", roughness=0.8, specular=0.0, opacity=0.6 if recipe.sex == "woman" else 0.35)
     looks = {
-        "teeth": (linear("#f1ece2"), Material(name="teeth", roughness=0.3)),
-        "tongue": (linear("#b0505a"), Material(name="tongue", roughness=0.4)),
-        "eyelashes": (linear("#1d1411"), lash),
+        "teeth": (linear("#f1ece2"), Surface(name="teeth", roughness=0.3), "mouth"),
+        "tongue": (linear("#b0505a"), Surface(name="tongue", roughness=0.4), "mouth"),
+        "eyelashes": (linear("#1d1411"), lash, "lash"),
     }
     parts = Parts()
-    for part, (colour, material) in looks.items():
+    for part, (colour, surface, material) in looks.items():
         faces = model.faces_of(part)
         if len(faces):
             used, local = np.unique(faces, return_inverse=True)
             parts.meshes.append(
                 Mesh(vertices=vertices[used], triangles=_triangulate(local.reshape(-1, 4)),
-                     colours=np.tile(colour, (len(used), 1)), material=material)
+                     colours=np.tile(colour, (len(used), 1)), surface=surface, material=material)
             )  # fmt: skip
     return parts

@@ -13,9 +13,9 @@ import numpy as np
 
 from rodin.synth.body.geometry import (
     Array,
-    Material,
     Mesh,
     Parts,
+    Surface,
     linear,
     signed_volume,
     smoothstep,
@@ -322,9 +322,15 @@ def _lash_lines(recipe: AvatarRecipe, f: Features) -> Parts:
     for side in (1.0, -1.0):
         vertices, triangles = tube_mesh(path * (side, 1, 1), thickness, closed=False)
         colour = np.tile(linear("#1d1411"), (len(vertices), 1))
-        material = Material(name="lash", roughness=0.8, specular=0.1)
+        surface = Surface(name="lash", roughness=0.8, specular=0.1)
         parts.meshes.append(
-            Mesh(vertices=face_warp(vertices, recipe), triangles=triangles, colours=colour, material=material)
+            Mesh(
+                vertices=face_warp(vertices, recipe),
+                triangles=triangles,
+                colours=colour,
+                surface=surface,
+                material="lash",
+            )
         )
     return parts
 
@@ -347,15 +353,16 @@ def _teeth(recipe: AvatarRecipe, f: Features) -> Parts:
     if signed_volume(vertices, triangles) < 0:
         triangles = np.ascontiguousarray(triangles[:, ::-1])
     parts = Parts()
-    enamel = Material(name="teeth", roughness=0.25, specular=0.5, coat=0.4)
+    enamel = Surface(name="teeth", roughness=0.25, specular=0.5, coat=0.4)
     parts.meshes.append(
         Mesh(vertices=face_warp(vertices, recipe), triangles=triangles,
-             colours=np.tile(linear("#f1ece2"), (len(vertices), 1)), material=enamel)
+             colours=np.tile(linear("#f1ece2"), (len(vertices), 1)), surface=enamel, material="mouth")
     )  # fmt: skip
     low = MOUTH[1] - 0.70 * 0.21 * f.open
     vertices, triangles = sphere_mesh(np.array((0, low - 0.005, MOUTH[2] - 0.17)), np.array((0.13, 0.05, 0.13)), 10, 20)
     parts.meshes.append(
         Mesh(vertices=face_warp(vertices, recipe), triangles=triangles,
-             colours=np.tile(linear("#b0505a"), (len(vertices), 1)), material=Material(name="tongue", roughness=0.4))
+             colours=np.tile(linear("#b0505a"), (len(vertices), 1)), surface=Surface(name="tongue", roughness=0.4),
+             material="mouth")
     )  # fmt: skip
     return parts

@@ -8,6 +8,7 @@ import functools
 import numpy as np
 import pytest
 
+from rodin.materials import MATERIALS
 from rodin.synth.body import build
 from rodin.synth.body.accessories import hat_shell
 from rodin.synth.body.build import build_avatar
@@ -121,10 +122,10 @@ def test_face_shapes_differ_where_their_names_say() -> None:
 @pytest.mark.parametrize("shape", TOPS)
 def test_clothes_close_the_bust(shape: str) -> None:
     parts = build_avatar(variant(1, hair="bald", hat="none", top=shape), detail=DETAIL)
-    cloth = next(mesh for mesh in parts.meshes if mesh.material.name in ("wool", "cotton"))
+    cloth = next(mesh for mesh in parts.meshes if mesh.surface.name in ("wool", "cotton"))
     assert len(boundary_edges(cloth.triangles)) == 0
     assert signed_volume(cloth.vertices, cloth.triangles) > 0
-    skin = next(mesh for mesh in parts.meshes if mesh.material.name == "skin")
+    skin = next(mesh for mesh in parts.meshes if mesh.surface.name == "skin")
     # Nothing of the skin's own end shows below the clothes.
     assert skin.vertices[:, 1].min() > cloth.vertices[:, 1].min()
 
@@ -160,7 +161,7 @@ def test_glasses_sit_before_the_eyes_and_on_the_nose() -> None:
     recipe = variant(6, glasses="round glasses", hat="none", hair="bald")
     head = head_of(bare(recipe), STEP)
     parts = build_avatar(recipe, detail=DETAIL)
-    frame = np.concatenate([m.vertices for m in parts.meshes if m.material.name in ("plastic", "metal")])
+    frame = np.concatenate([m.vertices for m in parts.meshes if m.surface.name in ("plastic", "metal")])
     front = frame[frame[:, 2] > 0.8]
     assert len(front) > 100
     skin_there = head.onto_face(front, 0.0)[:, 2]
@@ -197,3 +198,20 @@ def test_cameras_see_the_whole_envelope(size: int) -> None:
 
 def test_views_of_a_subject_do_not_depend_on_how_many_there_are() -> None:
     np.testing.assert_array_equal(camera_poses(1, 2, 5, 64), camera_poses(1, 2, 9, 64)[:5])
+
+
+def test_every_part_is_of_a_known_material_and_its_shares_add_up() -> None:
+    recipes = [
+        variant(1, hair="braids", hat="fedora", top="hoodie", glasses="sunglasses", expression="grinning"),
+        variant(2, sex="man", age="young", hair="bun", hat="none", beard="full beard", top="collared shirt"),
+        variant(3, hair="bob", earrings=True, glasses="round glasses", glasses_color="gold"),
+    ]
+    seen: set[str] = set()
+    for recipe in recipes:
+        for mesh in build_avatar(recipe, detail=DETAIL).meshes:
+            assert {mesh.material, *mesh.blends} <= set(MATERIALS)
+            shares = np.stack([*mesh.blends.values(), np.zeros(len(mesh.vertices))])
+            assert shares.min() >= 0
+            assert shares.sum(axis=0).max() <= 1 + 1e-6
+            seen |= {mesh.material} | {name for name, share in mesh.blends.items() if share.max() > 0.5}
+    assert seen == set(MATERIALS)
