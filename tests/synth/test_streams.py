@@ -93,7 +93,7 @@ def strands_of(parts: Parts) -> dict[str, np.ndarray]:
 def test_a_draw_more_moves_one_kind_of_strands(
     stream: Stream, bearded: AvatarRecipe, head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "build_sdf_head", lambda recipe: head)
+    monkeypatch.setattr(build, "build_sdf_head", lambda recipe, step: head)
     before = strands_of(build_avatar(bearded, detail=0.1))
     with other_numbers(stream, monkeypatch):
         after = strands_of(build_avatar(bearded, detail=0.1))

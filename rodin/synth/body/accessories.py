@@ -63,7 +63,7 @@ class HatShell:
         over = self.above(points)
         at_band = points.copy()
         at_band[..., 1] -= over
-        allowed = limit - 0.02 + 1.6 * np.maximum(-over - 0.16, 0.0)
+        allowed = limit - 0.02 + 0.6 * np.maximum(-over - 0.16, 0.0)
         squeeze = np.minimum(1.0, allowed / np.maximum(self.level(at_band), 1e-6))
         near = (over <= 0)[..., None] & np.array((True, False, True))
         points = np.where(near, self.center + (points - self.center) * squeeze[..., None], points)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from rodin.synth.body.drape import Obstacles
 from rodin.synth.body.geometry import Parts, Strands, linear, smoothstep
 from rodin.synth.body.head import Head, beard_region, chin_beard_region, moustache_region, roots
-from rodin.synth.body.strands import DOWN, Collider, children, cut_at_envelope, grow
+from rodin.synth.body.strands import DOWN, children, cut_at_envelope, grow
 from rodin.synth.recipe import HAIR_COLOURS, AvatarRecipe, Stream
 
 
-def beard(head: Head, recipe: AvatarRecipe, collider: Collider, detail: float) -> Parts:
+def beard(head: Head, recipe: AvatarRecipe, obstacles: Obstacles, detail: float) -> Parts:
     """Full beard, moustache or chin beard as short strands."""
     regions = {"full beard": beard_region, "moustache": moustache_region, "chin beard": chin_beard_region}
     parts = Parts()
@@ -19,15 +20,26 @@ def beard(head: Head, recipe: AvatarRecipe, collider: Collider, detail: float) -
     rng = recipe.generator(Stream.BEARD_STRANDS)
     full = recipe.beard == "full beard"
     place, normal, neutral = roots(head, regions[recipe.beard](head), int((4200 if full else 1500) * detail), rng)
+    bare = obstacles.drape.depth(place) == 0.0  # else a beard would grow out of a collar
+    place, normal, neutral = place[bare], normal[bare], neutral[bare]
     lip = neutral[:, 1] > head.landmarks.mouth[1] - 0.03
     lip &= np.abs(neutral[:, 0]) < 0.36
     flow = DOWN + 0.15 * np.array((0.0, 0.0, 1.0)) + np.outer(lip * np.sign(place[:, 0]), (1.1, 0.1, 0.0))
     near_chin = smoothstep(0.65, 0.1, np.abs(neutral[:, 0])) * smoothstep(-0.55, -0.95, neutral[:, 1])
     reach = np.where(lip, 0.10, 0.12 + 0.12 * near_chin) * (1 + rng.uniform(-0.2, 0.2, len(place)))
     clearance = 0.012 + 0.03 * rng.random(len(place))
-    strands = grow(place, normal * 0.5 + flow, reach, 6, steer=lambda p, d, t: flow - 0.2 * normal, collider=collider,
-                   clearance=clearance, stiffness=0.55)  # fmt: skip
-    strands = cut_at_envelope(children(strands, 4, 0.016, 0.014, rng=rng))
+    strands = grow(
+        place,
+        normal * 0.5 + flow,
+        reach,
+        6,
+        steer=lambda p, d, t: flow - 0.2 * normal,
+        collider=obstacles.collider,
+        clearance=clearance,
+        stiffness=0.55,
+    )
+    strands = children(strands, 4, 0.016, 0.014, rng=rng)
+    strands = obstacles.drape.end_strands(cut_at_envelope(strands))
     colour = 0.9 * linear(HAIR_COLOURS[recipe.hair_color])
     parts.strands.append(
         Strands(name="beard", points=strands, radius=0.0080 / np.sqrt(detail), colour=colour, tip=0.3, roughness=0.5)

@@ -71,8 +71,8 @@ def _collar(kind: str, d: Array, p: Array, edge: Array, thick: float) -> Array:
     return np.hypot(d - thick, (y - edge) * slope) - rib
 
 
-def clothes(head: Head, recipe: AvatarRecipe, step: float = 0.03) -> Parts:
-    """The recipe's top around the body of `head`."""
+def clothes(head: Head, recipe: AvatarRecipe, step: float) -> Parts:
+    """The recipe's top around the body of `head`, in cells of `step` head units."""
     kind = recipe.top
     thick = CUTS[kind][0]
 

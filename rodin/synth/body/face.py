@@ -114,15 +114,15 @@ def _wrinkles(head: Head) -> Array:
     return (weight * smoothstep(0.3, 0.5, z) * (1 - head.lips)).astype(np.float32)
 
 
-def eye_meshes(head: Head, recipe: AvatarRecipe) -> Parts:
-    """Two eyeballs with iris, pupil, a dark limbal ring and a painted highlight.
+def eye_meshes(head: Head, recipe: AvatarRecipe, rings: int) -> Parts:
+    """Two eyeballs of `rings` rings with iris, pupil, a dark limbal ring and a painted highlight.
 
     The highlight is paint, not reflection, because a tri-plane's colour does not depend on the view.
     """
     iris = linear(EYE_COLOURS[recipe.eyes])
     parts = Parts()
     for eye, side in zip(head.eyes, (1.0, -1.0), strict=True):
-        vertices, triangles = sphere_mesh(np.zeros(3), np.ones(3), 96, 96)
+        vertices, triangles = sphere_mesh(np.zeros(3), np.ones(3), rings, rings)
         # The gaze converges a little, as it does on a face at talking distance.
         yaw = -0.05 * side
         turn = np.array(((np.cos(yaw), 0, np.sin(yaw)), (0, 1, 0), (-np.sin(yaw), 0, np.cos(yaw))))

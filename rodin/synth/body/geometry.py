@@ -44,9 +44,14 @@ def within_envelope(points: Array) -> Array:
     return from_world(world * np.minimum(1.0, (ENVELOPE_RADIUS - 0.005) / np.maximum(radius, 1e-6)))
 
 
+def length(vectors: Array) -> Array:
+    """Euclidean lengths along a short last axis, several times faster than numpy's own norm."""
+    return np.sqrt(np.einsum("...i,...i->...", vectors, vectors))
+
+
 def normalize(vectors: Array) -> Array:
     """Unit vectors along the last axis; zero vectors stay zero."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-8)
+    return vectors / np.maximum(length(vectors)[..., None], 1e-8)
 
 
 def smoothstep(low: float | Array, high: float | Array, x: Array) -> Array:
@@ -159,6 +164,12 @@ def boundary_edges(triangles: Index) -> Index:
     """Directed edges [E, 2] without a partner in the opposite direction; a closed mesh has none."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
     size = int(triangles.max()) + 1
+    # Where a mesh is closed, the edges that leave a vertex end where those come from that arrive there. Numbers that
+    # stand for those other ends then have the same sum, and only the edges of other vertices need a search.
+    number = (np.arange(size) * 2_654_435_761) % (1 << 24)
+    leaving = np.bincount(edges[:, 0], number[edges[:, 1]], size)
+    open_here = leaving != np.bincount(edges[:, 1], number[edges[:, 0]], size)
+    edges = edges[open_here[edges].all(axis=1)]
     forward, backward = edges[:, 0] * size + edges[:, 1], edges[:, 1] * size + edges[:, 0]
     return edges[~np.isin(forward, backward)].astype(np.int32)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rodin.synth.body.accessories import HatShell
+from rodin.synth.body.drape import Drape, Draped, Obstacles
 from rodin.synth.body.geometry import (
     Array,
     Mesh,
@@ -37,12 +37,17 @@ SKULL = np.array((0.0, 0.30, -0.10))
 RADIUS = 0.0088
 
 
+#: Styles that hang down to the clothes, and lie on them.
+HANGING = ("bob", "long straight", "long wavy", "ponytail", "braids")
+
+
 @dataclass(kw_only=True, slots=True)
 class Salon:
     """What every style works with.
 
     Args:
         collider: head and clothes, which hair stays in front of.
+        drape: the clothes, which hair that hangs lies on.
         detail: share of the full number of strands.
         side: +1 or -1, the side that asymmetric styles fall to.
         part: x of the parting of long hair.
@@ -50,6 +55,7 @@ class Salon:
 
     head: Head
     collider: Collider
+    drape: Drape
     recipe: AvatarRecipe
     detail: float
     rng: np.random.Generator
@@ -177,7 +183,7 @@ def _falling(salon: Salon, *, length: float, volume: float, inward: float) -> Ar
     side = np.where(side == 0, 1.0, side)
     comb = np.stack([0.95 * side, 0.15 * np.ones(count), np.where(place[:, 2] > 0.1, -0.45, -0.25)], axis=1)
     layer = salon.rng.random(count)
-    clearance = 0.03 + volume * layer
+    clearance = 0.03 + (volume if salon.recipe.hat == "none" else 0.4 * volume) * layer
     # Hair ends on one level: roots higher up grow longer.
     reach = length * (0.80 + 0.28 * smoothstep(-0.5, 1.1, place[:, 1])) * salon.vary(count, 0.07)
 
@@ -191,7 +197,8 @@ def _falling(salon: Salon, *, length: float, volume: float, inward: float) -> Ar
         return combed + 1.25 * DOWN + aside - hug - inward * smoothstep(0.6, 1.0, np.full(1, t)) * radial
 
     start = normal * 0.45 + 0.8 * comb + 0.2 * DOWN
-    return grow(place, start, reach, 17, steer=steer, collider=salon.collider, clearance=clearance, stiffness=0.45)
+    hanging = Draped(salon.collider, salon.drape)
+    return grow(place, start, reach, 17, steer=steer, collider=hanging, clearance=clearance, stiffness=0.45)
 
 
 def _bob(salon: Salon) -> Array:
@@ -264,7 +271,7 @@ def _ponytail(salon: Salon) -> tuple[Array, list[Mesh]]:
         reach,
         18,
         steer=steer,
-        collider=salon.collider,
+        collider=Draped(salon.collider, salon.drape),
         clearance=0.07,
         stiffness=0.72,
     )
@@ -312,7 +319,7 @@ def _braids(salon: Salon) -> tuple[Array, list[Mesh]]:
         path = np.stack(
             [side * (0.70 + 0.06 * np.sin(np.pi * t)), -0.52 - 0.94 * t, -0.32 + 0.62 * smoothstep(0, 0.75, t)], 1
         )
-        path = salon.collider.push_out(path, 0.12)
+        path = Draped(salon.collider, salon.drape).push_out(path, 0.12)
         tangent = normalize(np.gradient(path, axis=0))
         across = normalize(np.cross(tangent, np.array((0.0, 0.1, 1.0))))
         front = np.cross(across, tangent)
@@ -360,7 +367,7 @@ def _clear_of_eyes(strands: Array, head: Head) -> Array:
     return strands[~over.any(axis=1)]
 
 
-def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell | None, detail: float) -> Parts:
+def hair(head: Head, recipe: AvatarRecipe, obstacles: Obstacles, detail: float) -> Parts:
     """The recipe's hair as strands, with ties and cores as meshes."""
     parts = Parts()
     if recipe.hair == "bald":
@@ -368,7 +375,8 @@ def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell |
     # An avatar parts its hair on the same side at every level of detail.
     parting, rng = recipe.generator(Stream.PARTING), recipe.generator(Stream.HAIR_STRANDS)
     side, part = float(parting.choice([-1.0, 1.0])), float(parting.choice([-0.22, 0.0, 0.22]))
-    salon = Salon(head=head, collider=collider, recipe=recipe, detail=detail, rng=rng, side=side, part=part)
+    salon = Salon(head=head, collider=obstacles.collider, drape=obstacles.drape, recipe=recipe, detail=detail, rng=rng,
+                  side=side, part=part)  # fmt: skip
     meshes: list[Mesh] = []
     match recipe.hair:
         case "buzz cut":
@@ -404,8 +412,11 @@ def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell |
     radius = RADIUS / np.sqrt(detail) * (0.75 if recipe.hair == "buzz cut" else 1.0)
     for group in groups:
         kept = _clear_of_eyes(cut_at_envelope(group), head)
-        if shell is not None:
-            kept = shell.tuck(kept)
+        if obstacles.shell is not None:
+            kept = obstacles.shell.tuck(kept)
+        if recipe.hair in HANGING:
+            kept = cut_at_envelope(obstacles.drape.lay_strands(kept, 0.012))
+        kept = obstacles.drape.end_strands(kept)
         if len(kept):
             parts.strands.append(Strands(name="hair", points=kept.astype(np.float32), radius=radius, colour=colour))
     parts.meshes.extend(meshes)

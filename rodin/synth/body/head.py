@@ -19,6 +19,7 @@ from rodin.synth.body.geometry import (
     Array,
     Index,
     Parts,
+    length,
     normalize,
     sample_surface,
     smoothstep,
@@ -115,7 +116,7 @@ class Head:
 
 def bust_field(points: Array) -> Array:
     """Distance [...] to the rounded solid that cuts neck and shoulders to a bust, negative inside."""
-    return np.linalg.norm(points - WORLD_CENTER, axis=-1) - BUST_RADIUS
+    return length(points - WORLD_CENTER) - BUST_RADIUS
 
 
 def mirrored(neutral: Array) -> Array:

@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
 from rodin.errors import UserError
@@ -66,7 +67,37 @@ class MorphModel:
 
     def faces_of(self, part: str) -> Index:
         """The quads [f, 4] of all groups whose name contains `part`."""
-        return self.faces[np.array([part in group for group in self.groups])]
+        return _faces_of(self, part)
+
+
+# What follows from a model alone is worked out once, for all the heads that a process builds on it.
+@lru_cache(maxsize=16)
+def _faces_of(model: MorphModel, part: str) -> Index:
+    return model.faces[np.array([part in group for group in model.groups])]
+
+
+@lru_cache(maxsize=16)
+def _vertices_of(model: MorphModel, part: str) -> tuple[Index, Index]:
+    """The vertices [u] that the faces of a part use, and those faces [f, 4] over them."""
+    faces = model.faces_of(part)
+    used, local = np.unique(faces, return_inverse=True)
+    return used, local.reshape(faces.shape).astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class _FineBody:
+    """The refined body: the map [V, v] from the model's vertices, and its quads [F, 4] and triangles [2 F, 3]."""
+
+    fine: csr_matrix
+    quads: Index
+    triangles: Index
+
+
+@lru_cache(maxsize=2)
+def _fine_body(model: MorphModel) -> _FineBody:
+    used, local = _vertices_of(model, "body")
+    fine, quads = catmull_clark(local, len(used))
+    return _FineBody(fine, quads, _triangulate(quads))
 
 
 @lru_cache(maxsize=2)
@@ -111,9 +142,9 @@ def _triangulate(quads: Index) -> Index:
 
 def _normalize(model: MorphModel, vertices: Array) -> Array:
     """File units to head units: eyes at y = 0.03, crown near y = 1.2."""
-    eyes = np.unique(np.concatenate([model.faces_of("helper-l-eye"), model.faces_of("helper-r-eye")]))
+    eyes = np.concatenate([_vertices_of(model, part)[0] for part in ("helper-l-eye", "helper-r-eye")])
     center = vertices[eyes].mean(axis=0) * (0, 1, 1)
-    top = vertices[np.unique(model.faces_of("body")), 1].max() - center[1]
+    top = vertices[_vertices_of(model, "body")[0], 1].max() - center[1]
     return ((vertices - center) * (1.18 / top) + (0.0, 0.03, 0.66)).astype(np.float32)
 
 
@@ -121,7 +152,7 @@ def _stylize(model: MorphModel, vertices: Array, child: bool) -> Array:
     """Larger eyes, and shoulders drawn in and up to the proportions of a bust; both more so for a child."""
     moved = vertices.astype(np.float32).copy()
     for part in ("helper-l-eye", "helper-r-eye"):
-        center = moved[np.unique(model.faces_of(part))].mean(axis=0)
+        center = moved[_vertices_of(model, part)[0]].mean(axis=0)
         offset = moved - center
         near = np.exp(-((offset / (0.27, 0.22, 0.40)) ** 2).sum(axis=1))
         moved += (0.42 if child else 0.28) * near[:, None] * offset
@@ -144,15 +175,16 @@ def build_morph_head(model: MorphModel, recipe: AvatarRecipe) -> Head:
         shape += weight * model.targets[name]
     placed, mean = _normalize(model, shape), _normalize(model, model.vertices)
     final = _stylize(model, placed, recipe.age == "child")
-    body = model.faces_of("body")
-    used, local = np.unique(body, return_inverse=True)
-    fine, quads = catmull_clark(local.reshape(body.shape).astype(np.int32), len(used))
+    used, _ = _vertices_of(model, "body")
+    body = _fine_body(model)
+    fine = body.fine
     vertices, neutral = fine @ final[used], fine @ mean[used]
     lips, ears = (np.clip(fine @ weight[used], 0.0, 1.0) for weight in (model.lips, model.ears))
-    whole = vertex_normals(vertices, _triangulate(quads))
-    torso = neutral[:, 1] < -1.16
+    whole = vertex_normals(vertices, body.triangles)
+    # The neck up to the jaw belongs to it: a collar that had to be guessed beyond the shoulders would stand off.
+    torso = (neutral[:, 1] < -1.16) | ((neutral[:, 1] < -0.80) & (neutral[:, 2] < 0.05))
     body_distance = _SmoothDistance(vertices[torso], whole[torso])
-    triangles = _cut_to_bust(vertices, quads)
+    triangles = _cut_to_bust(vertices, body.quads)
     rim = boundary_edges(triangles)
     triangles = np.concatenate([triangles, close_rim(rim[(vertices[rim, 1] < -1.0).all(axis=1)])])
     kept, renumbered = np.unique(triangles, return_inverse=True)
@@ -164,7 +196,7 @@ def build_morph_head(model: MorphModel, recipe: AvatarRecipe) -> Head:
     inside &= np.abs(y - LANDMARKS.mouth[1]) < 0.11
     eyes = []
     for part in ("helper-l-eye", "helper-r-eye"):
-        ball = final[np.unique(model.faces_of(part))]
+        ball = final[_vertices_of(model, part)[0]]
         radii = (0.488 * np.ptp(ball, axis=0)).astype(np.float32)
         eyes.append(Eye(center=0.5 * (ball.min(axis=0) + ball.max(axis=0)), radii=radii, iris=0.70))
     eyes.sort(key=lambda eye: -float(eye.center[0]))
@@ -177,7 +209,10 @@ def build_morph_head(model: MorphModel, recipe: AvatarRecipe) -> Head:
 
 
 class _SmoothDistance:
-    """Signed distance to a surface given by vertices and normals: the mean over a few tangent planes."""
+    """Signed distance to a surface given by vertices and normals: the mean over a few tangent planes.
+
+    Beyond the surface's rim, where those planes go on and the surface does not, the distance grows.
+    """
 
     def __init__(self, vertices: Array, normals: Array) -> None:
         self._vertices, self._normals, self._tree = vertices, normals, cKDTree(vertices)
@@ -186,7 +221,8 @@ class _SmoothDistance:
         gap, index = self._tree.query(points, k=8)
         weight = 1.0 / (gap + 0.02) ** 2
         plane = np.einsum("nkc,nkc->nk", points[:, None] - self._vertices[index], self._normals[index])
-        return ((weight * plane).sum(1) / weight.sum(1)).astype(np.float32)
+        aside = np.sqrt(np.maximum(gap[:, 0] ** 2 - plane[:, 0] ** 2, 0.0))
+        return ((weight * plane).sum(1) / weight.sum(1) + np.maximum(aside - 0.10, 0.0)).astype(np.float32)
 
 
 def _extras(model: MorphModel, vertices: Array, recipe: AvatarRecipe) -> Parts:
@@ -199,11 +235,10 @@ def _extras(model: MorphModel, vertices: Array, recipe: AvatarRecipe) -> Parts:
     }
     parts = Parts()
     for part, (colour, surface, material) in looks.items():
-        faces = model.faces_of(part)
+        used, faces = _vertices_of(model, part)
         if len(faces):
-            used, local = np.unique(faces, return_inverse=True)
             parts.meshes.append(
-                Mesh(vertices=vertices[used], triangles=_triangulate(local.reshape(-1, 4)),
+                Mesh(vertices=vertices[used], triangles=_triangulate(faces),
                      colours=np.tile(colour, (len(used), 1)), surface=surface, material=material)
             )  # fmt: skip
     return parts

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from skimage.measure import marching_cubes
 
-from rodin.synth.body.geometry import Array, Index, boundary_edges, close_rim
+from rodin.synth.body.geometry import Array, Index, boundary_edges, close_rim, length
 
 Vector = tuple[float, float, float]
 Field = Callable[[Array], Array]
@@ -23,15 +23,14 @@ _BLOCK = 4
 def ellipsoid(points: Array, center: Vector, radii: Vector) -> Array:
     """First-order distance to an ellipsoid."""
     offset: Array = points - np.asarray(center, np.float32)
-    scale = np.asarray(radii, np.float32)
-    unit = np.linalg.norm(offset / scale, axis=-1)
-    slope = np.linalg.norm(offset / (scale * scale), axis=-1)
+    shrink = 1.0 / np.asarray(radii, np.float32)
+    unit, slope = length(offset * shrink), length(offset * (shrink * shrink))
     return unit * (unit - 1.0) / np.maximum(slope, 1e-6)
 
 
 def sphere(points: Array, center: Vector, radius: float) -> Array:
     """Distance to a sphere."""
-    return np.linalg.norm(points - np.asarray(center, np.float32), axis=-1) - radius
+    return length(points - np.asarray(center, np.float32)) - radius
 
 
 def capsule(points: Array, start: Vector, end: Vector, radius: float, end_radius: float | None = None) -> Array:
@@ -40,7 +39,7 @@ def capsule(points: Array, start: Vector, end: Vector, radius: float, end_radius
     axis = np.asarray(end, np.float32) - a
     along = np.clip(((points - a) @ axis) / (axis @ axis), 0.0, 1.0)
     last = radius if end_radius is None else end_radius
-    return np.linalg.norm(points - a - along[..., None] * axis, axis=-1) - (radius + (last - radius) * along)
+    return length(points - a - along[..., None] * axis) - (radius + (last - radius) * along)
 
 
 def union(a: Array, b: Array, blend: float) -> Array:
@@ -77,7 +76,8 @@ def polygonize(field: Field, low: Vector, high: Vector, step: float) -> tuple[Ar
     blocks = np.ceil((np.array(high) - start) / (step * _BLOCK)).astype(int)
     coarse_axes = [start[i] + np.arange(blocks[i] + 1, dtype=np.float32) * step * _BLOCK for i in range(3)]
     coarse = field(np.stack(np.meshgrid(*coarse_axes, indexing="ij"), axis=-1))
-    near = np.abs(coarse) < 1.5 * np.sqrt(3.0) * step * _BLOCK
+    # A surface inside a coarse cell is at most half a diagonal from its nearest corner; fields are not exact distances.
+    near = np.abs(coarse) < 1.5 * 0.5 * np.sqrt(3.0) * step * _BLOCK
     active = np.zeros(blocks, bool)
     for dx in (0, 1):
         for dy in (0, 1):

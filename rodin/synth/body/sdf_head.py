@@ -16,6 +16,7 @@ from rodin.synth.body.geometry import (
     Mesh,
     Parts,
     Surface,
+    length,
     linear,
     signed_volume,
     smoothstep,
@@ -125,7 +126,7 @@ def _eye_opening(x: Array, f: Features) -> Array:
     elevation = np.arctan2(q[..., 1], np.hypot(q[..., 0], q[..., 2]))
     upper, lower = lid_edges(f, np.clip(azimuth / LID_AZIMUTH, -1.0, 1.0))
     opening = np.maximum(elevation - upper, lower - elevation) * f.eye_radius
-    return np.maximum(opening, 0.9 * f.eye_radius - np.linalg.norm(q, axis=-1)) + np.where(q[..., 2] < 0.02, 1.0, 0.0)
+    return np.maximum(opening, 0.9 * f.eye_radius - length(q)) + (q[..., 2] < 0.02).astype(np.float32)
 
 
 def _lip_frame(x: Array, f: Features) -> tuple[Array, Array, Array]:
@@ -204,11 +205,9 @@ def _age_lines(d: Array, x: Array, f: Features) -> Array:
     return subtract(d, bag, 0.05)
 
 
-def head_field(points: Array, f: Features) -> Array:
-    """Distance [...] to the skin at points [..., 3], negative inside."""
-    x = np.concatenate([np.abs(points[..., :1]), points[..., 1:]], axis=-1)
+def _face(d: Array, x: Array, f: Features) -> Array:
+    """The distance `d` [N] at points [N, 3] with eyes, nose, mouth and the lines of age added."""
     ex, ey, ez = f.eye_center
-    d = _skull(x, f)
     d = subtract(d, ellipsoid(x, (ex - 0.02, ey + 0.0, ez + 0.30), (0.24, 0.17, 0.16)), 0.16)
     d = union(d, sphere(x, f.eye_center, f.eye_radius + 0.026), 0.045)
     d = subtract(d, _eye_opening(x, f), 0.016)
@@ -225,12 +224,21 @@ def head_field(points: Array, f: Features) -> Array:
     if f.open > 0:
         cavity = np.maximum(np.maximum(height - 0.30 * gap, -0.70 * gap - height), -0.30 - bent[..., 2])
         d = subtract(d, np.maximum(cavity, bent[..., 0] - 0.25), 0.018)
-    corner = sphere(bent, (0.262, 0.0, -0.04), 0.014)
-    d = subtract(d, corner, 0.04)
-    d = union(d, _ear(x, f), 0.05)
-    d = union(d, _torso(x, f), 0.12)
+    return subtract(d, sphere(bent, (0.262, 0.0, -0.04), 0.014), 0.04)
+
+
+def head_field(points: Array, f: Features) -> Array:
+    """Distance [...] to the skin at points [..., 3], negative inside."""
+    x = points.reshape(-1, 3).astype(np.float32)
+    x[:, 0] = np.abs(x[:, 0])
+    d = _skull(x, f)
+    # Each part is evaluated only where the surface can know of it.
+    face, side, low = x[:, 2] > 0.1, x[:, 0] > 0.5, x[:, 1] < 0.0
+    d[face] = _face(d[face], x[face], f)
+    d[side] = union(d[side], _ear(x[side], f), 0.05)
+    d[low] = union(d[low], _torso(x[low], f), 0.12)
     d = intersect(d, bust_field(x), 0.05)
-    return intersect(d, FLOOR - x[..., 1], 0.01)
+    return intersect(d, FLOOR - x[:, 1], 0.01).reshape(points.shape[:-1])
 
 
 def face_warp(points: Array, recipe: AvatarRecipe) -> Array:
@@ -279,7 +287,7 @@ def _lid_crease(x: Array, f: Features) -> Array:
     return np.exp(-(((elevation - upper - 0.26) / 0.07) ** 2)) * near
 
 
-def build_sdf_head(recipe: AvatarRecipe, step: float = 0.022) -> Head:
+def build_sdf_head(recipe: AvatarRecipe, step: float) -> Head:
     """The head of a recipe as a mesh with cells of `step` head units."""
     f = features(recipe)
     neutral, triangles = polygonize(lambda p: head_field(p, f), (0.0, FLOOR - 0.05, -1.15), (1.45, 1.3, 1.3), step)

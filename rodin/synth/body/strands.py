@@ -7,6 +7,7 @@ of whatever it would enter. Few grown strands carry many children, which makes l
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -16,6 +17,18 @@ from rodin.synth.body.geometry import BOX_LIMIT, ENVELOPE_RADIUS, Array, normali
 DOWN = np.array((0.0, -1.0, 0.0))
 #: Steering: knots [N, 3], directions [N, 3] and the fraction t grown give the direction [N, 3] to turn to.
 Steer = Callable[[Array, Array, float], Array]
+
+
+class Surrounding(Protocol):
+    """What strands stay in front of."""
+
+    def push_out(self, points: Array, offset: Array | float) -> Array:
+        """Points [N, 3], moved until they are `offset` in front of it."""
+        ...
+
+    def normal_at(self, points: Array) -> Array:
+        """Its normals [N, 3] nearest to points [N, 3]."""
+        ...
 
 
 class Collider:
@@ -43,7 +56,7 @@ def grow(
     length: Array,
     knots: int,
     steer: Steer,
-    collider: Collider,
+    collider: Surrounding,
     *,
     clearance: Array | float,
     stiffness: float,
@@ -100,6 +113,11 @@ def cut_at_envelope(strands: Array, margin: float = 0.014) -> Array:
     world = to_world(strands)
     outside = (np.abs(world) > BOX_LIMIT - margin).any(-1)
     outside |= np.linalg.norm(world, axis=-1) > ENVELOPE_RADIUS - margin
+    return cut_where(strands, outside)
+
+
+def cut_where(strands: Array, outside: Array) -> Array:
+    """End strands [N, K, 3] before the first of their points that is `outside` [N, K]; drop those that begin there."""
     gone = np.cumsum(outside, axis=1) > 0
     last = np.maximum((~gone).sum(axis=1) - 1, 0)
     stop = strands[np.arange(len(strands)), last][:, None]

@@ -42,7 +42,7 @@ def head_of(recipe: AvatarRecipe, step: float) -> Head:
 @pytest.fixture(autouse=True)
 def _each_head_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Avatars that differ in hair, hat, clothes and glasses alone share their head."""
-    monkeypatch.setattr(build, "build_sdf_head", lambda recipe: head_of(bare(recipe), STEP))
+    monkeypatch.setattr(build, "build_sdf_head", lambda recipe, step: head_of(bare(recipe), STEP))
 
 
 def test_a_head_knows_nothing_of_hair_and_clothes() -> None:
