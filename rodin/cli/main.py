@@ -53,6 +53,17 @@ def synth(
     )
 
 
+def synth_words(data: Data) -> None:
+    """Write the captions of a set of rodin synth anew, without rendering. The recipe's version has to be the same.
+
+    Args:
+        data: Folder that rodin synth wrote.
+    """
+    from rodin.synth.rewrite import rewrite_words
+
+    rewrite_words(data)
+
+
 def describe(data: Data) -> None:
     """Print how often each value of each attribute occurs, and which attributes depend on each other.
 
@@ -235,6 +246,7 @@ def train() -> None:
 COMMANDS: dict[str, Callable[..., None]] = {
     "assets": assets,  # for the list of commands, as train: main hands their own commands to GROUPS
     "synth": synth,
+    "synth-words": synth_words,
     "describe": describe,
     "fit": fit,
     "train": train,
@@ -292,7 +304,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         _stop(error, f"{error}; free some space or check the place", 2)
     except KeyboardInterrupt as error:
-        resumes = prog == "rodin train" or arguments[:1] in (["synth"], ["fit"])
+        resumes = prog == "rodin train" or arguments[:1] in (["synth"], ["synth-words"], ["fit"])
         _stop(error, "interrupted" + "; the same command goes on where it stopped" * resumes, 130)
 
 

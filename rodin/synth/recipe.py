@@ -1,32 +1,74 @@
 """The recipe: a seed becomes the words and numbers that describe one avatar. Pure numpy; no geometry here.
 
-Subject `index` of seed `seed` draws from its own generator, so its recipe depends neither on how many subjects are made
-nor on which worker makes them. The order of the draws is part of the format: `VERSION` changes when a draw changes.
+Subject `index` of seed `seed` draws from generators of its own, so its recipe depends neither on how many subjects are
+made nor on which worker makes them. Each attribute has a stream to itself, so that a change of one leaves the others as
+they were. What is drawn is part of the format: `VERSION` changes when a draw changes, here or in `rodin.synth.body`.
 
 Attributes are named as published sets have them, hair_color among them; all else is spelt as in the rest of the code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
-VERSION = "3"
+VERSION = "4"
 
 
 class Stream(IntEnum):
-    """What draws at random for a subject: each from numbers of its own, so that a change of one moves no other."""
+    """What draws at random for a subject: each from numbers of its own, so that a change of one moves no other.
 
-    RECIPE = 0
-    GEOMETRY = 1
+    A number is never used again for anything else: 0 and 1 drew all of a recipe and all of its hair up to version 3.
+    """
+
     WORDS = 2
     CAMERAS = 3
+    # Geometry that no word names.
     FACE = 4
     ANCESTRY = 5
     FRECKLES = 6
+    PARTING = 7
+    HAIR_STRANDS = 8
+    FRINGE_STRANDS = 9
+    BEARD_STRANDS = 10
+    BROW_STRANDS = 11
+    # The recipe's attributes.
+    SEX = 20
+    AGE = 21
+    FACE_SHAPE = 22
+    SKIN = 23
+    EYES = 24
+    HAIR = 25
+    HAIR_COLOR = 26
+    FRINGE = 27
+    BEARD = 28
+    GLASSES = 29
+    GLASSES_COLOR = 30
+    HAT = 31
+    HAT_COLOR = 32
+    TOP = 33
+    TOP_COLOR = 34
+    EXPRESSION = 35
+    FRECKLED = 36
+    EARRINGS = 37
+    LIGHTING = 38
+    # Its traits, named as the fields of `Traits` are.
+    NOSE_LENGTH = 50
+    NOSE_WIDTH = 51
+    LIP_FULLNESS = 52
+    MOUTH_WIDTH = 53
+    EYE_SIZE = 54
+    EYE_SPACING = 55
+    EYE_TILT = 56
+    BROW_THICKNESS = 57
+    EAR_SIZE = 58
+    CHEEK_FULLNESS = 59
+    CHIN = 60
+    WEIGHT = 61
+    NECK_WIDTH = 62
 
 
 def generator(seed: int, index: int, stream: Stream) -> np.random.Generator:
@@ -56,6 +98,7 @@ HAIR_COLOURS = {
     "purple": "#6f3c9c",
 }
 NATURAL = ("black", "brown", "red", "blond", "grey", "white")
+DYES = ("pink", "blue", "green", "purple")
 EYE_COLOURS = {"brown": "#5b3319", "hazel": "#8a6a2c", "green": "#4f8a45", "blue": "#3f7fbf", "grey": "#7c8d98"}
 CLOTH_COLOURS = {
     "red": "#b3262a",
@@ -152,12 +195,12 @@ class AvatarRecipe:
         return {**words, **{name: getattr(self.traits, name) for name in Traits.__dataclass_fields__}}
 
 
-def _one_of(rng: np.random.Generator, words: Iterable[str]) -> str:
+def _one_of(rng: np.random.Generator, words: Sequence[str]) -> str:
     """Each word as likely as the others."""
-    return str(rng.choice(list(words)))
+    return words[int(rng.integers(len(words)))]
 
 
-def _some(rng: np.random.Generator, share: float, words: tuple[str, ...]) -> str:
+def _some(rng: np.random.Generator, share: float, words: Sequence[str]) -> str:
     """In `share` of the draws one of the words, else "none"."""
     word = _one_of(rng, words)
     return word if rng.random() < share else "none"
@@ -169,9 +212,9 @@ def _mix(a: str, b: str, share: float) -> str:
     return "#" + "".join(f"{round(x + (y - x) * share):02x}" for x, y in pairs)
 
 
-def _traits(rng: np.random.Generator) -> Traits:
-    scores = np.clip(rng.normal(0.0, 1.0, 13), -2.0, 2.0).round(3)
-    return Traits(**dict(zip(Traits.__dataclass_fields__, scores.tolist(), strict=True)))
+def _traits(draw: Callable[[Stream], np.random.Generator]) -> Traits:
+    scores = {name: draw(Stream[name.upper()]).normal() for name in Traits.__dataclass_fields__}
+    return Traits(**{name: round(float(np.clip(score, -2.0, 2.0)), 3) for name, score in scores.items()})
 
 
 def _skin(rng: np.random.Generator) -> tuple[str, str]:
@@ -182,37 +225,50 @@ def _skin(rng: np.random.Generator) -> tuple[str, str]:
     return names[tone], _mix(SKIN_TONES[names[tone]], SKIN_TONES[names[toward]], float(rng.uniform(0, 0.25)))
 
 
+def _hair_color(rng: np.random.Generator) -> str:
+    """Seven in ten have a natural colour."""
+    natural = rng.random() < 0.7
+    return _one_of(rng, NATURAL if natural else DYES)
+
+
 def make_recipe(seed: int, index: int) -> AvatarRecipe:
-    """The recipe of subject `index` in the set of `seed`; every draw is made whether or not it is used.
+    """The recipe of subject `index` in the set of `seed`; nothing is drawn from the stream of another attribute.
 
     Attributes are independent of each other but for what cannot be: only grown men have beards; a fringe, a hat or
     earrings go with some hair styles alone. Nobody's age or skin says anything about hair, eyes or face.
     """
-    rng = generator(seed, index, Stream.RECIPE)
-    sex, age = _one_of(rng, SEXES), _one_of(rng, AGES)
-    face_shape = _one_of(rng, FACE_SHAPES)
-    skin, skin_color = _skin(rng)
-    traits = _traits(rng)
-    eyes, hair = _one_of(rng, EYE_COLOURS), _one_of(rng, HAIR)
-    natural, dyed = _one_of(rng, NATURAL), _one_of(rng, [word for word in HAIR_COLOURS if word not in NATURAL])
-    hair_color = natural if rng.random() < 0.7 else dyed
-    fringe = bool(rng.random() < 0.4) and hair in FRINGE_STYLES
-    beard = _some(rng, 0.7, BEARDS)
-    glasses, glasses_color = _some(rng, 0.45, GLASSES), _one_of(rng, FRAME_COLOURS)
-    hat = _some(rng, 0.3, HATS)
-    hat_color, top_color = (_one_of(rng, CLOTH_COLOURS) for _ in range(2))
-    top, expression = _one_of(rng, TOPS), _one_of(rng, EXPRESSIONS)
-    freckles, earrings = bool(rng.random() < 0.15), bool(rng.random() < 0.35) and hair in SHOWS_EARS
-    lighting = _one_of(rng, LIGHTINGS)
-    if hair in NO_HAT:
-        hat = "none"
-    if hat != "none":
-        fringe = False
-    if sex == "woman" or age == "child":
-        beard = "none"
+
+    def draw(stream: Stream) -> np.random.Generator:
+        return generator(seed, index, stream)
+
+    sex, age = _one_of(draw(Stream.SEX), SEXES), _one_of(draw(Stream.AGE), AGES)
+    skin, skin_color = _skin(draw(Stream.SKIN))
+    hair = _one_of(draw(Stream.HAIR), HAIR)
+    hat = "none" if hair in NO_HAT else _some(draw(Stream.HAT), 0.3, HATS)
+    fringed = hair in FRINGE_STYLES and hat == "none"
+    bearded = sex == "man" and age != "child"
     return AvatarRecipe(
-        seed=seed, index=index, sex=sex, age=age, face_shape=face_shape, skin=skin, skin_color=skin_color,
-        traits=traits, eyes=eyes, hair=hair, hair_color=hair_color, fringe=fringe, beard=beard, glasses=glasses,
-        glasses_color=glasses_color, hat=hat, hat_color=hat_color, top=top, top_color=top_color,
-        expression=expression, freckles=freckles, earrings=earrings, lighting=lighting,
-    )  # fmt: skip
+        seed=seed,
+        index=index,
+        sex=sex,
+        age=age,
+        face_shape=_one_of(draw(Stream.FACE_SHAPE), FACE_SHAPES),
+        skin=skin,
+        skin_color=skin_color,
+        traits=_traits(draw),
+        eyes=_one_of(draw(Stream.EYES), tuple(EYE_COLOURS)),
+        hair=hair,
+        hair_color=_hair_color(draw(Stream.HAIR_COLOR)),
+        fringe=fringed and bool(draw(Stream.FRINGE).random() < 0.4),
+        beard=_some(draw(Stream.BEARD), 0.7, BEARDS) if bearded else "none",
+        glasses=_some(draw(Stream.GLASSES), 0.45, GLASSES),
+        glasses_color=_one_of(draw(Stream.GLASSES_COLOR), tuple(FRAME_COLOURS)),
+        hat=hat,
+        hat_color=_one_of(draw(Stream.HAT_COLOR), tuple(CLOTH_COLOURS)),
+        top=_one_of(draw(Stream.TOP), TOPS),
+        top_color=_one_of(draw(Stream.TOP_COLOR), tuple(CLOTH_COLOURS)),
+        expression=_one_of(draw(Stream.EXPRESSION), EXPRESSIONS),
+        freckles=bool(draw(Stream.FRECKLED).random() < 0.15),
+        earrings=hair in SHOWS_EARS and bool(draw(Stream.EARRINGS).random() < 0.35),
+        lighting=_one_of(draw(Stream.LIGHTING), LIGHTINGS),
+    )

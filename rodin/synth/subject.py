@@ -1,7 +1,8 @@
 """One subject on disk: `NNNNN/000.webp`, `NNNNN/000.materials.webp`, ... and, last of all, `NNNNN/transforms.json`.
 
-The format is NeRF-synthetic with extras (caption, captions, attributes, frontal, aabb, seed, generator, materials).
-Frames are straight (not premultiplied) sRGB RGBA. A folder without transforms.json is unfinished.
+The format is NeRF-synthetic with extras: caption, captions, words (their version), attributes, materials, frontal, aabb,
+seed, index and generator. Frames are straight (not premultiplied) sRGB RGBA. A folder without transforms.json is
+unfinished.
 
 A frame's material map is a lossless grey image of as many bands as `materials` names, one below the other: each the
 share of the pixel that a material covers, in bytes. A pixel's shares add up to its alpha.
@@ -19,6 +20,7 @@ from rodin.materials import MATERIALS
 from rodin.synth.body.geometry import Array
 from rodin.synth.cameras import BORDER, FOV, focal_length
 from rodin.synth.recipe import VERSION, AvatarRecipe
+from rodin.synth.words import WORDS_VERSION
 from rodin.synth.words.caption import make_caption
 from rodin.synth.words.paraphrase import paraphrases
 
@@ -76,6 +78,11 @@ def save_map(shares: Array, path: Path) -> None:
         Image.fromarray(bands).save(temporary, "WEBP", lossless=True, method=4)
 
 
+def words_of(recipe: AvatarRecipe) -> dict[str, object]:
+    """What transforms.json says of the avatar in words, and their version."""
+    return {"caption": make_caption(recipe), "captions": paraphrases(recipe), "words": WORDS_VERSION}
+
+
 def write_transforms(folder: Path, recipe: AvatarRecipe, poses: Array, size: int) -> None:
     """Write transforms.json, which finishes the subject."""
     focal = focal_length(size)
@@ -100,8 +107,7 @@ def write_transforms(folder: Path, recipe: AvatarRecipe, poses: Array, size: int
             "aabb": [[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]],
             "frontal": 0,
             "materials": list(MATERIALS),
-            "caption": make_caption(recipe),
-            "captions": paraphrases(recipe),
+            **words_of(recipe),
             "attributes": recipe.attributes(),
             "seed": recipe.seed,
             "index": recipe.index,

@@ -114,6 +114,7 @@ def test_help_is_cheap() -> None:
 FLAGS = {
     ("assets", "makehuman"): "out",
     ("synth",): "out count views size seed workers heads samples",
+    ("synth-words",): "",
     ("describe",): "",
     ("fit",): "run preset workers seed device start",
     ("train", "all"): "run preset workers seed clip large vgg start",

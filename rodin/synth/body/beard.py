@@ -7,15 +7,16 @@ import numpy as np
 from rodin.synth.body.geometry import Parts, Strands, linear, smoothstep
 from rodin.synth.body.head import Head, beard_region, chin_beard_region, moustache_region, roots
 from rodin.synth.body.strands import DOWN, Collider, children, cut_at_envelope, grow
-from rodin.synth.recipe import HAIR_COLOURS, AvatarRecipe
+from rodin.synth.recipe import HAIR_COLOURS, AvatarRecipe, Stream
 
 
-def beard(head: Head, recipe: AvatarRecipe, collider: Collider, detail: float, rng: np.random.Generator) -> Parts:
+def beard(head: Head, recipe: AvatarRecipe, collider: Collider, detail: float) -> Parts:
     """Full beard, moustache or chin beard as short strands."""
     regions = {"full beard": beard_region, "moustache": moustache_region, "chin beard": chin_beard_region}
     parts = Parts()
     if recipe.beard not in regions:
         return parts
+    rng = recipe.generator(Stream.BEARD_STRANDS)
     full = recipe.beard == "full beard"
     place, normal, neutral = roots(head, regions[recipe.beard](head), int((4200 if full else 1500) * detail), rng)
     lip = neutral[:, 1] > head.landmarks.mouth[1] - 0.03

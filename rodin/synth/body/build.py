@@ -16,7 +16,7 @@ from rodin.synth.body.head import Head
 from rodin.synth.body.morph_head import build_morph_head, load_morph_model
 from rodin.synth.body.sdf_head import build_sdf_head
 from rodin.synth.body.strands import Collider
-from rodin.synth.recipe import AvatarRecipe, Stream
+from rodin.synth.recipe import AvatarRecipe
 
 
 def detail_for(size: int) -> float:
@@ -33,7 +33,6 @@ def build_head(recipe: AvatarRecipe, heads: str) -> Head:
 
 def build_avatar(recipe: AvatarRecipe, *, heads: str = "sdf", detail: float = 1.0) -> Parts:
     """Every mesh and strand of the recipe's avatar in head units."""
-    rng = recipe.generator(Stream.GEOMETRY)
     head = build_head(recipe, heads)
     parts = Parts(meshes=[skin_mesh(head, recipe)])
     parts.add(eye_meshes(head, recipe))
@@ -45,9 +44,9 @@ def build_avatar(recipe: AvatarRecipe, *, heads: str = "sdf", detail: float = 1.
     shell = hat_shell(head, recipe)
     if shell is not None:
         parts.add(hat(shell, recipe))
-    parts.add(hair(head, collider, recipe, shell, detail=detail, rng=rng))
-    parts.add(beard(head, recipe, collider, detail, rng=rng))
-    parts.strands.append(eyebrows(head, recipe, detail, rng))
+    parts.add(hair(head, collider, recipe, shell, detail=detail))
+    parts.add(beard(head, recipe, collider, detail))
+    parts.strands.append(eyebrows(head, recipe, detail))
     parts.add(glasses(head, recipe))
     parts.add(earrings(head, recipe))
     return parts

@@ -168,9 +168,9 @@ BROW_MOTION = {
 }
 
 
-def eyebrows(head: Head, recipe: AvatarRecipe, detail: float, rng: np.random.Generator) -> Strands:
+def eyebrows(head: Head, recipe: AvatarRecipe, detail: float) -> Strands:
     """Two tapered arcs of short hairs that lie on the skin."""
-    marks = head.landmarks
+    marks, rng = head.landmarks, recipe.generator(Stream.BROW_STRANDS)
     count = int(700 * detail)
     side = np.where(rng.random(2 * count) < 0.5, 1.0, -1.0)
     u = rng.random(2 * count)

@@ -7,6 +7,7 @@ the same.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ from rodin.synth.body.geometry import (
 )
 from rodin.synth.body.head import Head, roots, scalp
 from rodin.synth.body.strands import DOWN, Collider, children, curl, cut_at_envelope, grow, refine
-from rodin.synth.recipe import HAIR_COLOURS, AvatarRecipe
+from rodin.synth.recipe import HAIR_COLOURS, AvatarRecipe, Stream
 
 UP = -DOWN
 BACK = np.array((0.0, 0.0, -1.0))
@@ -359,14 +360,14 @@ def _clear_of_eyes(strands: Array, head: Head) -> Array:
     return strands[~over.any(axis=1)]
 
 
-def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell | None, detail: float,
-         rng: np.random.Generator) -> Parts:  # fmt: skip
+def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell | None, detail: float) -> Parts:
     """The recipe's hair as strands, with ties and cores as meshes."""
     parts = Parts()
     if recipe.hair == "bald":
         return parts
-    # Drawn before any strand, so that an avatar parts its hair on the same side at every level of detail.
-    side, part = float(rng.choice([-1.0, 1.0])), float(rng.choice([-0.22, 0.0, 0.22]))
+    # An avatar parts its hair on the same side at every level of detail.
+    parting, rng = recipe.generator(Stream.PARTING), recipe.generator(Stream.HAIR_STRANDS)
+    side, part = float(parting.choice([-1.0, 1.0])), float(parting.choice([-0.22, 0.0, 0.22]))
     salon = Salon(head=head, collider=collider, recipe=recipe, detail=detail, rng=rng, side=side, part=part)
     meshes: list[Mesh] = []
     match recipe.hair:
@@ -398,7 +399,7 @@ def hair(head: Head, collider: Collider, recipe: AvatarRecipe, shell: HatShell |
             raise ValueError(f"there is no hair style {recipe.hair!r}")
     groups = [strands]
     if recipe.fringe:
-        groups.append(_fringe(salon))
+        groups.append(_fringe(dataclasses.replace(salon, rng=recipe.generator(Stream.FRINGE_STRANDS))))
     colour = linear(HAIR_COLOURS[recipe.hair_color])
     radius = RADIUS / np.sqrt(detail) * (0.75 if recipe.hair == "buzz cut" else 1.0)
     for group in groups:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from rodin.synth.recipe import AvatarRecipe
+from rodin.synth.recipe import SHOWS_EARS, AvatarRecipe
 
 #: Beyond this standard score a trait is visible enough to be named.
 NAMED = 1.1
@@ -52,10 +53,8 @@ _TRAIT_PHRASES = {
     "cheek_fullness": ("hollow cheeks", "chubby cheeks"),
     "neck_width": ("a slender neck", "a thick neck"),
 }
-#: Hair that covers the ears, where their size does not show.
-_COVERS_EARS = ("bob", "long straight", "long wavy", "afro", "curly")
-
-
+#: Hair that hangs beside the neck, whose width then does not show.
+_COVERS_NECK = ("bob", "long straight", "long wavy")
 _LIGHTING_PHRASES = {
     "studio": "in studio light",
     "soft": "in soft light",
@@ -87,6 +86,11 @@ def trait_phrases(recipe: AvatarRecipe) -> list[str]:
     return phrases
 
 
+def eye_size(traits: Sequence[str]) -> str:
+    """The one of the trait phrases that is of the eyes, or ""; it is said in one phrase with their colour."""
+    return next((phrase for phrase in traits if phrase.endswith(" eyes")), "")
+
+
 def _sign(score: float) -> int:
     """-1 or 1 where a standard score is worth a word, else 0."""
     return 0 if abs(score) < NAMED else 1 if score > 0 else -1
@@ -100,15 +104,15 @@ def _hair_phrase(recipe: AvatarRecipe) -> str:
 
 
 def _hidden_traits(recipe: AvatarRecipe) -> frozenset[str]:
-    """Traits that hair or glasses cover, which the caption therefore leaves out."""
+    """Traits that hair, clothes or glasses cover, which the caption therefore leaves out."""
     hidden: set[str] = set()
-    if recipe.hair in _COVERS_EARS or recipe.hat == "beanie":
+    if recipe.hair not in SHOWS_EARS or recipe.hat == "beanie":
         hidden.add("ear_size")
     if recipe.glasses == "sunglasses":
         hidden |= {"eye_size"}
     if recipe.fringe:
         hidden.add("brow_thickness")
-    if recipe.top in ("turtleneck", "hoodie"):
+    if recipe.top in ("turtleneck", "hoodie") or recipe.hair in _COVERS_NECK:
         hidden.add("neck_width")
     # A round face with hollow cheeks would be two words for opposite things; the shape's name stands.
     if recipe.face_shape == "round" and recipe.traits.cheek_fullness < 0:
@@ -120,10 +124,12 @@ def _hidden_traits(recipe: AvatarRecipe) -> frozenset[str]:
 
 def make_caption(recipe: AvatarRecipe) -> str:
     """One phrase that names every visible attribute of the avatar."""
+    traits = trait_phrases(recipe)
+    size = eye_size(traits)
     items = [_hair_phrase(recipe)]
     if recipe.glasses != "sunglasses":
-        items.append(f"{recipe.eyes} eyes")
-    items += trait_phrases(recipe)
+        items.append(f"{size.removesuffix('eyes')}{recipe.eyes} eyes")
+    items += [phrase for phrase in traits if phrase != size]
     if recipe.freckles:
         items.append("freckles")
     if recipe.beard != "none":

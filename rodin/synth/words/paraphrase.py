@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rodin.synth.recipe import AvatarRecipe, Stream
-from rodin.synth.words.caption import mend_articles, trait_phrases, who
+from rodin.synth.words.caption import eye_size, mend_articles, trait_phrases, who
 from rodin.synth.words.synonyms import (
     AGES,
     BEARDS,
@@ -41,6 +41,8 @@ LIGHTING_SHARE = 0.25  # of paraphrases that name the lighting: few descriptions
 
 #: The attributes by which avatars drawn from words are judged.
 JUDGED = ("hair_color", "hair", "skin", "beard", "glasses", "sex", "age", "top_color")
+
+_CHEEKS = ("chubby cheeks", "hollow cheeks")
 
 _MANY_STYLES = "long hair"  # may be straight or wavy
 _MANY_GLASSES = "glasses"  # may be round or square
@@ -113,9 +115,10 @@ def paraphrases(recipe: AvatarRecipe, count: int = COUNT) -> list[str]:
 
 def descriptions(recipe: AvatarRecipe, count: int = COUNT) -> list[Description]:
     """The paraphrases with what they name."""
-    draws = _Draws(recipe.generator(Stream.WORDS))
+    rng = recipe.generator(Stream.WORDS)
     found: dict[str, dict[str, str]] = {}  # in the order in which they were found
     while len(found) < count:
+        draws = _Draws(rng.spawn(1)[0])  # each has numbers of its own, so that a draw more in one leaves the others
         words = _choose_words(recipe, draws)
         pattern = _PATTERNS[int(draws.rng.integers(len(_PATTERNS)))]
         found.setdefault(mend_articles(pattern(words, draws)), words.named)
@@ -146,6 +149,8 @@ def _choose_words(recipe: AvatarRecipe, draws: _Draws) -> _Words:
     if not (sex or age or adjective or child) and draws.chance(0.5):
         noun = "avatar"
     described = (adjective, age, noun) if said == "expression" else (age, adjective, noun)
+    if "freckles" in kept and features["freckles"] != "freckles" and {"face", *_CHEEKS} & set(kept):
+        features["freckles"] = "freckles"  # no second phrase of the face or the cheeks
     phrases = {name: phrase for name, phrase in (features | clothes).items() if name in kept}
     named = {"sex"} if sex else set()
     named |= {"age"} if age or child else set()
@@ -190,7 +195,7 @@ def _without_color(phrase: str, colours: Mapping[str, tuple[str, ...]], colour: 
 def _features(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
     """What shows of head and face, by name."""
     traits = trait_phrases(recipe)
-    eye_size = next((phrase for phrase in traits if phrase.endswith(" eyes")), "")
+    eyes = eye_size(traits)
     skin = draws.synonym(SKINS, recipe.skin)
     features = {
         "face": f"a {recipe.face_shape} face",
@@ -199,11 +204,12 @@ def _features(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
     }
     if recipe.glasses != "sunglasses":
         colour = draws.synonym(EYE_COLOURS, recipe.eyes)
-        size = draws.synonym(TRAITS, eye_size).removesuffix(" eyes")
+        size = draws.synonym(TRAITS, eyes).removesuffix(" eyes")
         features["eyes"] = draws.pick([f"{colour} eyes", *([f"{size} {colour} eyes", f"{size} eyes"] if size else [])])
-    features |= {phrase: draws.synonym(TRAITS, phrase) for phrase in traits if phrase != eye_size}
+    features |= {phrase: draws.synonym(TRAITS, phrase) for phrase in traits if phrase != eyes}
     if recipe.freckles:
-        features["freckles"] = draws.pick(("freckles", "a freckled face", "freckled cheeks"))
+        cheeks = () if recipe.beard == "full beard" else ("freckled cheeks",)
+        features["freckles"] = draws.pick(("freckles", "a freckled face", *cheeks))
     if recipe.beard != "none":
         features["beard"] = _coloured(BEARDS[recipe.beard], HAIR_COLOURS, recipe.hair_color, draws)
     if recipe.glasses != "none":
