@@ -1,7 +1,7 @@
 """One subject on disk: `NNNNN/000.webp`, `NNNNN/000.materials.webp`, ... and, last of all, `NNNNN/transforms.json`.
 
-The format is NeRF-synthetic with extras: caption, captions, words (their version), attributes, materials, frontal, aabb,
-seed, index and generator. Frames are straight (not premultiplied) sRGB RGBA. A folder without transforms.json is
+The format is NeRF-synthetic with extras: caption, captions, words (their version), attributes, materials, frontal,
+aabb, seed, index and generator. Frames are straight (not premultiplied) sRGB RGBA. A folder without transforms.json is
 unfinished.
 
 A frame's material map is a lossless grey image of as many bands as `materials` names, one below the other: each the
