@@ -93,9 +93,9 @@ def test_maps_show_what_the_avatar_wears(rendered: Path) -> None:
     recipe = make_recipe(SEED, 0)
     total = sum(shares(rendered, view).sum(axis=(0, 1), dtype=int) for view in range(VIEWS))
     seen = {name for name, pixels in zip(MATERIALS, total, strict=True) if pixels}
-    worn = {"hat": recipe.hat, "frame": recipe.glasses, "hair": recipe.hair.replace("bald", "none")}
+    worn = {"hat": recipe.hat, "frame": recipe.glasses, "jewellery": "hoops" if recipe.earrings else "none"}
     assert {name for name in worn if worn[name] != "none"} == seen & set(worn)
-    assert {"skin", "lips", "top"} <= seen
+    assert {"skin", "lips", "hair", "top"} <= seen  # of the bald, the brows
     rows = np.arange(SIZE)[:, None]
     frontal = shares(rendered, 0).astype(float)
     middle = {name: (frontal[..., k] * rows).sum() / frontal[..., k].sum() for k, name in enumerate(MATERIALS)
