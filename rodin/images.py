@@ -46,6 +46,15 @@ def over(image: Tensor, background: float | Tensor) -> Tensor:
     return image[..., :3] * image[..., 3:] + (1 - image[..., 3:]) * background
 
 
+def check_palette(palette: Tensor) -> None:
+    """Raise ValueError unless `palette` is [K, 3], sRGB colours in [0, 1]."""
+    if palette.ndim != 2 or palette.shape[1] != 3:
+        raise ValueError(f"palette must be [K, 3], got {list(palette.shape)}")
+    if not ((palette >= 0) & (palette <= 1)).all():
+        worst = palette.flatten()[(palette.flatten() - 0.5).abs().nan_to_num(torch.inf).argmax()]
+        raise ValueError(f"palette must lie in [0, 1], holds {worst.item():g}")
+
+
 # ---- bytes
 
 
