@@ -46,7 +46,7 @@ def over(image: Tensor, background: float | Tensor) -> Tensor:
     return image[..., :3] * image[..., 3:] + (1 - image[..., 3:]) * background
 
 
-def check_palette(palette: Tensor) -> None:
+def check_colours(palette: Tensor) -> None:
     """Raise ValueError unless `palette` is [K, 3], sRGB colours in [0, 1]."""
     if palette.ndim != 2 or palette.shape[1] != 3:
         raise ValueError(f"palette must be [K, 3], got {list(palette.shape)}")

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json, write_json
-from rodin.images import check_palette, from_bytes, to_bytes
+from rodin.images import check_colours, from_bytes, to_bytes
 from rodin.parts import config_from_dict
 from rodin.triplane import check_planes, mirror
 
@@ -76,7 +76,7 @@ class FittedSubject:
         if (self.palette is None) != (self.presence is None):
             raise ValueError("palette and presence go together, one of them is missing")
         if self.palette is not None and self.presence is not None:
-            check_palette(self.palette)
+            check_colours(self.palette)
             if self.presence.shape != self.palette.shape[:1]:
                 raise ValueError(f"presence must be [K={len(self.palette)}], got {list(self.presence.shape)}")
 
