@@ -74,12 +74,17 @@ class DecoderConfig:
         return 2 * self.materials + 3 if self.materials else self.colours
 
     @property
+    def outputs(self) -> int:
+        """What the colour head puts out beside the shade: colours or, with materials, logits of the shares and the
+        residual."""
+        return self.materials + 3 if self.materials else self.colours
+
+    @property
     def head_width(self) -> int:
-        """Width of the colour head's last layer: its colour or, with materials, the logits of the shares, the residual
-        and the shade's constant and, where there is a view direction, coefficients."""
-        if not self.materials:
-            return self.colours
-        return self.materials + 3 + 1 + (DIRECTIONS if self.view_direction else 0)
+        """Width of the colour head's last layer: its outputs and, with materials, the shade's constant and, where there
+        is a view direction, coefficients."""
+        shade = 1 + (DIRECTIONS if self.view_direction else 0)
+        return self.outputs + (shade if self.materials else 0)
 
 
 def direction_basis(directions: Tensor) -> Tensor:
@@ -144,7 +149,7 @@ class Decoder(nn.Module):
     def _emit(self, last: Tensor, directions: Tensor) -> Tensor:
         """The last layer's [N, head_width] as shares, shade and residual -> [N, E]."""
         logits, residual, shade, turns = last.tensor_split(
-            [self.config.materials, self.config.materials + 3, self.config.materials + 4], dim=-1
+            [self.config.materials, self.config.outputs, self.config.outputs + 1], dim=-1
         )
         if self.config.view_direction:
             shade = shade + (turns * direction_basis(directions)).sum(dim=-1, keepdim=True)
