@@ -2,9 +2,9 @@
 
     c(p, d) = s(p, d) sum_k w_k(p) palette_k + r(p)
 
-w are the softmax shares of K materials, s > 0 a shade near 1, which alone may depend on the viewing direction, r a small
-residual. The palette holds sRGB values in [0, 1], lit as the avatar is. A sample emits s w, r and w; compositing is
-linear, so that the palette can wait until the picture: recolouring one needs no new rendering. Ours.
+w are the softmax shares of K materials, s > 0 a shade near 1, which alone may depend on the viewing direction, r a
+small residual. The palette holds sRGB values in [0, 1], lit as the avatar is. A sample emits s w, r and w; compositing
+is linear, so that the palette can wait until the picture: recolouring one needs no new rendering. Ours.
 """
 
 from __future__ import annotations

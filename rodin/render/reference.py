@@ -7,8 +7,8 @@ with c_i, t_i and y_i what a sample emits, its distance along the ray and its tr
 are held to, and what runs where there are none. Only the bins that matter are looked up and decoded ("compacted"
 samples).
 
-Symbols: R rays, S bins a ray, N samples of all rays that count, C channels of the planes, E numbers that a sample emits:
-its colour (3) or, with materials, what `rodin.render.materials` paints.
+Symbols: R rays, S bins a ray, N samples of all rays that count, C channels of the planes, E numbers that a sample
+emits: its colour (3) or, with materials, what `rodin.render.materials` paints.
 """
 
 from __future__ import annotations

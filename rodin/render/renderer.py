@@ -32,7 +32,7 @@ SURFACE_DENSITY = 15.0  # 1 / world units: where matter counts as solid
 class Rendering(NamedTuple):
     """What rays, [R] or the pixels [..., H, W] of images, see."""
 
-    totals: Tensor  # [..., E + 2 or E + 2 + C] the sums C, A, D (and F) of `rodin.render.reference` over a ray's samples
+    totals: Tensor  # [..., E + 2 or E + 2 + C] the sums C, A, D (and F) of `rodin.render.reference`
     width: int = 3  # E, of what samples emit
     palette: Tensor | None = None  # [K, 3] with materials
 
@@ -192,9 +192,7 @@ def occupied_bins(rays: Rays, samples: int, occupancy: Occupancy | None) -> Tens
     return torch.cat([reference.bins_with_middle_in(chunk, samples, reached) for chunk in chunks])
 
 
-def render_rays(
-    planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor, palette: Tensor | None = None
-) -> Rendering:
+def render_rays(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor, palette: Tensor | None = None) -> Rendering:
     """Render rays; differentiable with respect to planes, decoder and palette.
 
     Many rays are rendered again in the backward pass, chunk by chunk, rather than kept.

@@ -357,7 +357,7 @@ def compare_fits(
     if learned:
         assert relative(found[2], wanted[2]) < 1e-4
     for _ in range(3):
-        losses = [fit.step(where, batch, size, 0.01, noise) for fit in fits]
+        losses = [fit.step(where, batch, size, 0.01, noise=noise) for fit in fits]
         assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     # Adam divides by the gradient's size: where that is rounding alone, so is the step.
     assert relative(fast.planes - start, slow.planes - start) < 0.02
