@@ -116,7 +116,7 @@ class Avatar:
 
         def colour(points: Tensor) -> Tensor:
             """Each point as seen from outside along its radius: a mesh has one colour a vertex, from everywhere."""
-            return field.colour(points, -torch.nn.functional.normalize(points, dim=-1))
+            return field.emitted(points, -torch.nn.functional.normalize(points, dim=-1))
 
         return extract_mesh(density.reshape((resolution,) * 3), colour, threshold)
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,11 +28,11 @@ from rodin.errors import UserError
 from rodin.files import atomic_path, check_settings, plain, write_json
 from rodin.fit.batch import fit_planes_batch
 from rodin.fit.measure import judge
-from rodin.fit.planes import FitConfig, fit_planes
+from rodin.fit.planes import FitConfig, FittedPlanes, fit_planes
 from rodin.fit.scene import HeldOut, Scene, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
 from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, measure_statistics, save_statistics
-from rodin.parts import load_component, module_hash, read_tensors, save_component
+from rodin.parts import load_component, module_hash, noted, read_tensors, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
 SETTINGS_NAME = "fitting.json"
@@ -78,7 +78,7 @@ def fit_dataset(
     fits = run / f"fits-{decoder_hash[:12]}"
     paths = [fits / f"{folder.resolve().name}.safetensors" for folder in folders]  # "." has no name
     todo = [(folder, path) for folder, path in zip(folders, paths, strict=True) if not path.exists()]
-    settings = {**asdict(config.planes), "seed": seed}  # all subjects of a run must be fitted alike
+    settings = {**noted(config.planes), "seed": seed}  # all subjects of a run must be fitted alike
     check_settings(run / SETTINGS_NAME, settings, "the run fits with", "give the same or another --run")
     if not (run / SETTINGS_NAME).exists():
         write_json(run / SETTINGS_NAME, plain(settings))
@@ -112,11 +112,11 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
             bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
             bar.update()
 
-        decoder, start = learn_decoder(scenes, config.decoder, config.shared, fit, seed=seed, report=report)
+        learned = learn_decoder(scenes, config.decoder, config.shared, fit, seed=seed, report=report)
     with atomic_path(run / START_NAME) as temporary:
-        save_file({"planes": start}, temporary)
-    save_component(decoder, folder)  # last: its presence says that this stage is finished
-    return decoder
+        save_file({"planes": learned.start}, temporary)
+    save_component(learned.decoder, folder)  # last: its presence says that this stage is finished
+    return learned.decoder
 
 
 def adopt_decoder(model: Path, run: Path) -> None:
@@ -190,10 +190,10 @@ def fit_on_device(
             batch, others = todo[first : first + count], todo[first + count :]
             loaded = [job.result() for job in upcoming]
             upcoming = [pool.submit(load, folder) for folder, _ in others[:count]]
-            planes = fit_planes_batch(
+            found = fit_planes_batch(
                 [scene for _, scene, _ in loaded], decoder, start, config, seed=seed, device=device
             )
-            for (subject, _, held_out), (_, path), one in zip(loaded, batch, planes, strict=True):
+            for (subject, _, held_out), (_, path), one in zip(loaded, batch, found, strict=True):
                 fitted = judged(subject, one, decoder, HeldOut(held_out.camera, held_out.images.to(device)))
                 write_subject(path, fitted)
                 bar.set_postfix(psnr=f"{fitted.psnr:.1f} dB", refresh=False)
@@ -201,19 +201,29 @@ def fit_on_device(
 
 
 def fit_subject(
-    subject: MultiView, decoder: Decoder, start: torch.Tensor, config: FitConfig, seed: int
+    subject: MultiView,
+    decoder: Decoder,
+    start: torch.Tensor,
+    config: FitConfig,
+    seed: int,
+    palette: torch.Tensor | None = None,
 ) -> FittedSubject:
-    """Fit and judge one subject."""
+    """Fit and judge one subject.
+
+    Args:
+        palette: [K, 3] where the subject's begins, if the decoder has materials.
+    """
     scene, held_out = prepare(subject, config.samples, config.held_out)
-    return judged(subject, fit_planes(scene, decoder, start, config, seed=seed), decoder, held_out)
+    fitted = fit_planes(scene, decoder, start, config, seed=seed, palette=palette)
+    return judged(subject, fitted, decoder, held_out)
 
 
-def judged(subject: MultiView, planes: torch.Tensor, decoder: Decoder, held_out: HeldOut) -> FittedSubject:
-    """What is kept of a subject and its planes [3, C, H, W]."""
-    psnr, ssim = judge(planes, decoder, held_out)
+def judged(subject: MultiView, fitted: FittedPlanes, decoder: Decoder, held_out: HeldOut) -> FittedSubject:
+    """What is kept of a subject and its fit."""
+    psnr, ssim = judge(fitted.planes, decoder, held_out, fitted.palette)
     frontal = subject.images[subject.frontal]
     return FittedSubject(
-        subject.name, planes.cpu(), subject.caption, frontal, psnr=psnr, ssim=ssim, captions=subject.captions
+        subject.name, fitted.planes.cpu(), subject.caption, frontal, psnr=psnr, ssim=ssim, captions=subject.captions
     )
 
 
