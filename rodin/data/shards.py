@@ -55,6 +55,7 @@ class FittedSubject:
         captions: paraphrases of the caption; none given means (caption,), or () where there is no caption either.
         palette: [K, 3] colours of the materials in [0, 1], where the planes carry none; else None.
         presence: [K] share of each material in what its views show; goes with `palette`.
+        iou: [K] intersection over union of the materials in held-out views, nan where one is not seen; with `palette`.
     """
 
     name: str
@@ -66,6 +67,7 @@ class FittedSubject:
     captions: tuple[str, ...] = ()
     palette: Tensor | None = None
     presence: Tensor | None = None
+    iou: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.caption and not self.captions:
@@ -283,8 +285,14 @@ def _from_sample(sample: dict[str, Any]) -> FittedSubject:
 
 
 def _subject(tensors: dict[str, Tensor], frontal: Tensor, facts: dict[str, Any]) -> FittedSubject:
-    planes, palette, presence = tensors["planes"].float(), tensors.get("palette"), tensors.get("presence")
-    return FittedSubject(planes=planes, frontal=frontal, palette=palette, presence=presence, **_checked_facts(facts))
+    return FittedSubject(
+        planes=tensors["planes"].float(),
+        frontal=frontal,
+        palette=tensors.get("palette"),
+        presence=tensors.get("presence"),
+        iou=tensors.get("iou"),
+        **_checked_facts(facts),
+    )
 
 
 def _facts(subject: FittedSubject) -> dict[str, Any]:
@@ -298,7 +306,7 @@ def _checked_facts(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tensors(subject: FittedSubject) -> dict[str, Tensor]:
-    own = {"planes": _half(subject), "palette": subject.palette, "presence": subject.presence}
+    own = {"planes": _half(subject), **{name: getattr(subject, name) for name in ("palette", "presence", "iou")}}
     return {name: value.detach().cpu().contiguous() for name, value in own.items() if value is not None}
 
 

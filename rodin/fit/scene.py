@@ -64,6 +64,12 @@ class HeldOut:
 
     camera: Camera
     images: Tensor  # [V, H, W, 4] straight
+    shares: Tensor | None = None  # [V, H, W, K] the materials' parts of alpha; None where nobody knows them
+
+    def to(self, device: torch.device) -> HeldOut:
+        """The same views with their pixels on a device."""
+        shares = None if self.shares is None else self.shares.to(device)
+        return HeldOut(self.camera, self.images.to(device), shares)
 
 
 def empty_cells(occupancy: Occupancy) -> Tensor:
@@ -91,5 +97,13 @@ def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, Hel
     useful = bins.any(dim=1).nonzero()[:, 0]
     if not len(useful):
         raise UserError(f"{subject.folder}: no view sees matter in the unit box; check the images' alpha and cameras")
-    scene = Scene(rays[useful], premultiplied(flat[useful]), bins[useful], hull, empty=empty_cells(hull))
-    return scene, HeldOut(subject.camera[test], subject.images[test])
+    shares, unseen = (None, None) if subject.shares is None else (subject.shares[train], subject.shares[test])
+    scene = Scene(
+        rays[useful],
+        premultiplied(flat[useful]),
+        bins[useful],
+        hull,
+        empty=empty_cells(hull),
+        shares=None if shares is None else shares.flatten(0, 2)[useful],
+    )
+    return scene, HeldOut(subject.camera[test], subject.images[test], unseen)
