@@ -8,6 +8,7 @@ its planes, see `rodin.render.materials`.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -108,6 +109,13 @@ class Renderer:
         beside = solid.grown(1).grid if solid.grid.any() else torch.ones_like(solid.grid)
         renderer.occupancy = Occupancy((opacity > SHOWS) & beside)
         return renderer
+
+    def repainted(self, palette: Tensor) -> Renderer:
+        """The same renderer with another palette [K, 3]; nothing is set up again."""
+        check_palette(palette, 0 if self.palette is None else len(self.palette))
+        other = copy.copy(self)
+        other.palette = palette
+        return other
 
     def totals(self, camera: Camera, samples: int, features: bool = False) -> Tensor:
         """The sums [..., H, W, E + 2 or E + 2 + C] of `render`, whose pieces that one names."""
