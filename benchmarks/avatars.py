@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from rodin.files import atomic_path
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import Scene, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
-from rodin.parts import load_component, save_component
+from rodin.parts import load_component, noted, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
 DATA, CACHE = Path("examples/avatars"), Path("out/bench")
@@ -51,12 +51,12 @@ def learned_decoder(
     config: DecoderConfig, shared: SharedConfig, fit: FitConfig, data: Path = DATA
 ) -> tuple[Decoder, Tensor]:
     """A decoder learned on the first subjects of `data`, and the planes that fits start from; kept under CACHE."""
-    settings = json.dumps([asdict(config), asdict(shared), asdict(fit), str(data)])
+    settings = json.dumps([noted(config), noted(shared), noted(fit), str(data)])
     folder = CACHE / f"decoder-{hashlib.sha256(settings.encode()).hexdigest()[:12]}"
     if not folder.exists():
         progress(f"learning a decoder of {config.channels} channels on {shared.subjects} subjects of {data}")
         scenes = [scene_of(folder, fit) for folder in list_subjects(data)[: shared.subjects]]
-        decoder, start = learn_decoder(scenes, config, shared, fit, 0, lambda _loss: None)
+        decoder, start, _ = learn_decoder(scenes, config, shared, fit, 0, lambda _loss: None)
         save_component(decoder, folder)
         with atomic_path(folder / "start.safetensors") as temporary:
             save_file({"planes": start}, temporary)
@@ -82,7 +82,7 @@ def fitted(name: str, plane_size: int) -> Fitted:
         for folder in folders:
             progress(f"fitting {folder.name} with the {name} decoder at {plane_size}x{plane_size}")
             begin = triplane.resize(start, plane_size, plane_size)
-            planes[folder.name] = fit_planes(scene_of(folder, fit), decoder, begin, fit, seed=0).contiguous()
+            planes[folder.name] = fit_planes(scene_of(folder, fit), decoder, begin, fit, seed=0).planes.contiguous()
         with atomic_path(path) as temporary:
             save_file(planes, temporary)
     return Fitted(widened(decoder, COLOURS[name]), list(load_file(path).values()))

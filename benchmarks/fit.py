@@ -38,11 +38,11 @@ def fit_unseen(
     """Learn a decoder on the first subjects; of each other one the planes, decoder, held-out views, CPU-seconds."""
     own = folders[: SHARED.subjects]
     scenes = [prepare(load_subject(f, fit.image_size), fit.samples, fit.held_out)[0] for f in own]
-    decoder, start = learn_decoder(scenes, config, SHARED, fit, 0, lambda _loss: None)
+    decoder, start, _ = learn_decoder(scenes, config, SHARED, fit, 0, lambda _loss: None)
     for folder in tqdm(folders[SHARED.subjects :], desc=label, leave=False):
         began = time.process_time()
         scene, held_out = prepare(load_subject(folder, fit.image_size), fit.samples, fit.held_out)
-        planes = fit_planes(scene, decoder, start, fit, seed=0)
+        planes = fit_planes(scene, decoder, start, fit, seed=0).planes
         yield planes, decoder, held_out, time.process_time() - began
 
 

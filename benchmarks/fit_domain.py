@@ -41,13 +41,14 @@ def main() -> None:
     print(f"| settings | PSNR | of planes of {small} | two fits differ | at {small} |\n|---|---|---|---|---|")
     for label, config in settings(fit):
         scenes = [prepare(one, config.samples, config.held_out)[0] for one in subjects[JUDGED:]]
-        decoder, start = learn_decoder(scenes, preset.fitting.decoder, preset.fitting.shared, config, 0, lambda _: None)
+        shared = learn_decoder(scenes, preset.fitting.decoder, preset.fitting.shared, config, 0, lambda _: None)
+        decoder, start = shared.decoder, shared.start
         fits: list[list[Tensor]] = [[], []]
         psnr, small_psnr = [], []
         for subject in subjects[:JUDGED]:
             scene, held_out = prepare(subject, config.samples, config.held_out)
             for seed in range(2):
-                fits[seed].append(fit_planes(scene, decoder, start, config, seed))
+                fits[seed].append(fit_planes(scene, decoder, start, config, seed).planes)
             planes = fits[0][-1]
             enlarged = resize(resize(planes, small, small), *planes.shape[-2:])
             psnr.append(judge(planes, decoder, held_out)[0])

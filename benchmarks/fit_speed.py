@@ -69,7 +69,7 @@ class Subjects:
     def fused(self, subject: MultiView, steps: int) -> Tensor:
         """Planes by the project's own fitter."""
         scene, _ = prepare(subject, self.fit.samples, self.fit.held_out)
-        return fit_planes(scene, self.decoder, self.start, replace(self.fit, steps=steps), seed=0)
+        return fit_planes(scene, self.decoder, self.start, replace(self.fit, steps=steps), seed=0).planes
 
     def plain(self, subject: MultiView, steps: int) -> Tensor:
         """Planes by the plain way, from random ones."""

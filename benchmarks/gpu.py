@@ -129,12 +129,12 @@ def measure_fitting(subjects: int) -> str:
         progress(f"GPU: fitting {len(folders)} subjects at once, {turn}")
         torch.cuda.synchronize()
         began = time.perf_counter()
-        planes = fit_planes_batch([scene for scene, _ in prepared], decoder, start, FIT, 0, DEVICE)
+        fitted = fit_planes_batch([scene for scene, _ in prepared], decoder, start, FIT, 0, DEVICE)
         torch.cuda.synchronize()
         took.append(time.perf_counter() - began)
     quality = [
-        judge(one, decoder, HeldOut(held.camera, held.images.to(DEVICE)))[0]
-        for one, (_, held) in zip(planes, prepared, strict=True)
+        judge(one.planes, decoder, HeldOut(held.camera, held.images.to(DEVICE)))[0]
+        for one, (_, held) in zip(fitted, prepared, strict=True)
     ]
     return (
         f"{len(folders)} subjects at once, {FIT.steps} steps at {FIT.plane_size}x{FIT.plane_size} from views of "

@@ -69,7 +69,7 @@ def refit(images: Tensor, camera: Camera, decoder: Decoder, start: Tensor, fit: 
         frontal=0,
     )
     scene, held_out = prepare(views, fit.samples, HELD_OUT)
-    return judge(fit_planes(scene, decoder, start, fit, seed=0), decoder, held_out)[0]
+    return judge(fit_planes(scene, decoder, start, fit, seed=0).planes, decoder, held_out)[0]
 
 
 def main() -> None:

@@ -96,7 +96,7 @@ def text_to_glb(pipe: RodinPipeline, way: Way, path: Path) -> tuple[Stopwatch, T
     field: Field = (make_field if way.fused else reference.Field)(planes, pipe.decoder)
     density = field.density(grid_points(RESOLUTION, planes).reshape(-1, 3)).reshape((RESOLUTION,) * 3)
     watch.lap("density grid")
-    mesh = extract_mesh(density, lambda p: field.colour(p, -torch.nn.functional.normalize(p, dim=-1)), THRESHOLD)
+    mesh = extract_mesh(density, lambda p: field.emitted(p, -torch.nn.functional.normalize(p, dim=-1)), THRESHOLD)
     watch.lap("surface")
     write_mesh(path, mesh)
     watch.lap("file")

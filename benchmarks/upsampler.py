@@ -69,7 +69,7 @@ def measure(run: Path, data: Path, steps: int, scale: int, features: Features) -
     for index, folder in enumerate(tqdm(list_subjects(data), desc="subjects", leave=False)):
         scene, held_out = prepare(load_subject(folder, fit.image_size), fit.samples, fit.held_out)
         with torch.enable_grad():
-            fitted = fit_planes(scene, decoder, start, fit, seed)
+            fitted = fit_planes(scene, decoder, start, fit, seed).planes
         residual = statistics.normalize(fitted)
         low_res = resize(residual, size // scale, size // scale)
         generators = [torch.Generator().manual_seed(index)]

@@ -100,9 +100,10 @@ def check_settings(path: Path, settings: Mapping[str, Any], whose: str, remedy: 
     found = read_json(path)
     if not isinstance(found, dict):
         raise UserError(f"{path}: expected a mapping of settings, found {type(found).__name__}; {remedy}")
-    for name, value in plain(settings).items():
-        if name not in found or found[name] != value:
-            raise UserError(f"{path}: {whose} {name} {found.get(name)}, not {value}; {remedy}")
+    wanted = plain(settings)
+    for name in (*wanted, *(other for other in found if other not in wanted)):
+        if name not in found or name not in wanted or found[name] != wanted[name]:
+            raise UserError(f"{path}: {whose} {name} {found.get(name)}, not {wanted.get(name)}; {remedy}")
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,15 @@ def over(image: Tensor, background: float | Tensor) -> Tensor:
     return image[..., :3] * image[..., 3:] + (1 - image[..., 3:]) * background
 
 
+def check_colours(palette: Tensor) -> None:
+    """Raise ValueError unless `palette` is [K, 3], sRGB colours in [0, 1]."""
+    if palette.ndim != 2 or palette.shape[1] != 3:
+        raise ValueError(f"palette must be [K, 3], got {list(palette.shape)}")
+    if not ((palette >= 0) & (palette <= 1)).all():
+        worst = palette.flatten()[(palette.flatten() - 0.5).abs().nan_to_num(torch.inf).argmax()]
+        raise ValueError(f"palette must lie in [0, 1], holds {worst.item():g}")
+
+
 # ---- bytes
 
 
@@ -69,6 +78,14 @@ def resized(image: Tensor, height: int, width: int) -> Tensor:
     return other[0].permute(1, 2, 0).clamp(0, 1).contiguous()
 
 
+def area_average(values: Tensor, height: int, width: int) -> Tensor:
+    """Average [..., H, W, C] down, each new pixel over exactly the area it covers -> [..., height, width, C]."""
+    rows = _area_weights(values.shape[-3], height).to(values)
+    columns = _area_weights(values.shape[-2], width).to(values)
+    averaged = rows @ values.flatten(-2)  # [..., height, W * C]
+    return columns @ averaged.unflatten(-1, (-1, values.shape[-1]))
+
+
 def area_resize(images: Tensor, height: int, width: int) -> Tensor:
     """Average straight RGBA images down, each new pixel over exactly the area it covers.
 
@@ -81,10 +98,7 @@ def area_resize(images: Tensor, height: int, width: int) -> Tensor:
     Returns:
         [..., height, width, 4] straight.
     """
-    rows = _area_weights(images.shape[-3], height).to(images)
-    columns = _area_weights(images.shape[-2], width).to(images)
-    averaged = rows @ premultiplied(images).flatten(-2)  # [..., height, W * 4]
-    averaged = columns @ averaged.unflatten(-1, (-1, 4))  # [..., height, width, 4]
+    averaged = area_average(premultiplied(images), height, width)
     alpha = averaged[..., 3:]
     # 1e-6 is far below one step of 16-bit alpha; smaller values are rounding, and no colour can be had from them
     colour = torch.where(alpha > 1e-6, averaged[..., :3] / alpha.clamp_min(1e-6), torch.zeros_like(alpha))

@@ -149,13 +149,22 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"{path}: not a whole safetensors file ({error}); write it again") from error
 
 
+def noted(config: Any) -> dict[str, Any]:
+    """A config dataclass as a mapping, nested ones included, without what is LATER and at its default: what a program
+    wrote or hashed before the field was there."""
+    values = dataclasses.asdict(config)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.metadata == LATER and value == field.default:
+            del values[field.name]
+        elif dataclasses.is_dataclass(value):
+            values[field.name] = noted(value)
+    return values
+
+
 def module_hash(module: Configured) -> str:
     """sha256 (hex) of a module's config and weights: equal exactly when two modules compute the same function."""
-    values = dataclasses.asdict(module.config)
-    for field in dataclasses.fields(module.config):
-        if field.metadata == LATER and values[field.name] == field.default:
-            del values[field.name]
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(noted(module.config), sort_keys=True).encode())
     for name, value in sorted(module.state_dict().items()):
         digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

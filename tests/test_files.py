@@ -172,6 +172,9 @@ def test_settings_are_compared_with_those_noted(tmp_path: Path) -> None:
         check_settings(path, {**SETTINGS, "sizes": (1, 3)}, "the run has", "choose another")
     with pytest.raises(UserError, match="the run has seed None, not 7"):
         check_settings(path, {**SETTINGS, "seed": 7}, "the run has", "choose another")
+    write_json(path, plain({**SETTINGS, "seed": 7}))
+    with pytest.raises(UserError, match="the run has seed 7, not None"):
+        check_settings(path, SETTINGS, "the run has", "choose another")
 
 
 @pytest.mark.parametrize("content", ["[]", "5", "null", "{", ""])

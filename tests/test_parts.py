@@ -16,7 +16,16 @@ from safetensors.torch import load_file, save_file
 from rodin.errors import UserError
 from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import CONFIG_NAME, LATER, WEIGHTS_NAME, config_from_dict, load_component, module_hash, save_component
+from rodin.parts import (
+    CONFIG_NAME,
+    LATER,
+    WEIGHTS_NAME,
+    config_from_dict,
+    load_component,
+    module_hash,
+    noted,
+    save_component,
+)
 from rodin.render.decoder import Decoder, DecoderConfig
 
 CONFIG = DecoderConfig(channels=3, hidden=5, colour_layers=2, frequencies=1, density_scale=7.5)
@@ -224,5 +233,11 @@ def test_a_younger_field_changes_no_hash_until_it_is_used() -> None:
         module.config = config  # type: ignore[assignment]
         return module_hash(module)  # type: ignore[arg-type]
 
+    @dataclass(frozen=True)
+    class Around:
+        inner: After
+
+    assert noted(Around(After())) == {"inner": {"width": 2}}
+    assert noted(Around(After(extra=1))) == {"inner": {"width": 2, "extra": 1}}
     assert hash_of(After()) == hash_of(Before())
     assert len({hash_of(config) for config in (Before(), After(extra=1), After(extra=2), Before(width=3))}) == 4

@@ -1,13 +1,15 @@
 """An avatar: tri-planes and the decoder that reads them, in one self-contained file.
 
-`NAME.rodin.safetensors` holds the planes (fp16), the decoder's and the refiner's weights, the latent z and the noise
-that the avatar was drawn from, and in its metadata their configs, how it was drawn and the hash of the model.
+`NAME.rodin.safetensors` holds the planes (fp16), with materials the palette, the decoder's and the refiner's weights,
+the latent z and the noise that the avatar was drawn from, and in its metadata their configs, how it was drawn and the
+hash of the model.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,15 +26,19 @@ from rodin.avatars.mesh import Mesh, extract_mesh
 from rodin.camera import Camera, camera_at, orbit
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path
+from rodin.images import check_colours
+from rodin.materials import MATERIALS
 from rodin.models.refiner import Refiner, RefinerConfig
 from rodin.models.refiner import refine as refined_image
 from rodin.parts import config_from_dict
 from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.render.materials import check_palette, paint
 from rodin.render.rays import grid_points
 from rodin.render.renderer import SAMPLES, SURFACE_DENSITY, Renderer
 
-SCHEMA = "rodin-avatar-3"
-FLAT_SCHEMA = "rodin-avatar-2"  # read too: its drawing has the sampling's fields, by other names, beside its own
+SCHEMA = "rodin-avatar-4"
+OLDER_SCHEMAS = ("rodin-avatar-3", "rodin-avatar-2")  # read too: they have no palettes
+FLAT_SCHEMA = "rodin-avatar-2"  # its drawing has the sampling's fields, by other names, beside its own
 SUFFIX = ".rodin.safetensors"
 
 
@@ -48,6 +54,10 @@ class Avatar:
         noise: [3, C, h, w] x_T of the base model.
         drawing: how it was drawn from latent and noise.
         model_hash: of the model that drew it.
+        palette: [K, 3] colours of its materials, sRGB in [0, 1], lit as it is; None if its decoder has none.
+
+    Raises:
+        ValueError: planes, noise or palette are of a shape that does not fit, or a colour is out of range.
     """
 
     planes: Tensor
@@ -57,16 +67,47 @@ class Avatar:
     noise: Tensor
     drawing: Drawing
     model_hash: str
+    palette: Tensor | None = None
 
     def __post_init__(self) -> None:
         triplane.check_planes(self.planes, leading=0)
         triplane.check_planes(self.noise, leading=0)
+        check_palette(self.palette, self.decoder.config.materials)
+        if self.palette is not None:
+            check_colours(self.palette)
         object.__setattr__(self, "planes", self.planes.half().float())
 
     @cached_property
     def renderer(self) -> Renderer:
         """Set up once; every view after that is cheap. Without haze."""
-        return Renderer.trimmed(self.planes, self.decoder)
+        return Renderer.trimmed(self.planes, self.decoder, self.palette)
+
+    def recoloured(self, colours: Mapping[str, Sequence[float]]) -> Avatar:
+        """The same avatar with other colours of some materials. No network runs, and where a material has no share
+        nothing changes.
+
+        Args:
+            colours: sRGB in [0, 1] by the name of a material, one of `rodin.materials.MATERIALS`.
+
+        Raises:
+            UserError: a name is unknown, a colour is out of range, or the avatar has no materials.
+        """
+        if self.palette is None:
+            raise UserError(
+                "this avatar has no materials, its colours are part of its shape; generate one by a model that has, or "
+                "change it by words: rodin edit AVATAR --text 'with red hair'"
+            )
+        palette = self.palette.clone()
+        for name, colour in colours.items():
+            if name not in MATERIALS:
+                raise UserError(f"colours: {name!r} is no material; choose from {', '.join(MATERIALS)}")
+            if len(colour) != 3 or not all(0 <= value <= 1 for value in colour):
+                raise UserError(f"colours: {name} is {tuple(colour)}; give red, green and blue from 0 to 1")
+            palette[MATERIALS.index(name)] = torch.tensor(colour)
+        other = dataclasses.replace(self, palette=palette)
+        if "renderer" in self.__dict__:  # which took a moment to set up, and of which only the palette changes
+            other.__dict__["renderer"] = self.renderer.repainted(palette)
+        return other
 
     def render(self, camera: Camera, samples: int = SAMPLES, refine: bool = False) -> Tensor:
         """Images [..., H, W, 4], straight RGBA in [0, 1], from a camera or a batch of cameras.
@@ -111,12 +152,13 @@ class Avatar:
         Args:
             resolution: grid points along each side of the box.
         """
-        field = self.renderer.field
+        field, palette = self.renderer.field, self.palette
         density = field.density(grid_points(resolution, self.planes).reshape(-1, 3))
 
         def colour(points: Tensor) -> Tensor:
             """Each point as seen from outside along its radius: a mesh has one colour a vertex, from everywhere."""
-            return field.colour(points, -torch.nn.functional.normalize(points, dim=-1))
+            emitted = field.emitted(points, -torch.nn.functional.normalize(points, dim=-1))
+            return emitted if palette is None else paint(emitted, palette)
 
         return extract_mesh(density.reshape((resolution,) * 3), colour, threshold)
 
@@ -128,6 +170,8 @@ class Avatar:
             "model_hash": self.model_hash,
         }
         tensors = {"planes": self.planes.half(), "latent": self.latent, "noise": self.noise.half()}
+        if self.palette is not None:
+            tensors["palette"] = self.palette
         for name, part in (("decoder", self.decoder), ("refiner", self.refiner)):
             facts[name] = json.dumps(dataclasses.asdict(part.config))
             tensors.update({f"{name}.{key}": value for key, value in part.state_dict().items()})
@@ -150,7 +194,7 @@ class Avatar:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         except (SafetensorError, OSError) as error:
             raise UserError(f"{path}: not a whole avatar file ({error}); copy or generate it again") from error
-        if (schema := facts.get("schema", "none")) not in (SCHEMA, FLAT_SCHEMA):
+        if (schema := facts.get("schema", "none")) not in (SCHEMA, *OLDER_SCHEMAS):
             raise UserError(f"{path}: schema is {schema!r}, this version reads {SCHEMA!r}; generate it again")
         try:
             decoder = Decoder(config_from_dict(DecoderConfig, json.loads(facts["decoder"]), "decoder"))
@@ -169,6 +213,7 @@ class Avatar:
                 noise=tensors["noise"].float(),
                 drawing=config_from_dict(Drawing, _nested(json.loads(facts["drawing"]), schema), "drawing"),
                 model_hash=facts["model_hash"],
+                palette=tensors.get("palette"),
             )
         except (KeyError, ValueError, RuntimeError) as error:  # RecursionError is a RuntimeError
             raise UserError(f"{path}: a damaged avatar file ({one_line(error)}); generate it again") from error
@@ -176,7 +221,7 @@ class Avatar:
 
 def _nested(drawing: Any, schema: str) -> Any:
     """A drawing as this version writes it, of one in an older file."""
-    if schema == SCHEMA or not isinstance(drawing, dict):
+    if schema != FLAT_SCHEMA or not isinstance(drawing, dict):
         return drawing
     drawing = {"steps" if name == "num_inference_steps" else name: value for name, value in drawing.items()}
     own = {name: drawing.pop(name) for name in ("seed", "prompt", "refine") if name in drawing}

@@ -254,7 +254,7 @@ def hidden_points(planes: Tensor, free: Tensor, decoder: Decoder, photo: Photo, 
     held = ~(in_image & (shown | disagree))
     points, directions = points[held], directions[held]
     density = renderer.field.density(points)
-    colour = make_field(triplane.resize(free, *planes.shape[-2:]), decoder).colour(points, directions)
+    colour = make_field(triplane.resize(free, *planes.shape[-2:]), decoder).emitted(points, directions)
     return Hidden(points, directions, opacity(density), colour)
 
 

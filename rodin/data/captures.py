@@ -1,10 +1,10 @@
 """Multi-view images with cameras, from a folder with `transforms.json`.
 
-The format is NeRF-synthetic's with Rodin's extras (`frontal`, `caption`, `captions`, `attributes`, `aabb`), and
-nerfstudio's keys are understood, so that a user's own capture loads. What a capture must satisfy: the avatar stands +y
-up, looks along +z and fills the unit box [-1, 1]^3, or the box that `aabb` names, which is then moved and scaled onto
-the unit box. Lens distortion must have been removed. Images without an alpha channel count as opaque everywhere
-(alpha = 1), background included: cut the subject out for a good fit.
+The format is NeRF-synthetic's with Rodin's extras (`frontal`, `caption`, `captions`, `attributes`, `aabb`, and the
+material maps of `rodin.data.maps`), and nerfstudio's keys are understood, so that a user's own capture loads. What a
+capture must satisfy: the avatar stands +y up, looks along +z and fills the unit box [-1, 1]^3, or the box that `aabb`
+names, which is then moved and scaled onto the unit box. Lens distortion must have been removed. Images without an alpha
+channel count as opaque everywhere (alpha = 1), background included: cut the subject out for a good fit.
 
 Symbols: V views, H W rows and columns.
 """
@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from rodin.camera import Camera
+from rodin.data.maps import load_map, material_names
 from rodin.errors import UserError
 from rodin.files import read_json
-from rodin.images import area_resize, decode_image, open_image
+from rodin.images import area_average, area_resize, decode_image, open_image
 
 TRANSFORMS_NAMES = ("transforms.json", "transforms_train.json")  # the second is NeRF-synthetic's own training split
 IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG", ".tif", ".tiff", ".bmp")
@@ -43,6 +44,8 @@ class MultiView:
         name: subject id, the folder's name.
         folder: where it was read from.
         images: [V, H, W, 4] straight sRGB and alpha in [0, 1].
+        shares: [V, H, W, K] of `rodin.materials.MATERIALS` in every pixel, adding up to alpha; None where the capture
+            has no material maps, or they were not asked for.
         camera: batch of V cameras with images of W x H pixels, in the world of the unit box.
         caption: what the subject looks like; the first of `captions` where the file has no other, "" where it has none.
         captions: the same in other words and perhaps fewer; (caption,) where the file has none, () without a caption.
@@ -53,6 +56,7 @@ class MultiView:
     name: str
     folder: Path
     images: Tensor
+    shares: Tensor | None
     camera: Camera
     caption: str
     captions: tuple[str, ...]
@@ -96,13 +100,14 @@ def front_views(camera: Camera, frontal: int) -> list[int]:
     return [frontal] + [view for view in range(len(camera)) if near[view] and view != frontal]
 
 
-def load_subject(folder: Path, size: int | None = None) -> MultiView:
+def load_subject(folder: Path, size: int | None = None, *, maps: bool = False) -> MultiView:
     """Read and check one subject folder.
 
     Args:
         folder: holds `transforms.json` and the images that it names.
         size: average the images down to size x size pixels; images that are not square are squeezed, and the focal
             lengths with them, so that the geometry stays exact. None keeps the images as they are.
+        maps: read the material maps too, where the capture has any.
 
     Raises:
         UserError: something in the folder is missing, malformed or not supported; the message names the file, the
@@ -118,7 +123,8 @@ def load_subject(folder: Path, size: int | None = None) -> MultiView:
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(document).__name__}")
     frames = _frames(document, path)
-    images = _load_images(frames, document, folder, path, size=size)
+    names = material_names(document, path) if maps else []
+    images, shares = _load_images(frames, document, folder, path, size=size, names=names)
     camera = _cameras(frames, document, path)
     if size is not None:
         camera = camera.resized(size, size)
@@ -127,6 +133,7 @@ def load_subject(folder: Path, size: int | None = None) -> MultiView:
         name=folder.resolve().name,
         folder=folder,
         images=images,
+        shares=shares,
         camera=camera,
         caption=caption,
         captions=captions,
@@ -143,12 +150,21 @@ def _transforms_path(folder: Path) -> Path | None:
 
 
 def _load_images(
-    frames: list[dict[str, Any]], document: dict[str, Any], folder: Path, transforms: Path, size: int | None
-) -> Tensor:
-    """[V, H, W, 4]. Writes the images' size into every frame's "w" and "h", against which the files were checked."""
+    frames: list[dict[str, Any]],
+    document: dict[str, Any],
+    folder: Path,
+    transforms: Path,
+    *,
+    size: int | None,
+    names: list[str],
+) -> tuple[Tensor, Tensor | None]:
+    """Images [V, H, W, 4] and, of the materials with `names`, shares [V, H, W, K].
+
+    Writes the images' size into every frame's "w" and "h", against which the files were checked.
+    """
     if size is not None and size < 1:
         raise UserError(f"size: {size} pixels; choose at least 1")
-    images = []
+    images, shares = [], []
     first: tuple[int, int] | None = None
     for index, frame in enumerate(frames):
         path = _image_path(frame, folder, f"{transforms}: frame {index}")
@@ -173,7 +189,10 @@ def _load_images(
             pixels = decode_image(image, path)
         frame["w"], frame["h"] = found
         images.append(pixels if size is None else area_resize(pixels, size, size))
-    return torch.stack(images)
+        if names:
+            share = load_map(frame, folder, f"{transforms}: frame {index}", names=names, alpha=pixels[..., 3])
+            shares.append(share if size is None else area_average(share, size, size))
+    return torch.stack(images), torch.stack(shares) if shares else None
 
 
 def _image_path(frame: dict[str, Any], folder: Path, where: str) -> Path:

@@ -3,13 +3,14 @@
 While fitting, each subject is one safetensors file, so that an interrupted run goes on where it was. The finished set
 is a folder of webdataset shards:
 
-    planes-00000.tar ...  members NAME.safetensors (planes, fp16), NAME.json (id, captions, quality), NAME.png (frontal)
+    planes-00000.tar ...  members NAME.safetensors (planes, fp16; palette and presence, where the decoder has
+                          materials), NAME.json (id, captions, quality), NAME.png (frontal)
     index.json            written last: schema, the decoder's hash, plane shape, and name, count and bytes of each shard
     statistics/           what maps planes to the unit-variance residuals that the diffusion learns, and back
 
 Planes mean something only together with the decoder that they were fitted with, hence its hash in the index.
 
-Symbols: P = 3 planes, C channels, H W rows and columns.
+Symbols: P = 3 planes, C channels, H W rows and columns, K materials.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from torch import Tensor
 
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json, write_json
-from rodin.images import from_bytes, to_bytes
+from rodin.images import check_colours, from_bytes, to_bytes
 from rodin.parts import config_from_dict
 from rodin.triplane import check_planes, mirror
 
@@ -52,6 +53,9 @@ class FittedSubject:
         frontal: [H', W', 4] frontal view, straight sRGB in [0, 1]; stored in 8 bits a channel, losslessly.
         psnr, ssim: quality of the fit on held-out views.
         captions: paraphrases of the caption; none given means (caption,), or () where there is no caption either.
+        palette: [K, 3] colours of the materials in [0, 1], where the planes carry none; else None.
+        presence: [K] share of each material in what its views show; goes with `palette`.
+        iou: [K] intersection over union of the materials in held-out views, nan where one is not seen; with `palette`.
     """
 
     name: str
@@ -61,6 +65,9 @@ class FittedSubject:
     psnr: float
     ssim: float
     captions: tuple[str, ...] = ()
+    palette: Tensor | None = None
+    presence: Tensor | None = None
+    iou: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.caption and not self.captions:
@@ -68,6 +75,12 @@ class FittedSubject:
         check_planes(self.planes, leading=0)
         if self.frontal.ndim != 3 or self.frontal.shape[-1] != 4:
             raise ValueError(f"frontal must be [H, W, 4], got {list(self.frontal.shape)}")
+        if (self.palette is None) != (self.presence is None):
+            raise ValueError("palette and presence go together, one of them is missing")
+        if self.palette is not None and self.presence is not None:
+            check_colours(self.palette)
+            if self.presence.shape != self.palette.shape[:1]:
+                raise ValueError(f"presence must be [K={len(self.palette)}], got {list(self.presence.shape)}")
 
     def mirrored(self) -> FittedSubject:
         """The avatar's mirror image, seen from the front in a mirror.
@@ -111,7 +124,7 @@ class Index:
 
 def write_subject(path: Path, subject: FittedSubject) -> None:
     """Write one subject to a safetensors file, whole or not at all."""
-    tensors = {"planes": _half(subject), "frontal": to_bytes(subject.frontal)}
+    tensors = {**_tensors(subject), "frontal": to_bytes(subject.frontal)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"subject": json.dumps(_facts(subject))})
 
@@ -127,8 +140,8 @@ def read_subject(path: Path) -> FittedSubject:
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["subject"])
-            planes, frontal = file.get_tensor("planes").float(), from_bytes(file.get_tensor("frontal"))
-        return FittedSubject(planes=planes, frontal=frontal, **_checked_facts(facts))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        return _subject(tensors, from_bytes(tensors["frontal"]), facts)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: not a whole file of a fitted subject ({one_line(error, kind=True)}); fit it again"
@@ -233,7 +246,7 @@ def _write_shard(path: Path, subjects: list[FittedSubject]) -> int:
                 tar.write(
                     {
                         "__key__": sample_key(subject.name),
-                        "safetensors": save({"planes": _half(subject)}),
+                        "safetensors": save(_tensors(subject)),
                         "json": json.dumps(_facts(subject)).encode(),
                         "png": _png(subject.frontal),
                     }
@@ -266,10 +279,20 @@ def _iterate_shards(folder: Path, index: Index) -> Iterator[FittedSubject]:
 
 
 def _from_sample(sample: dict[str, Any]) -> FittedSubject:
-    planes = load(sample["safetensors"])["planes"].float()
     with Image.open(io.BytesIO(sample["png"])) as image:
         frontal = from_bytes(torch.from_numpy(np.asarray(image.convert("RGBA")).copy()))
-    return FittedSubject(planes=planes, frontal=frontal, **_checked_facts(json.loads(sample["json"])))
+    return _subject(load(sample["safetensors"]), frontal, json.loads(sample["json"]))
+
+
+def _subject(tensors: dict[str, Tensor], frontal: Tensor, facts: dict[str, Any]) -> FittedSubject:
+    return FittedSubject(
+        planes=tensors["planes"].float(),
+        frontal=frontal,
+        palette=tensors.get("palette"),
+        presence=tensors.get("presence"),
+        iou=tensors.get("iou"),
+        **_checked_facts(facts),
+    )
 
 
 def _facts(subject: FittedSubject) -> dict[str, Any]:
@@ -280,6 +303,11 @@ def _facts(subject: FittedSubject) -> dict[str, Any]:
 def _checked_facts(facts: dict[str, Any]) -> dict[str, Any]:
     kinds = {"name": str, "caption": str, "psnr": float, "ssim": float}
     return {"captions": tuple(map(str, facts["captions"])), **{key: kind(facts[key]) for key, kind in kinds.items()}}
+
+
+def _tensors(subject: FittedSubject) -> dict[str, Tensor]:
+    own = {"planes": _half(subject), **{name: getattr(subject, name) for name in ("palette", "presence", "iou")}}
+    return {name: value.detach().cpu().contiguous() for name, value in own.items() if value is not None}
 
 
 def _half(subject: FittedSubject) -> Tensor:
@@ -294,6 +322,3 @@ def _png(image: Tensor) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(to_bytes(image).numpy(), mode="RGBA").save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-# ---- statistics

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from rodin.data.captures import load_subject
 from rodin.data.shards import FittedSubject
 from rodin.evaluate.features import features, top1
 from rodin.evaluate.fid import Distance, distance
 from rodin.evaluate.subjects import RealSet
 from rodin.fit.planes import FitConfig
-from rodin.fit.subjects import fit_subject
+from rodin.fit.subjects import fit_subject, load_for
 from rodin.images import over, psnr
 from rodin.models.clip import Encoder
 from rodin.render.decoder import Decoder
@@ -121,4 +120,7 @@ def fit_held_out(
         UserError: a subject cannot be fitted.
     """
     bar = tqdm(folders, desc="fitting held-out subjects", unit="subject", leave=False)
-    return [fit_subject(load_subject(folder, config.image_size), decoder, start, config, seed=seed) for folder in bar]
+    return [
+        fit_subject(load_for(decoder.config, folder, config.image_size), decoder, start, config, seed=seed)
+        for folder in bar
+    ]

@@ -15,17 +15,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from rodin import triplane
-from rodin.fit.losses import LossConfig, regularizers
-from rodin.fit.planes import FitConfig, learning_rate_at, narrowing_steps, random_size
+from rodin.fit.losses import LossConfig, picture_loss, regularizers
+from rodin.fit.planes import FitConfig, FittedPlanes, learning_rate_at, narrowing_steps, random_size
 from rodin.fit.scene import Scene, empty_cells
-from rodin.fit.step import Moments, rescaled
+from rodin.fit.step import LearnedPalette, Moments, rescaled
 from rodin.render.decoder import Decoder
+from rodin.render.materials import check_palette
 from rodin.render.rays import Occupancy, Rays
 from rodin.render.reference import alpha_weights
 
@@ -52,13 +54,17 @@ class Crowd:
     """B scenes on one device, their rays end to end.
 
     Args:
-        scenes: all with as many bins a ray, and with occupancy grids of one size.
+        scenes: all with as many bins a ray, and with occupancy grids of one size; with shares all, or none.
     """
 
     def __init__(self, scenes: Sequence[Scene], device: torch.device) -> None:
         parts = ("origins", "directions", "near", "far")
         self.rays = Rays(*(_joined([getattr(scene.rays, part) for scene in scenes], device) for part in parts))
         self.targets = _joined([scene.targets for scene in scenes], device)  # [R, 4]
+        shares = [scene.shares for scene in scenes if scene.shares is not None]
+        if 0 < len(shares) < len(scenes):
+            raise ValueError("some captures have maps of their materials, others have none; fit them separately")
+        self.shares = _joined(shares, device) if shares else None  # [R, K]
         self.bins = _joined([scene.bins for scene in scenes], device)  # [R, S]
         self.spans = Spans([len(scene.rays) for scene in scenes], device)
         self._mark([scene.occupancy.grid.to(device) for scene in scenes])
@@ -116,32 +122,55 @@ class Draws:
         return Draws(ray, jitter, (chosen + place) * (2 / len(crowd.grids[0])) - 1, weight)
 
 
+class BatchGradients(NamedTuple):
+    """The loss of a step and its gradients."""
+
+    loss: Tensor  # [] the sum of the subjects'
+    planes: Tensor  # [B, 3, C, H, W], each subject's own
+    palettes: Tensor | None  # [B, K, 3]; None without materials
+
+
 class BatchFit:
     """The planes of B subjects while they are fitted; see `rodin.fit.step.PlaneFit`, of one.
 
     Args:
         start: [B, 3, C, H, W] where they begin.
         decoder: frozen, on the same device.
+        palettes: [B, K, 3] where those of the subjects begin, if the decoder has materials.
     """
 
-    def __init__(self, start: Tensor, decoder: Decoder, loss: LossConfig) -> None:
+    def __init__(self, start: Tensor, decoder: Decoder, loss: LossConfig, palettes: Tensor | None = None) -> None:
+        check_palette(None if palettes is None else palettes[0], decoder.config.materials)
+        self.learned_palettes = None if palettes is None else LearnedPalette(palettes)
         self.planes = start.clone(memory_format=torch.contiguous_format)
         self.moments = Moments(self.planes)
         self.decoder, self.loss = decoder, loss
         self.objective = compiled(objective, start.device)
 
-    def step(self, crowd: Crowd, draws: Draws, size: int, learning_rate: float) -> None:
-        """Move all planes once; they are rendered at `size` x `size`, all of them, as fits from one seed would be."""
-        _, gradient = self.gradients(crowd, draws, size)
-        self.moments.move(self.planes, gradient, learning_rate)
+    @property
+    def palettes(self) -> Tensor | None:
+        """[B, K, 3] as they are now; None without materials."""
+        return None if self.learned_palettes is None else self.learned_palettes.values
 
-    def gradients(self, crowd: Crowd, draws: Draws, size: int) -> tuple[Tensor, Tensor]:
-        """The sum [] of the subjects' losses, and its gradient [B, 3, C, H, W]: each subject's own."""
+    def step(
+        self, crowd: Crowd, draws: Draws, size: int, learning_rate: float, *, palette_learning_rate: float = 0.0
+    ) -> None:
+        """Move all planes and palettes once; planes are rendered at `size` x `size`, all of them, as fits from one seed
+        would be."""
+        found = self.gradients(crowd, draws, size)
+        self.moments.move(self.planes, found.planes, learning_rate)
+        if self.learned_palettes is not None and found.palettes is not None:
+            self.learned_palettes.move(found.palettes, palette_learning_rate)
+
+    def gradients(self, crowd: Crowd, draws: Draws, size: int) -> BatchGradients:
+        """The loss and its gradients, nothing moved."""
         chosen = draws.ray.flatten()
         bins = crowd.bins[chosen]  # [B n, S]
         ray, position = bins.nonzero(as_tuple=True)  # the one place of a step where the host waits for the device
         with torch.enable_grad():
             planes = self.planes.clone().requires_grad_()
+            palettes = None if self.palettes is None else self.palettes.clone().requires_grad_()
+            shares = None if palettes is None or crowd.shares is None else crowd.shares[chosen]
             loss = self.objective(
                 planes,
                 rescaled(planes, size),
@@ -152,6 +181,8 @@ class BatchFit:
                 far=crowd.rays.far[chosen],
                 jitter=draws.jitter.flatten(),
                 targets=crowd.targets[chosen],
+                shares=shares,
+                palettes=palettes,
                 samples=bins.shape[1],
                 ray=ray,
                 position=position,
@@ -159,8 +190,8 @@ class BatchFit:
                 weight=draws.weight,
                 config=self.loss,
             )
-            (gradient,) = torch.autograd.grad(loss, planes)
-        return loss.detach(), gradient
+            of_planes, *others = torch.autograd.grad(loss, [planes] if palettes is None else [planes, palettes])
+        return BatchGradients(loss.detach(), of_planes, others[0] if others else None)
 
 
 def compiled(function: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
@@ -178,6 +209,8 @@ def objective(
     far: Tensor,
     jitter: Tensor,
     targets: Tensor,
+    shares: Tensor | None,
+    palettes: Tensor | None,
     samples: int,
     ray: Tensor,
     position: Tensor,
@@ -190,7 +223,8 @@ def objective(
     Args:
         planes: [B, 3, C, H, W], what is regularized.
         rendered: [B, 3, C, h, w], the planes as rendered in this step.
-        origins, directions, near, far, jitter, targets: [B n, ...] of the rays of this step, subject by subject.
+        origins, directions, near, far, jitter, targets, shares: [B n, ...] of this step's rays, subject by subject.
+        palettes: [B, K, 3] where the decoder has materials.
         samples: bins S a ray.
         ray, position: [N] ray and bin of the samples that count.
         outside: [B, K, 3] and weight [B], see `Draws`.
@@ -200,13 +234,16 @@ def objective(
     distance = near[ray] + (position + jitter[ray]) * step[ray]
     points = torch.addcmul(origins[ray], distance[:, None], directions[ray])
     looked_up = look_up(rendered, points, ray // (count // subjects))
-    density, colour = decoder(looked_up, directions[ray])
+    density, emitted = decoder(looked_up, directions[ray])
     optical = density.new_zeros(count, samples).index_put((ray, position), density * step[ray])
     weights = alpha_weights(optical)
-    seen = torch.cat([colour, torch.ones_like(colour[:, :1])], dim=1) * weights[ray, position][:, None]
+    seen = torch.cat([emitted, torch.ones_like(emitted[:, :1])], dim=1) * weights[ray, position][:, None]
     totals = seen.new_zeros(count, seen.shape[1]).index_add(0, ray, seen)
+    totals, targets = totals.unflatten(0, (subjects, -1)), targets.unflatten(0, (subjects, -1))
+    shares = None if shares is None else shares.unflatten(0, (subjects, -1))
     # All subjects have as many rays, texels and points: the mean over everything is the mean of the subjects' means.
-    loss = (totals - targets).square().mean() + regularizers(planes, weights, config)
+    loss = picture_loss(totals[..., :-1], totals[..., -1], targets, config, palette=palettes, shares=shares)
+    loss = loss + regularizers(planes, weights, config)
     if config.empty:
         owner = torch.arange(subjects, device=ray.device).repeat_interleave(outside.shape[1])
         fog = decoder.density_of(look_up(rendered, outside.flatten(0, 1), owner)).reshape(subjects, -1)
@@ -241,25 +278,39 @@ def look_up(planes: Tensor, points: Tensor, subject: Tensor) -> Tensor:
 
 
 def fit_planes_batch(
-    scenes: Sequence[Scene], decoder: Decoder, start: Tensor, config: FitConfig, seed: int, device: torch.device
-) -> Tensor:
+    scenes: Sequence[Scene],
+    decoder: Decoder,
+    start: Tensor,
+    config: FitConfig,
+    seed: int,
+    device: torch.device,
+    palettes: Tensor | None = None,
+) -> list[FittedPlanes]:
     """Fit the planes of B subjects, the decoder frozen.
 
     Args:
         decoder: on `device`.
         start: [3, C, H, W] where all begin, see `rodin.fit.planes.fit_planes`.
+        palettes: [B, K, 3] where those of the subjects begin, if the decoder has materials.
 
     Returns:
-        [B, 3, C, H, W] on `device`
+        the subjects' own, on `device`.
     """
     sizes, draws = torch.Generator().manual_seed(seed), torch.Generator(device).manual_seed(seed)
     crowd = Crowd(scenes, device)
-    fit = BatchFit(start.to(device).expand(len(crowd), *start.shape), decoder, config.loss)
+    palettes = None if palettes is None else palettes.to(device)
+    fit = BatchFit(start.to(device).expand(len(crowd), *start.shape), decoder, config.loss, palettes)
     for step in range(config.steps):
         if step in narrowing_steps(config):
             crowd.narrow(fit.planes, decoder)
         looked_at = Draws.draw(crowd, config.rays, config.loss.empty_points, draws)
+        factor = learning_rate_at(step / config.steps)
         fit.step(
-            crowd, looked_at, random_size(config, sizes), config.learning_rate * learning_rate_at(step / config.steps)
+            crowd,
+            looked_at,
+            random_size(config, sizes),
+            config.learning_rate * factor,
+            palette_learning_rate=config.palette_learning_rate * factor,
         )
-    return fit.planes
+    found = [None] * len(crowd) if fit.palettes is None else fit.palettes
+    return [FittedPlanes(planes, palette) for planes, palette in zip(fit.planes, found, strict=True)]

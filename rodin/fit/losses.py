@@ -1,18 +1,21 @@
 """What a fit minimises: the rendering error and the regularizers against floaters (Rodin, Sec. 3.1).
 
-The paper names a sparse, a smooth and a compact regularizer without their weights; the weights here are our own.
+The paper names a sparse, a smooth and a compact regularizer without their weights; the weights here are our own, and so
+are the terms of materials.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from rodin import triplane
 from rodin.fit.scene import Scene
+from rodin.parts import LATER
 from rodin.render.decoder import Decoder
+from rodin.render.materials import paint, split
 from rodin.render.reference import trace
 
 
@@ -26,6 +29,10 @@ class LossConfig:
         compact: Distortion loss of mip-NeRF 360, Eq. 15.
         empty: Opacity at random points outside the occupied cells, which culled rays never constrain.
         empty_points: Random points a step for `empty`.
+        shares: With materials: mean squared error of their shares times alpha, where the captures show them.
+        residual: With materials: mean squared residual. Without it colour would hide there from the palette.
+        shade: With materials: squared length of what the shade does to the shares times alpha, mean over rays. A shade
+            near 1 leaves brightness to the palette.
     """
 
     sparse: float = 1e-5
@@ -33,9 +40,12 @@ class LossConfig:
     compact: float = 1e-3
     empty: float = 0.02
     empty_points: int = 2048
+    shares: float = field(default=0.5, metadata=LATER)
+    residual: float = field(default=0.1, metadata=LATER)
+    shade: float = field(default=0.02, metadata=LATER)
 
     def __post_init__(self) -> None:
-        for name in ("sparse", "smooth", "compact", "empty"):
+        for name in ("sparse", "smooth", "compact", "empty", "shares", "residual", "shade"):
             if getattr(self, name) < 0:
                 raise ValueError(f"fit.loss.{name} must not be negative, got {getattr(self, name)}")
 
@@ -111,18 +121,56 @@ def opacity_at(planes: Tensor, decoder: Decoder, points: Tensor, step: float) ->
     return -torch.expm1(-density * step).mean()
 
 
+def picture_loss(
+    emitted: Tensor,
+    alpha: Tensor,
+    targets: Tensor,
+    config: LossConfig,
+    *,
+    palette: Tensor | None = None,
+    shares: Tensor | None = None,
+) -> Tensor:
+    """How far what rays see is from what they should see, [].
+
+    Args:
+        emitted: [..., R, E] what samples emit, times alpha [..., R].
+        targets: [..., R, 4] premultiplied colour and alpha.
+        palette: [..., K, 3] where the decoder has materials.
+        shares: [..., R, K] the materials' parts of alpha; None where nobody knows them.
+    """
+    colour = emitted if palette is None else paint(emitted, palette)
+    loss = (torch.cat([colour, alpha[..., None]], dim=-1) - targets).square().mean()
+    if palette is None:
+        return loss
+    seen = split(emitted)
+    if shares is not None:
+        loss = loss + config.shares * (seen.shares - shares).square().mean()
+    shading = (seen.shaded - seen.shares).square().sum(dim=-1).mean()
+    return loss + config.residual * seen.residual.square().mean() + config.shade * shading
+
+
 def fitting_loss(
-    planes: Tensor, rendered_planes: Tensor, decoder: Decoder, scene: Scene, batch: Batch, config: LossConfig
+    planes: Tensor,
+    rendered_planes: Tensor,
+    decoder: Decoder,
+    scene: Scene,
+    *,
+    batch: Batch,
+    config: LossConfig,
+    palette: Tensor | None = None,
 ) -> Tensor:
     """The whole objective on some of a scene's rays.
 
     Args:
         planes: [3, C, H, W], what is regularized.
         rendered_planes: the planes as rendered in this step: rescaled or with noise on them.
+        palette: [K, 3] where the decoder has materials.
     """
     rays, bins = scene.rays[batch.ray], scene.bins[batch.ray]
     totals, weights = trace(rendered_planes, decoder, rays, bins, jitter=batch.jitter)
-    loss = (totals[:, :4] - scene.targets[batch.ray]).square().mean() + regularizers(planes, weights, config)
+    targets, shares = scene.targets[batch.ray], scene.shares_of(batch.ray, 0 if palette is None else len(palette))
+    loss = picture_loss(totals[:, :-2], totals[:, -2], targets, config, palette=palette, shares=shares)
+    loss = loss + regularizers(planes, weights, config)
     if config.empty:
         outside = opacity_at(rendered_planes, decoder, batch.outside, 2 / scene.bins.shape[1])
         loss = loss + config.empty * outside

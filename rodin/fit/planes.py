@@ -1,9 +1,10 @@
-"""Tri-planes of one subject under a frozen decoder (Rodin, Sec. 3.1, second stage)."""
+"""Tri-planes, and with materials the palette, of one subject under a frozen decoder (Rodin, Sec. 3.1, second stage)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from rodin.fit.fused import start_fit
 from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.scene import Scene
+from rodin.parts import LATER
 from rodin.render.decoder import Decoder
 
 
@@ -29,6 +31,7 @@ class FitConfig:
         smallest_scale: The smallest random size, as a part of `plane_size`.
         held_out: Views kept for judging.
         loss: Regularizers.
+        palette_learning_rate: With materials: of the palette, on the same schedule.
     """
 
     plane_size: int
@@ -41,6 +44,7 @@ class FitConfig:
     smallest_scale: float = 0.5
     held_out: int = 4
     loss: LossConfig = field(default_factory=LossConfig)
+    palette_learning_rate: float = field(default=3e-3, metadata=LATER)
 
     def __post_init__(self) -> None:
         for name in ("plane_size", "image_size", "samples", "steps", "rays"):
@@ -71,21 +75,30 @@ def learning_rate_at(progress: float) -> float:
     return 1.0 if progress < 0.5 else 0.1 + 0.45 * (1 + math.cos(math.pi * (2 * progress - 1)))
 
 
-def fit_planes(scene: Scene, decoder: Decoder, start: Tensor, config: FitConfig, seed: int) -> Tensor:
-    """Fit the planes of one subject, the decoder frozen.
+class FittedPlanes(NamedTuple):
+    """What a fit of one subject finds."""
+
+    planes: Tensor  # [3, C, H, W]
+    palette: Tensor | None  # [K, 3]; None without materials
+
+
+def fit_planes(
+    scene: Scene, decoder: Decoder, start: Tensor, config: FitConfig, seed: int, palette: Tensor | None = None
+) -> FittedPlanes:
+    """Fit the planes of one subject, with materials its palette too, the decoder frozen.
 
     Args:
         start: [3, C, H, W], usually the mean over subjects: it keeps all fits in one domain.
-
-    Returns:
-        [3, C, H, W]
+        palette: [K, 3] where the subject's begins, if the decoder has materials.
     """
     generator = torch.Generator().manual_seed(seed)
-    fit = start_fit(start, decoder, config.loss)
+    fit = start_fit(start, decoder, config.loss, palette)
     for step in range(config.steps):
         if step in narrowing_steps(config):
             scene = scene.narrowed(fit.planes, decoder)
         batch = Batch.draw(scene, config.rays, config.loss.empty_points, generator)
         size = random_size(config, generator)
-        fit.step(scene, batch, size, config.learning_rate * learning_rate_at(step / config.steps))
-    return fit.planes
+        factor = learning_rate_at(step / config.steps)
+        rate, palette_rate = config.learning_rate * factor, config.palette_learning_rate * factor
+        fit.step(scene, batch, size, rate, palette_learning_rate=palette_rate)
+    return FittedPlanes(fit.planes, fit.palette)

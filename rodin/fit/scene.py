@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,19 @@ class Scene:
     bins: Tensor  # [R, S] bool: bins of each ray inside `occupancy`
     occupancy: Occupancy  # the visual hull, later narrowed by what the fit found
     empty: Tensor  # [M, 3] cells that are not occupied
+    shares: Tensor | None = None  # [R, K] the materials' parts of alpha; None where the captures have no maps of them
+
+    def shares_of(self, ray: Tensor, materials: int) -> Tensor | None:
+        """The materials' parts of alpha [B, K] of some rays [B]; None without materials, or where nobody knows them.
+
+        Raises:
+            ValueError: the captures have maps of another number of materials.
+        """
+        if self.shares is None or not materials:
+            return None
+        if self.shares.shape[1] != materials:
+            raise ValueError(f"captures show {self.shares.shape[1]} materials, the decoder has {materials}")
+        return self.shares[ray]
 
     @torch.no_grad()
     def narrowed(self, planes: Tensor, decoder: Decoder) -> Scene:
@@ -42,7 +55,7 @@ class Scene:
         bins = occupied_bins(self.rays, self.bins.shape[1], occupancy)
         hidden = ray_weights(planes, decoder, self.rays, bins, opaque=1 - OPAQUE).cumsum_(dim=1) > OPAQUE
         bins[:, HIDDEN_MARGIN:] &= ~hidden[:, :-HIDDEN_MARGIN]
-        return Scene(self.rays, self.targets, bins, occupancy, empty=empty_cells(occupancy))
+        return replace(self, bins=bins, occupancy=occupancy, empty=empty_cells(occupancy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,12 @@ class HeldOut:
 
     camera: Camera
     images: Tensor  # [V, H, W, 4] straight
+    shares: Tensor | None = None  # [V, H, W, K] the materials' parts of alpha; None where nobody knows them
+
+    def to(self, device: torch.device) -> HeldOut:
+        """The same views with their pixels on a device."""
+        shares = None if self.shares is None else self.shares.to(device)
+        return HeldOut(self.camera, self.images.to(device), shares)
 
 
 def empty_cells(occupancy: Occupancy) -> Tensor:
@@ -78,5 +97,13 @@ def prepare(subject: MultiView, samples: int, held_out: int) -> tuple[Scene, Hel
     useful = bins.any(dim=1).nonzero()[:, 0]
     if not len(useful):
         raise UserError(f"{subject.folder}: no view sees matter in the unit box; check the images' alpha and cameras")
-    scene = Scene(rays[useful], premultiplied(flat[useful]), bins[useful], hull, empty=empty_cells(hull))
-    return scene, HeldOut(subject.camera[test], subject.images[test])
+    shares, unseen = (None, None) if subject.shares is None else (subject.shares[train], subject.shares[test])
+    scene = Scene(
+        rays[useful],
+        premultiplied(flat[useful]),
+        bins[useful],
+        hull,
+        empty=empty_cells(hull),
+        shares=None if shares is None else shares.flatten(0, 2)[useful],
+    )
+    return scene, HeldOut(subject.camera[test], subject.images[test], unseen)

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,12 +27,14 @@ from rodin.data.shards import FittedSubject, read_subject, write_shards, write_s
 from rodin.errors import UserError
 from rodin.files import atomic_path, check_settings, plain, write_json
 from rodin.fit.batch import fit_planes_batch
-from rodin.fit.measure import judge
-from rodin.fit.planes import FitConfig, fit_planes
+from rodin.fit.measure import judge, overlap
+from rodin.fit.palette import mean_colours
+from rodin.fit.planes import FitConfig, FittedPlanes, fit_planes
 from rodin.fit.scene import HeldOut, Scene, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
+from rodin.materials import MATERIALS
 from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, measure_statistics, save_statistics
-from rodin.parts import load_component, module_hash, read_tensors, save_component
+from rodin.parts import load_component, module_hash, noted, read_tensors, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
 SETTINGS_NAME = "fitting.json"
@@ -53,6 +55,13 @@ class FittingConfig:
     shared: SharedConfig
     planes: FitConfig
     per_shard: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.decoder.materials not in (0, len(MATERIALS)):
+            raise ValueError(
+                f"decoder.materials must be {len(MATERIALS)}, as many as rodin synth names, or 0, got "
+                f"{self.decoder.materials}"
+            )
 
 
 def fit_dataset(
@@ -78,7 +87,7 @@ def fit_dataset(
     fits = run / f"fits-{decoder_hash[:12]}"
     paths = [fits / f"{folder.resolve().name}.safetensors" for folder in folders]  # "." has no name
     todo = [(folder, path) for folder, path in zip(folders, paths, strict=True) if not path.exists()]
-    settings = {**asdict(config.planes), "seed": seed}  # all subjects of a run must be fitted alike
+    settings = {**noted(config.planes), "seed": seed}  # all subjects of a run must be fitted alike
     check_settings(run / SETTINGS_NAME, settings, "the run fits with", "give the same or another --run")
     if not (run / SETTINGS_NAME).exists():
         write_json(run / SETTINGS_NAME, plain(settings))
@@ -105,18 +114,20 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
     chosen = sorted(order[: config.shared.subjects])
     fit = config.planes
     with tqdm(chosen, desc="decoder: loading views", leave=False) as loading:
-        scenes = [prepare(load_subject(folders[k], fit.image_size), fit.samples, fit.held_out)[0] for k in loading]
+        loaded = [load_for(config.decoder, folders[k], fit.image_size) for k in loading]
+    scenes = [prepare(subject, fit.samples, fit.held_out)[0] for subject in loaded]
+    palettes = torch.stack([mean_colours(subject)[0] for subject in loaded]) if config.decoder.materials else None
     with tqdm(total=config.shared.common_steps + config.shared.steps, desc="decoder") as bar:
 
         def report(loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
             bar.update()
 
-        decoder, start = learn_decoder(scenes, config.decoder, config.shared, fit, seed=seed, report=report)
+        learned = learn_decoder(scenes, config.decoder, config.shared, fit, seed=seed, report=report, palettes=palettes)
     with atomic_path(run / START_NAME) as temporary:
-        save_file({"planes": start}, temporary)
-    save_component(decoder, folder)  # last: its presence says that this stage is finished
-    return decoder
+        save_file({"planes": learned.start}, temporary)
+    save_component(learned.decoder, folder)  # last: its presence says that this stage is finished
+    return learned.decoder
 
 
 def adopt_decoder(model: Path, run: Path) -> None:
@@ -181,7 +192,7 @@ def fit_on_device(
     start = read_start(run)
 
     def load(folder: Path) -> tuple[MultiView, Scene, HeldOut]:
-        subject = load_subject(folder, config.image_size)
+        subject = load_for(decoder.config, folder, config.image_size)
         return subject, *prepare(subject, config.samples, config.held_out)
 
     with ThreadPoolExecutor(workers) as pool, tqdm(total=len(todo), desc="fitting", unit="subject") as bar:
@@ -190,30 +201,55 @@ def fit_on_device(
             batch, others = todo[first : first + count], todo[first + count :]
             loaded = [job.result() for job in upcoming]
             upcoming = [pool.submit(load, folder) for folder, _ in others[:count]]
-            planes = fit_planes_batch(
-                [scene for _, scene, _ in loaded], decoder, start, config, seed=seed, device=device
+            begun = [mean_colours(subject)[0] for subject, _, _ in loaded] if decoder.config.materials else None
+            found = fit_planes_batch(
+                [scene for _, scene, _ in loaded],
+                decoder,
+                start,
+                config,
+                seed=seed,
+                device=device,
+                palettes=None if begun is None else torch.stack(begun),
             )
-            for (subject, _, held_out), (_, path), one in zip(loaded, batch, planes, strict=True):
-                fitted = judged(subject, one, decoder, HeldOut(held_out.camera, held_out.images.to(device)))
+            for (subject, _, held_out), (_, path), one in zip(loaded, batch, found, strict=True):
+                fitted = judged(subject, one, decoder, held_out.to(device))
                 write_subject(path, fitted)
                 bar.set_postfix(psnr=f"{fitted.psnr:.1f} dB", refresh=False)
                 bar.update()
 
 
+def load_for(decoder: DecoderConfig, folder: Path, size: int) -> MultiView:
+    """A subject as a decoder's fits need it: see `load_subject`; with its maps if the decoder has materials."""
+    return load_subject(folder, size, maps=bool(decoder.materials))
+
+
 def fit_subject(
     subject: MultiView, decoder: Decoder, start: torch.Tensor, config: FitConfig, seed: int
 ) -> FittedSubject:
-    """Fit and judge one subject."""
+    """Fit and judge one subject, which `load_for` has read."""
     scene, held_out = prepare(subject, config.samples, config.held_out)
-    return judged(subject, fit_planes(scene, decoder, start, config, seed=seed), decoder, held_out)
+    palette = mean_colours(subject)[0] if decoder.config.materials else None
+    fitted = fit_planes(scene, decoder, start, config, seed=seed, palette=palette)
+    return judged(subject, fitted, decoder, held_out)
 
 
-def judged(subject: MultiView, planes: torch.Tensor, decoder: Decoder, held_out: HeldOut) -> FittedSubject:
-    """What is kept of a subject and its planes [3, C, H, W]."""
-    psnr, ssim = judge(planes, decoder, held_out)
-    frontal = subject.images[subject.frontal]
+def judged(subject: MultiView, fitted: FittedPlanes, decoder: Decoder, held_out: HeldOut) -> FittedSubject:
+    """What is kept of a subject and its fit."""
+    psnr, ssim = judge(fitted.planes, decoder, held_out, fitted.palette)
+    made_of: dict[str, torch.Tensor] = {}
+    if fitted.palette is not None:
+        _, presence = mean_colours(subject)
+        iou = overlap(fitted.planes, decoder, held_out, fitted.palette)
+        made_of = {"palette": fitted.palette.cpu(), "presence": presence, "iou": iou}
     return FittedSubject(
-        subject.name, planes.cpu(), subject.caption, frontal, psnr=psnr, ssim=ssim, captions=subject.captions
+        subject.name,
+        fitted.planes.cpu(),
+        subject.caption,
+        subject.images[subject.frontal],
+        psnr=psnr,
+        ssim=ssim,
+        captions=subject.captions,
+        **made_of,
     )
 
 
@@ -244,7 +280,7 @@ def _end_with_parent() -> None:
 
 def _fit_one(folder: Path, path: Path) -> float:
     config = _Worker.config
-    subject = load_subject(folder, config.image_size)
+    subject = load_for(_Worker.decoder.config, folder, config.image_size)
     fitted = fit_subject(subject, _Worker.decoder, _Worker.start, config, seed=_Worker.seed)
     write_subject(path, fitted)
     return fitted.psnr
@@ -257,3 +293,8 @@ def quality_table(subjects: list[FittedSubject]) -> Iterator[str]:
     ssim = sum(subject.ssim for subject in subjects) / len(subjects)
     yield f"held-out views of {len(subjects)} subjects, rendered without culling:"
     yield f"  PSNR {sum(psnr) / len(psnr):.2f} dB (worst {worst.psnr:.2f} dB: {worst.name}), SSIM {ssim:.3f}"
+    overlaps = [subject.iou for subject in subjects if subject.iou is not None]
+    if overlaps:
+        means = torch.stack(overlaps).nanmean(dim=0).tolist()
+        named = ", ".join(f"{name} {mean:.2f}" for name, mean in zip(MATERIALS, means, strict=True) if mean == mean)
+        yield f"  intersection over union of materials: {named}"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from rodin.errors import UserError
 
-ABI = 3  # of the C interface: RODIN_ABI in native/api.h
+ABI = 4  # of the C interface: RODIN_ABI in native/api.h
 LEVELS = ("baseline", "avx2", "avx512")  # least first, numbered from 0 as in native/dispatch.cpp
 OFF = "off"
 LEVEL_VARIABLE = "RODIN_KERNELS"

@@ -148,10 +148,10 @@ def render_inputs(renderer: Renderer, camera: Camera, samples: int) -> Tensor:
         from the middle of the box towards the camera (world units, times alpha): depth, but independent of the distance
         that the camera was placed at.
     """
-    totals = renderer.totals(camera, samples, features=True)
-    colour, alpha, depth, features = totals.tensor_split([3, 4, 5], dim=-1)
-    relief = alpha * camera.position.norm(dim=-1)[..., None, None, None].to(alpha) - depth
-    return torch.cat([colour, alpha, relief, features], dim=-1).movedim(-1, -3)
+    seen = renderer.render(camera, samples, features=True)
+    alpha = seen.alpha[..., None]
+    relief = alpha * camera.position.norm(dim=-1)[..., None, None, None].to(alpha) - seen.depth[..., None]
+    return torch.cat([seen.premultiplied, alpha, relief, seen.features], dim=-1).movedim(-1, -3)
 
 
 @torch.no_grad()

@@ -22,11 +22,12 @@ from torch.nn import functional as F
 
 from rodin.render import reference
 from rodin.render.decoder import Decoder
+from rodin.render.materials import RESIDUAL
 from rodin.render.rays import Occupancy, Rays, longest_bin
 
 RAYS_PER_PROGRAM = 16  # lanes of a program: the most that spills no registers with the mini decoder and EG3D's
 NARROWEST = 16  # widths that tl.dot takes are powers of two from here
-WIDEST = 64  # hidden units, channels or colours; a layer of 128 spills 16 KB a thread
+WIDEST = 64  # hidden units, channels or outputs of the colour head; a layer of 128 spills 16 KB a thread
 OLDEST = (8, 0)  # compute capability: the first with TF32
 
 
@@ -34,7 +35,7 @@ def at_hand(planes: Tensor, decoder: Decoder) -> bool:
     """Whether the kernel takes these planes and this decoder, on an NVIDIA GPU, and Triton is installed."""
     if not isinstance(decoder, Decoder) or planes.device.type != "cuda" or planes.dtype != torch.float32:
         return False
-    widths = (decoder.config.channels, decoder.config.hidden, decoder.config.colours)
+    widths = (decoder.config.channels, decoder.config.hidden, decoder.config.outputs)
     return max(widths) <= WIDEST and _has_tf32(planes.device) and importlib.util.find_spec("triton") is not None
 
 
@@ -43,7 +44,7 @@ def _has_tf32(device: torch.device) -> bool:
 
 
 class Field(reference.Field):
-    """See `rodin.render.reference.Field`, whose density and colour at points this one keeps.
+    """See `rodin.render.reference.Field`, whose density and emission at points this one keeps.
 
     Planes and decoder are made ready when totals are first asked for; what changes in them later is not seen.
 
@@ -69,10 +70,10 @@ class Field(reference.Field):
         return _padded(self.planes.detach().permute(0, 2, 3, 1) @ self.decoder.trunk.weight.detach().t(), 1)
 
     def totals(self, rays: Rays, samples: int, occupancy: Occupancy | None, features: bool) -> Tensor:
-        """What rays see, [R, K + 2] or, with features, [R, K + 2 + C]; see `rodin.render.reference.Field.totals`."""
+        """What rays see, [R, E + 2] or, with features, [R, E + 2 + C]; see `rodin.render.reference.Field.totals`."""
         from rodin.render.triton_kernel import render
 
-        columns = self.decoder.config.colours + 2 + (self.planes.shape[1] if features else 0)
+        columns = self.decoder.config.emitted + 2 + (self.planes.shape[1] if features else 0)
         totals = rays.near.new_empty(len(rays), columns)
         if len(rays):
             blocks = -(-len(rays) // RAYS_PER_PROGRAM)
@@ -107,11 +108,15 @@ class Field(reference.Field):
             "density_bias": weights.density_bias,
             "density_scale": config.density_scale,
             "direction": weights.direction,
+            "shade": weights.shade,
+            "shade_bias": weights.shade_bias,
             "inner": weights.inner,
             "inner_bias": weights.inner_bias,
             "colour": weights.colour,
             "colour_bias": weights.colour_bias,
-            "colours": self.decoder.config.colours,
+            "outputs": config.outputs,
+            "materials": config.materials,
+            "residual": RESIDUAL,
             "channels": self.planes.shape[1],
             "RAYS": RAYS_PER_PROGRAM,
             "OCCUPANCY": occupancy is not None,
@@ -119,11 +124,12 @@ class Field(reference.Field):
             "FEATURES": features,
             "FREQUENCIES": config.frequencies,
             "DIRECTION": config.view_direction,
+            "MATERIALS": config.materials > 0,
             "SOFTPLUS": config.activation == "softplus",
             "INNER_LAYERS": config.colour_layers,
             "INPUTS": texels.shape[3],
             "HIDDEN": weights.colour.shape[0],
-            "COLOURS": weights.colour.shape[1],
+            "OUTPUTS": weights.colour.shape[1],
         }
 
 
@@ -135,11 +141,13 @@ class Weights:
     trunk_bias: Tensor  # [HIDDEN]
     density: Tensor  # [HIDDEN]
     density_bias: float  # the shift included
-    direction: Tensor  # [8, HIDDEN]; zeros without a view direction
+    direction: Tensor  # [8, HIDDEN] what each number of a direction adds to the hidden layer, with materials to `shade`
+    shade: Tensor  # [HIDDEN] of the shade, without its direction
+    shade_bias: Tensor  # [9] of the shade and of what each number of a direction adds to it
     inner: Tensor  # [colour_layers, HIDDEN, HIDDEN]
     inner_bias: Tensor  # [colour_layers, HIDDEN]
-    colour: Tensor  # [HIDDEN, COLOURS]
-    colour_bias: Tensor  # [COLOURS]
+    colour: Tensor  # [HIDDEN, OUTPUTS]: colours, or logits of the shares and residual
+    colour_bias: Tensor  # [OUTPUTS]
 
     @staticmethod
     def of(decoder: Decoder) -> Weights:
@@ -151,19 +159,23 @@ class Weights:
         layers: list[nn.Linear] = list(decoder.colour)  # type: ignore[arg-type]
         *inner, colour = layers
         square = trunk.new_zeros(0, config.hidden, config.hidden)
-        direction = trunk.new_zeros(8, config.hidden)
-        if decoder.direction is not None:
-            direction = decoder.direction.weight.detach().t()
+        head, shade = colour.weight.detach().tensor_split([config.outputs])
+        head_bias, shade_bias = colour.bias.detach().tensor_split([config.outputs])
+        # rows of what is not there: of the shade and of its direction
+        shade, shade_bias = F.pad(shade, (0, 0, 0, 9 - len(shade))), F.pad(shade_bias, (0, 9 - len(shade_bias)))
+        direction = shade[1:] if decoder.direction is None else decoder.direction.weight.detach().t()
         return Weights(
             trunk=_padded(torch.cat([plain[None], waves]), 2),
             trunk_bias=_padded(decoder.trunk.bias.detach(), 1),
             density=_padded(decoder.density.weight.detach()[0], 1),
             density_bias=decoder.density.bias.item() + config.density_shift,
             direction=_padded(direction, 1),
+            shade=_padded(shade[0], 1),
+            shade_bias=shade_bias.contiguous(),
             inner=_padded(torch.stack([layer.weight.detach().t() for layer in inner]) if inner else square, 2),
             inner_bias=_padded(torch.stack([layer.bias.detach() for layer in inner]) if inner else square[:, 0], 1),
-            colour=_padded(colour.weight.detach().t(), 2),
-            colour_bias=_padded(colour.bias.detach(), 1),
+            colour=_padded(head.t(), 2),
+            colour_bias=_padded(head_bias, 1),
         )
 
 

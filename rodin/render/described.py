@@ -27,6 +27,7 @@ def describe(decoder: Decoder, parameters: Tensor) -> CDecoder:
         config.frequencies,
         config.colour_layers,
         colours=config.colours,
+        materials=config.materials,
         softplus=int(config.activation == "softplus"),
         view=int(config.view_direction),
         density_shift=config.density_shift,

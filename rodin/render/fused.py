@@ -34,7 +34,7 @@ from rodin.render.rays import Occupancy, Rays, longest_bin
 
 OPAQUE = 1e-3  # transmittance behind which an image is not followed further
 THIN = 1e-2  # part of what a ray has met that takes the colour of what comes next
-WIDEST = 1024  # channels, hidden units and colours that the kernels can hold
+WIDEST = 1024  # channels, hidden units and emitted numbers that the kernels can hold
 MOST_LAYERS = 8  # of the colour head
 
 
@@ -43,7 +43,7 @@ def at_hand(planes: Tensor, decoder: Decoder) -> bool:
     if not isinstance(decoder, Decoder) or planes.device.type != "cpu" or planes.dtype != torch.float32:
         return False
     config = decoder.config
-    width = max(config.channels, config.hidden, config.colours)
+    width = max(config.channels, config.hidden, config.emitted)
     return bool(width <= WIDEST and config.colour_layers <= MOST_LAYERS and native() is not None)
 
 
@@ -66,7 +66,7 @@ class Field:
         triplane.check_planes(planes, leading=0)
         triplane.check_finite(planes)
         self.planes, self.kernels = planes, kernels()
-        self.channels, self.colours = planes.shape[1], decoder.config.colours
+        self.channels, self.width = planes.shape[1], decoder.config.emitted
         self.parameters = flat_parameters(decoder)
         self.decoder = describe(decoder, self.parameters)
         self.values = channels_last(planes)
@@ -85,13 +85,13 @@ class Field:
         self._decode(points, None, address(out), None)
         return out
 
-    def colour(self, points: Tensor, directions: Tensor) -> Tensor:
-        """Colour [N, K] at points [N, 3], seen along unit directions [N, 3]."""
-        points, out = points.contiguous(), points.new_empty(len(points), self.colours)
+    def emitted(self, points: Tensor, directions: Tensor) -> Tensor:
+        """What points [N, 3] emit along unit directions [N, 3], [N, E]: without materials their colour."""
+        points, out = points.contiguous(), points.new_empty(len(points), self.width)
         self._decode(points, directions.contiguous(), None, address(out))
         return out
 
-    def _decode(self, points: Tensor, directions: Tensor | None, density: int | None, colour: int | None) -> None:
+    def _decode(self, points: Tensor, directions: Tensor | None, density: int | None, emitted: int | None) -> None:
         self.kernels.functions.rodin_decode(
             self.kernels.number,
             byref(self.decoder),
@@ -101,16 +101,16 @@ class Field:
             len(points),
             torch.get_num_threads(),
             density,
-            colour,
+            emitted,
         )
 
     def totals(self, rays: Rays, samples: int, occupancy: Occupancy | None, features: bool) -> Tensor:
-        """What rays see, [R, K + 2] or, with features, [R, K + 2 + C]; see `rodin.render.reference.Field.totals`."""
+        """What rays see, [R, E + 2] or, with features, [R, E + 2 + C]; see `rodin.render.reference.Field.totals`."""
         rays = contiguous(rays)
         distance = None if occupancy is None else self._distance_to(occupancy)
         grow = 0 if occupancy is None else occupancy.cells_reached(longest_bin(samples))
         described = describe_rays(rays, samples, distance=distance, grow=grow)
-        out = rays.near.new_empty(len(rays), self.colours + 2 + (self.channels if features else 0))
+        out = rays.near.new_empty(len(rays), self.width + 2 + (self.channels if features else 0))
         opaque, thin = (0.0, 0.0) if occupancy is None else (OPAQUE, THIN)
         self.render(described, opaque, thin, totals=out, features=features)
         return out
@@ -129,7 +129,7 @@ class Field:
 
         Args:
             opaque, thin: see OPAQUE and THIN.
-            totals: [R, K + 2] or, with features, [R, K + 2 + C].
+            totals: [R, E + 2] or, with features, [R, E + 2 + C].
             weights: [R, S] zeros.
         """
         self.kernels.functions.rodin_render(
@@ -185,13 +185,13 @@ def ray_weights(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor, opaq
 
 
 class Trace(torch.autograd.Function):
-    """Totals [R, K + 2] of rays, differentiable with respect to the planes."""
+    """Totals [R, E + 2] of rays, differentiable with respect to the planes."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor) -> Tensor:
         field, rays, bins = Field(planes, decoder), contiguous(rays), bins.contiguous()
         ctx.kept = (field, rays, bins)  # type: ignore[attr-defined]
-        out = planes.new_empty(len(rays), field.colours + 2)
+        out = planes.new_empty(len(rays), field.width + 2)
         field.render(describe_rays(rays, bins.shape[1], bins=bins), totals=out)
         return out
 

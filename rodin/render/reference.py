@@ -3,10 +3,12 @@
     alpha_i = 1 - exp(-sigma_i delta),   w_i = alpha_i prod_{j<i} (1 - alpha_j)
     C = sum_i w_i c_i,   A = sum_i w_i,   D = sum_i w_i t_i,   F = sum_i w_i y_i
 
-with c_i, t_i and y_i a sample's colour, distance along the ray and tri-plane feature. It is what the kernels are held
-to, and what runs where there are none. Only the bins that matter are looked up and decoded ("compacted" samples).
+with c_i, t_i and y_i what a sample emits, its distance along the ray and its tri-plane feature. It is what the kernels
+are held to, and what runs where there are none. Only the bins that matter are looked up and decoded ("compacted"
+samples).
 
-Symbols: R rays, S bins a ray, N samples of all rays that count, K channels of colour (3), C of the planes.
+Symbols: R rays, S bins a ray, N samples of all rays that count, C channels of the planes, E numbers that a sample
+emits: its colour (3) or, with materials, what `rodin.render.materials` paints.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ OPAQUE_BELOW = 1e-3  # transmittance behind which an image is not followed furth
 
 
 class Field:
-    """Density and colour everywhere, of one avatar.
+    """Density and what is emitted everywhere, of one avatar.
 
     Args:
         planes: [3, C, H, W]
@@ -44,14 +46,14 @@ class Field:
         return torch.cat([self.decoder.density_of(triplane.sample(self.planes, piece)) for piece in pieces])
 
     @torch.no_grad()
-    def colour(self, points: Tensor, directions: Tensor) -> Tensor:
-        """Colour [N, K] at points [N, 3], seen along unit directions [N, 3]."""
+    def emitted(self, points: Tensor, directions: Tensor) -> Tensor:
+        """What points [N, 3] emit along unit directions [N, 3], [N, E]: without materials their colour."""
         pieces = zip(points.split(2**15), directions.split(2**15), strict=True)
         return torch.cat([self.decoder(triplane.sample(self.planes, p), d)[1] for p, d in pieces])
 
     @torch.no_grad()
     def totals(self, rays: Rays, samples: int, occupancy: Occupancy | None, features: bool) -> Tensor:
-        """What rays see, [R, K + 2] or, with features, [R, K + 2 + C]: the sums C, A, D (and F).
+        """What rays see, [R, E + 2] or, with features, [R, E + 2 + C]: the sums C, A, D (and F).
 
         Args:
             samples: bins a ray.
@@ -124,7 +126,7 @@ def trace(
         features: composite the tri-plane features too.
 
     Returns:
-        totals [R, K + 2] or [R, K + 2 + C]: the sums C, A, D (and F) over a ray's samples; and the weights [R, S] of
+        totals [R, E + 2] or [R, E + 2 + C]: the sums C, A, D (and F) over a ray's samples; and the weights [R, S] of
         all bins, zero in skipped ones.
     """
     count, samples = bins.shape
@@ -135,12 +137,12 @@ def trace(
     directions = rays.directions[ray]
     points = torch.addcmul(rays.origins[ray], distance[:, None], directions)
     looked_up = triplane.sample(planes, points)  # [N, C]
-    density, colour = decoder(looked_up, directions)
+    density, emitted = decoder(looked_up, directions)
     optical = torch.zeros(count, samples, dtype=density.dtype, device=density.device)
     optical = optical.index_put((ray, position), density * step[ray])
     weights = alpha_weights(optical)
     weight = weights[ray, position]
-    composited = [colour, torch.ones_like(weight)[:, None], distance[:, None]] + ([looked_up] if features else [])
+    composited = [emitted, torch.ones_like(weight)[:, None], distance[:, None]] + ([looked_up] if features else [])
     what = torch.cat(composited, dim=-1)
     totals = torch.zeros(count, what.shape[1], dtype=density.dtype, device=density.device)
     return totals.index_add(0, ray, weight[:, None] * what), weights

@@ -117,13 +117,17 @@ def render(
     density_bias,
     density_scale,
     direction,
+    shade,
+    shade_bias,
     inner,
     inner_bias,
     colour,
     colour_bias,
-    # result: [R, colours + 2 (+ channels)]
+    # result: [R, outputs + materials + 2 (+ channels)]
     totals,
-    colours,
+    outputs,
+    materials,
+    residual,
     channels,
     RAYS: tl.constexpr,
     OCCUPANCY: tl.constexpr,
@@ -131,11 +135,12 @@ def render(
     FEATURES: tl.constexpr,
     FREQUENCIES: tl.constexpr,
     DIRECTION: tl.constexpr,
+    MATERIALS: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     INNER_LAYERS: tl.constexpr,
     INPUTS: tl.constexpr,
     HIDDEN: tl.constexpr,
-    COLOURS: tl.constexpr,
+    OUTPUTS: tl.constexpr,
 ):
     ray = tl.program_id(0) * RAYS + tl.arange(0, RAYS)
     exists = ray < ray_count
@@ -149,8 +154,16 @@ def render(
     end = tl.load(far + ray, mask=exists, other=0.0)
     step = (end - start) / samples
 
+    # What a ray's direction adds to the hidden layer or, with materials, the weights that the shade has along it.
+    if DIRECTION or MATERIALS:
+        turned = tl.zeros([RAYS, HIDDEN], tl.float32)
+    if MATERIALS:
+        turned += vector(shade, 0, HIDDEN)
+        shade_constant = tl.zeros([RAYS], tl.float32) + tl.load(shade_bias)
+        is_material = (tl.arange(0, OUTPUTS) < materials)[None, :]
+        shares = tl.zeros([RAYS, OUTPUTS], tl.float32)
     if DIRECTION:  # `rodin.render.decoder.direction_basis`, the same for all samples of a ray
-        turned = x[:, None] * vector(direction, 0, HIDDEN)
+        turned += x[:, None] * vector(direction, 0, HIDDEN)
         turned += y[:, None] * vector(direction, 1, HIDDEN)
         turned += z[:, None] * vector(direction, 2, HIDDEN)
         turned += (x * y)[:, None] * vector(direction, 3, HIDDEN)
@@ -158,8 +171,13 @@ def render(
         turned += (z * x)[:, None] * vector(direction, 5, HIDDEN)
         turned += (x * x - y * y)[:, None] * vector(direction, 6, HIDDEN)
         turned += (3 * z * z - 1)[:, None] * vector(direction, 7, HIDDEN)
+        if MATERIALS:
+            shade_constant += x * tl.load(shade_bias + 1) + y * tl.load(shade_bias + 2) + z * tl.load(shade_bias + 3)
+            shade_constant += x * y * tl.load(shade_bias + 4) + y * z * tl.load(shade_bias + 5)
+            shade_constant += z * x * tl.load(shade_bias + 6) + (x * x - y * y) * tl.load(shade_bias + 7)
+            shade_constant += (3 * z * z - 1) * tl.load(shade_bias + 8)
 
-    seen = tl.zeros([RAYS, COLOURS], tl.float32)
+    seen = tl.zeros([RAYS, OUTPUTS], tl.float32)
     alpha = tl.zeros([RAYS], tl.float32)
     depth = tl.zeros([RAYS], tl.float32)
     if FEATURES:
@@ -195,16 +213,26 @@ def render(
         hidden = activate(hidden + vector(trunk_bias, 0, HIDDEN), SOFTPLUS)
         raw = tl.sum(hidden * vector(density, 0, HIDDEN), axis=1) + density_bias
         optical = tl.where(active, density_scale * softplus(raw) * step, 0.0)
-        if DIRECTION:
+        if DIRECTION and not MATERIALS:
             hidden += turned
         for index in tl.range(INNER_LAYERS, num_stages=1):
             hidden = layer(hidden, inner, index, HIDDEN, HIDDEN) + vector(inner_bias, index, HIDDEN)
             hidden = activate(hidden, SOFTPLUS)
-        shown = tl.sigmoid(layer(hidden, colour, 0, HIDDEN, COLOURS) + vector(colour_bias, 0, COLOURS))
+        shown = layer(hidden, colour, 0, HIDDEN, OUTPUTS) + vector(colour_bias, 0, OUTPUTS)
+        if MATERIALS:  # `rodin.render.decoder.Decoder`: logits and residual to shares times shade, and residual
+            logits = tl.where(is_material, shown, float("-inf"))
+            share = tl.exp(logits - tl.max(logits, axis=1)[:, None])
+            share /= tl.sum(share, axis=1)[:, None]
+            bright = softplus(tl.sum(hidden * turned, axis=1) + shade_constant) * 1.4426950408889634
+            shown = tl.where(is_material, bright[:, None] * share, residual * (2 * tl.sigmoid(2 * shown) - 1))
+        else:
+            shown = tl.sigmoid(shown)
 
         passed = tl.exp(-optical)
         weight = through * (1 - passed)  # 0 in idle lanes
         seen += weight[:, None] * shown
+        if MATERIALS:
+            shares += weight[:, None] * share
         alpha += weight
         depth += weight * distance
         if FEATURES:
@@ -212,15 +240,18 @@ def render(
         through *= passed
         bin = tl.where(through > opaque_below, bin + 1, samples)
 
-    columns = colours + 2
+    emitted = outputs + materials
+    columns = emitted + 2
     if FEATURES:
         columns += channels
     row = totals + ray.to(tl.int64) * columns
-    column = tl.arange(0, COLOURS)
-    tl.store(row[:, None] + column[None, :], seen, mask=exists[:, None] & (column < colours)[None, :])
-    tl.store(row + colours, alpha, mask=exists)
-    tl.store(row + colours + 1, depth, mask=exists)
+    column = tl.arange(0, OUTPUTS)
+    tl.store(row[:, None] + column[None, :], seen, mask=exists[:, None] & (column < outputs)[None, :])
+    if MATERIALS:
+        tl.store(row[:, None] + (outputs + column)[None, :], shares, mask=exists[:, None] & is_material)
+    tl.store(row + emitted, alpha, mask=exists)
+    tl.store(row + emitted + 1, depth, mask=exists)
     if FEATURES:
         channel = tl.arange(0, INPUTS)
-        place = row[:, None] + (colours + 2 + channel)[None, :]
+        place = row[:, None] + (emitted + 2 + channel)[None, :]
         tl.store(place, features, mask=exists[:, None] & (channel < channels)[None, :])

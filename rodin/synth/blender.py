@@ -12,26 +12,62 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import bpy
 import numpy as np
-from PIL import Image
+import OpenEXR
 
 from rodin.errors import UserError
+from rodin.materials import MATERIALS
 from rodin.synth.body.build import build_avatar, detail_for
 from rodin.synth.body.geometry import WORLD_SCALE, Array, Mesh, Parts, Strands, Surface, to_world
 from rodin.synth.cameras import FOV, camera_poses
 from rodin.synth.lighting import LIGHTING, Lighting
+from rodin.synth.pixels import straight_srgb, whole_shares
 from rodin.synth.recipe import make_recipe
-from rodin.synth.subject import frame_name, save_frame, subject_folder, touches_border, write_transforms
+from rodin.synth.subject import (
+    frame_name,
+    has_view,
+    map_name,
+    save_frame,
+    save_map,
+    subject_folder,
+    touches_border,
+    write_transforms,
+)
 from rodin.synth.worker import Job
+
+
+@contextmanager
+def _one_cpu() -> Iterator[None]:
+    """What is loaded meanwhile finds one CPU.
+
+    Blender's library of threads (TBB) counts CPUs when it is loaded and starts a thread for each; those that have
+    nothing to do never sleep, but spin, which took a third of all processor time.
+    """
+    if not hasattr(os, "sched_setaffinity"):  # macOS
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(allowed)[os.getpid() % len(allowed)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+with _one_cpu():
+    import bpy
 
 Answer = Callable[[dict[str, object]], None]
 
 #: Rotation that takes world vectors to Blender's axes.
 WORLD_TO_BLENDER = np.array(((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)))
+
+#: Materials are rendered as colours of passes, three to a pass (arbitrary output variables), antialiased as the image.
+PASSES = [MATERIALS[first : first + 3] for first in range(0, len(MATERIALS), 3)]
 
 
 def start_scene(size: int, fov: float, seed: int, lighting: Lighting, samples: int) -> None:
@@ -43,7 +79,7 @@ def start_scene(size: int, fov: float, seed: int, lighting: Lighting, samples: i
     cycles.device, cycles.samples, cycles.seed = "CPU", samples, seed % (1 << 31)
     cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.02
     cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
-    cycles.denoising_input_passes, cycles.denoising_quality = "RGB_ALBEDO_NORMAL", "BALANCED"
+    cycles.denoising_input_passes, cycles.denoising_quality = "RGB_ALBEDO_NORMAL", "FAST"
     cycles.denoising_prefilter = "FAST"
     cycles.use_light_tree = False
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 2, 1, 1
@@ -58,8 +94,10 @@ def start_scene(size: int, fov: float, seed: int, lighting: Lighting, samples: i
     render.threads_mode, render.threads = "FIXED", 1
     scene.view_settings.view_transform, scene.view_settings.look = "Standard", "None"
     settings = render.image_settings
-    settings.file_format, settings.color_mode, settings.color_depth = "PNG", "RGBA", "8"
-    settings.compression = 10
+    settings.file_format, settings.color_depth, settings.exr_codec = "OPEN_EXR_MULTILAYER", "16", "NONE"
+    for names in PASSES:
+        variable = bpy.context.view_layer.aovs.add()
+        variable.name, variable.type = _pass_name(names), "COLOR"
     camera = bpy.data.cameras.new("camera")
     camera.sensor_width, camera.angle = 36.0, fov
     camera.clip_start = 0.1
@@ -81,6 +119,8 @@ def _light(lighting: Lighting) -> None:
     world = bpy.data.worlds.new("sky")
     bpy.context.scene.world = world
     world.use_nodes = True
+    # So smooth a sky needs few samples of itself; Blender's own choice of a size costs a second and a half a subject.
+    world.cycles.sampling_method, world.cycles.sample_map_resolution = "MANUAL", 64
     tree = world.node_tree
     coordinate, split = tree.nodes.new("ShaderNodeTexCoord"), tree.nodes.new("ShaderNodeSeparateXYZ")
     span, ramp = tree.nodes.new("ShaderNodeMapRange"), tree.nodes.new("ShaderNodeValToRGB")
@@ -99,6 +139,28 @@ def _light(lighting: Lighting) -> None:
         item = _link(light.name, light)
         item.location = WORLD_TO_BLENDER @ np.array(lamp.place)
         item.rotation_euler = (Vector((0.0, 0.0, 0.1)) - item.location).to_track_quat("-Z", "Y").to_euler()
+
+
+def _pass_name(names: tuple[str, ...]) -> str:
+    return "materials " + " ".join(names)
+
+
+def _mark(tree: bpy.types.NodeTree, material: str, blends: Iterable[str]) -> None:
+    """Have a shader write what it is made of into the passes: the layers that `_add_shares` made, or one whole."""
+    for names in PASSES:
+        if not {material, *blends} & set(names):
+            continue
+        output = tree.nodes.new("ShaderNodeOutputAOV")
+        output.aov_name = _pass_name(names)
+        if blends:
+            layer = tree.nodes.new("ShaderNodeVertexColor")
+            layer.layer_name = _pass_name(names)
+            tree.links.new(layer.outputs["Color"], output.inputs["Color"])
+        else:
+            output.inputs["Color"].default_value = (
+                *(float(name == material) for name in names),
+                *(0.0,) * (4 - len(names)),
+            )
 
 
 def _shader(surface: Surface) -> bpy.types.Material:
@@ -171,12 +233,31 @@ def _add_mesh(mesh: Mesh) -> None:
     data.polygons.foreach_set("loop_start", np.arange(0, triangles.size, 3, dtype=np.int32))
     data.update(calc_edges=True)
     data.polygons.foreach_set("use_smooth", np.ones(len(triangles), bool))
-    attribute = data.color_attributes.new("Col", "FLOAT_COLOR", "POINT")
-    colors = np.ones((len(mesh.vertices), 4), np.float32)
-    colors[:, :3] = mesh.colours
-    attribute.data.foreach_set("color", colors.ravel())
-    data.materials.append(_shader(mesh.surface))
+    _add_layer(data, "Col", mesh.colours)
+    shader = _shader(mesh.surface)
+    _add_shares(data, mesh)
+    _mark(shader.node_tree, mesh.material, mesh.blends)
+    data.materials.append(shader)
     _link(mesh.surface.name, data)
+
+
+def _add_layer(data: bpy.types.Mesh, name: str, colours: Array) -> None:
+    """A colour attribute of the vertices, [V, up to 3]."""
+    values = np.zeros((len(colours), 4), np.float32)
+    values[:, : colours.shape[1]] = colours
+    values[:, 3] = 1.0
+    data.color_attributes.new(name, "FLOAT_COLOR", "POINT").data.foreach_set("color", values.ravel())
+
+
+def _add_shares(data: bpy.types.Mesh, mesh: Mesh) -> None:
+    """A mesh of several materials gets a layer of shares for each pass that has one of them."""
+    if not mesh.blends:
+        return
+    none = np.zeros(len(mesh.vertices), np.float32)
+    shares = {**mesh.blends, mesh.material: 1.0 - np.sum(list(mesh.blends.values()), axis=0)}
+    for names in PASSES:
+        if shares.keys() & set(names):
+            _add_layer(data, _pass_name(names), np.stack([shares.get(name, none) for name in names], axis=1))
 
 
 def _add_strands(strands: Strands) -> None:
@@ -187,7 +268,9 @@ def _add_strands(strands: Strands) -> None:
     radius = data.attributes.get("radius") or data.attributes.new("radius", "FLOAT", "POINT")
     taper = strands.radius * WORLD_SCALE * (1.0 - (1.0 - strands.tip) * np.linspace(0, 1, knots) ** 2)
     radius.data.foreach_set("value", np.broadcast_to(taper, (count, knots)).astype(np.float32).ravel())
-    data.materials.append(_hair_surface(strands))
+    shader = _hair_surface(strands)
+    _mark(shader.node_tree, "hair", {})
+    data.materials.append(shader)
     _link(strands.name, data)
 
 
@@ -199,36 +282,45 @@ def add_parts(parts: Parts) -> None:
         _add_strands(strands)
 
 
-def render_png(cam_to_world: Array, path: Path) -> None:
-    """Render the scene from `cam_to_world` [4, 4] (world axes) to an RGBA PNG."""
+def render_view(cam_to_world: Array, scratch: Path) -> tuple[Array, Array]:
+    """Render the scene from `cam_to_world` [4, 4] (world axes), by way of a file in `scratch`.
+
+    Returns:
+        straight sRGB RGBA [H, W, 4] uint8, and the shares of MATERIALS [H, W, K] uint8, which add up to alpha.
+    """
     from mathutils import Matrix
 
     matrix = np.eye(4)
     matrix[:3] = WORLD_TO_BLENDER @ cam_to_world[:3]
     scene = bpy.context.scene
     scene.camera.matrix_world = Matrix(matrix.tolist())
+    path = scratch / "view.exr"
     scene.render.filepath = str(path)
     bpy.ops.render.render(write_still=True)
+    layer = bpy.context.view_layer.name
+    with OpenEXR.File(str(path)) as file:
+        found = {name: channel.pixels for part in file.parts for name, channel in part.channels.items()}
+    image = straight_srgb(found[f"{layer}.Combined"])
+    coverage = [found[f"{layer}.{_pass_name(names)}"][..., : len(names)] for names in PASSES]
+    return image, whole_shares(np.concatenate(coverage, axis=-1), image[..., 3])
 
 
 def render_subject(job: Job, index: int, answer: Answer) -> None:
-    """Build and render one subject; frames that an earlier run finished are kept."""
+    """Build and render one subject; views that an earlier run finished are kept."""
     recipe = make_recipe(job.seed, index)
     folder = subject_folder(Path(job.out), index)
     poses = camera_poses(job.seed, index, job.views, job.size)
-    todo = [view for view in range(job.views) if not (folder / frame_name(view)).is_file()]
+    todo = [view for view in range(job.views) if not has_view(folder, view)]
     if todo:
         start_scene(job.size, FOV, job.seed * 100_003 + index, LIGHTING[recipe.lighting], samples=job.samples)
         add_parts(build_avatar(recipe, heads=job.heads, detail=detail_for(job.size)))
     with tempfile.TemporaryDirectory(prefix="rodin-synth-") as scratch:
         for view in range(job.views):
             if view in todo:
-                png = Path(scratch) / "frame.png"
-                render_png(poses[view], png)
-                with Image.open(png) as image:
-                    image.load()
-                if touches_border(np.asarray(image)[..., 3]):
+                image, shares = render_view(poses[view], Path(scratch))
+                if touches_border(image[..., 3]):
                     raise RuntimeError(f"frame {view} reaches the image's border: the camera does not see all of it")
+                save_map(shares, folder / map_name(view))
                 save_frame(image, folder / frame_name(view))
             answer({"frame": view})
     write_transforms(folder, recipe, poses, job.size)

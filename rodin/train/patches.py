@@ -159,6 +159,6 @@ def render_patch(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor) -> 
         image [3, S, S] over white, and alpha [S, S].
     """
     side = math.isqrt(len(rays))
-    total = render_rays(planes, decoder, rays, bins).totals[:, :4]
-    total = total.mT.unflatten(1, (side, side))  # [4, S, S]
-    return total[:3] + 1.0 - total[3:], total[3]
+    seen = render_rays(planes, decoder, rays, bins)
+    alpha = seen.alpha.unflatten(0, (side, side))
+    return seen.premultiplied.mT.unflatten(1, (side, side)) + 1.0 - alpha, alpha

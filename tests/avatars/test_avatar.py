@@ -105,7 +105,7 @@ def _facts(file: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": "rodin-avatar-9"}, r"schema is 'rodin-avatar-9', this version reads 'rodin-avatar-3'"),
+        ({"schema": "rodin-avatar-9"}, r"schema is 'rodin-avatar-9', this version reads 'rodin-avatar-4'"),
         ({"decoder": "{"}, "a damaged avatar file"),
         ({"decoder": "[" * 100_000}, "a damaged avatar file"),
         ({"decoder": json.dumps({"channels": 3})}, "a damaged avatar file"),

@@ -61,6 +61,39 @@ def test_subject_round_trip(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["one.safetensors"]
 
 
+def _made_of_materials(seed: int) -> FittedSubject:
+    generator = torch.Generator().manual_seed(seed)
+    palette, presence = torch.rand(13, 3, generator=generator), torch.rand(13, generator=generator)
+    return dataclasses.replace(_subject(seed), palette=palette, presence=presence)
+
+
+def test_palettes_go_with_the_planes(tmp_path: Path) -> None:
+    subjects = [_made_of_materials(k) for k in range(3)]
+    write_subject(tmp_path / "one.safetensors", subjects[0])
+    _assert_same(read_subject(tmp_path / "one.safetensors"), subjects[0])
+    write_shards(tmp_path / "set", subjects, decoder_hash="d" * 64, per_shard=2)
+    for read, written in zip(read_shards(tmp_path / "set"), subjects, strict=True):
+        _assert_same(read, written)
+    mirrored = subjects[0].mirrored()
+    assert mirrored.palette is subjects[0].palette
+    assert mirrored.presence is subjects[0].presence
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"palette": torch.full((4, 3), 1.5), "presence": torch.ones(4)}, r"\[0, 1\], holds 1\.5"),
+        ({"palette": torch.full((4, 3), torch.nan), "presence": torch.ones(4)}, "holds nan"),
+        ({"palette": torch.ones(4), "presence": torch.ones(4)}, r"must be \[K, 3\]"),
+        ({"palette": torch.ones(4, 3), "presence": torch.ones(5)}, r"presence must be \[K=4\]"),
+        ({"palette": torch.ones(4, 3)}, "go together"),
+    ],
+)
+def test_palettes_out_of_range_are_refused(changes: dict[str, torch.Tensor], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(_subject(1), **changes)
+
+
 def test_a_caption_paraphrases_itself(tmp_path: Path) -> None:
     plain = dataclasses.replace(_subject(1), captions=())
     assert plain.captions == ("a person, number 1",)

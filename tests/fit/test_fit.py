@@ -68,18 +68,19 @@ def test_a_fit_meets_unseen_views_and_survives_halving(balls: Path) -> None:
     prepared = [prepare(load_subject(balls / f"ball{k}"), 32, 3) for k in range(4)]
     scenes = [scene for scene, _ in prepared]
     losses: list[float] = []
-    decoder, start = learn_decoder(scenes[:3], CONFIG.decoder, CONFIG.shared, PLANES, 0, losses.append)
+    decoder, start, palettes = learn_decoder(scenes[:3], CONFIG.decoder, CONFIG.shared, PLANES, 0, losses.append)
+    assert palettes is None
     assert len(losses) == 120
     assert sum(losses[-20:]) < sum(losses[:20]) / 3
     assert not any(p.requires_grad for p in decoder.parameters())
-    planes = fit_planes(scenes[3], decoder, start, PLANES, 0)
+    planes = fit_planes(scenes[3], decoder, start, PLANES, 0).planes
     before, _ = judge(start, decoder, prepared[3][1])
     psnr, ssim = judge(planes, decoder, prepared[3][1])
     assert psnr > max(23, before + 3), f"{psnr:.1f} dB, start {before:.1f} dB"
     assert ssim > 0.8
     halved, _ = judge(triplane.resize(planes, 8, 8), decoder, prepared[3][1])
     assert halved > psnr - 4
-    again = fit_planes(scenes[3], decoder, start, PLANES, 0)
+    again = fit_planes(scenes[3], decoder, start, PLANES, 0).planes
     assert torch.equal(planes, again), "same seed, same planes"
 
 

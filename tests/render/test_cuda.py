@@ -47,6 +47,9 @@ class Case:
         decoder = Decoder(DecoderConfig(channels=self.channels, colours=self.colours, **shape))
         if decoder.direction is not None:
             nn.init.normal_(decoder.direction.weight)
+        elif decoder.config.view_direction:  # of the shade
+            for parameter in decoder.colour[-1].parameters():
+                nn.init.normal_(parameter.data[-8:])
         return reference.Field(torch.randn(3, self.channels, self.height, self.width), decoder)
 
     def occupancy(self) -> Occupancy | None:
@@ -68,6 +71,10 @@ CASES = {
     "occupancy": Case(cells=15, marked=0.02, samples=17),
     "empty occupancy": Case(cells=4, marked=0.0, features=True),
     "one texel": Case(height=1, width=1),
+    "materials": Case(decoder={"materials": 4}),
+    "14 materials": Case(channels=17, decoder={"materials": 14, "hidden": 33, "colour_layers": 2}),
+    "one material without a direction": Case(decoder={"materials": 1, "view_direction": False, "colour_layers": 0}),
+    "materials, features, occupancy": Case(features=True, cells=15, samples=17, decoder={"materials": 13}),
     "opaque": Case(cells=5, marked=1.1, decoder={"density_scale": 300.0}),
 }
 
@@ -78,6 +85,7 @@ COMPILED = {
     "EG3D's": Case(
         channels=32, colours=32, cells=4, decoder={"hidden": 64, "activation": "softplus", "colour_layers": 0}
     ),
+    "materials": Case(channels=16, decoder={"hidden": 32, "materials": 13}, cells=4),
     "embedded": Case(channels=16, cells=4, features=True, decoder={"hidden": 32, "frequencies": 2}),
 }
 
@@ -124,7 +132,7 @@ def test_totals_are_the_references(name: str, rendered: dict[str, Tensor]) -> No
     misses = rays.far <= rays.near
     assert misses.any()
     assert (rendered[name][misses] == 0).all()
-    assert case.marked == 0 or true[:, case.colours].max() > 0.1, "the case shows something"
+    assert case.marked == 0 or true[:, case.field().decoder.config.emitted].max() > 0.1, "the case shows something"
     # With an occupancy a ray is left a little earlier than the reference leaves it; features and depths come to 7.
     allowed = 2e-5 + (0 if occupancy is None else 7 * reference.OPAQUE_BELOW)
     torch.testing.assert_close(rendered[name], true, atol=allowed, rtol=0)

@@ -47,7 +47,9 @@ def make_decoder(
     view: bool = True,
     softplus: bool = False,
     colours: int = 3,
+    materials: int = 0,
 ) -> Decoder:
+    """A random decoder whose colours follow the direction; with materials it has the usual three colours."""
     decoder = Decoder(
         DecoderConfig(
             channels=channels,
@@ -58,11 +60,15 @@ def make_decoder(
             activation="softplus" if softplus else "silu",
             density_shift=-2.0,
             density_scale=8.0,
-            colours=colours,
+            colours=3 if materials else colours,
+            materials=materials,
         )
     )
     if decoder.direction is not None:
         nn.init.normal_(decoder.direction.weight, std=0.3)
+    if materials and view:
+        for parameter in decoder.colour[-1].parameters():
+            nn.init.normal_(parameter.data[-8:], std=0.3)
     return decoder.requires_grad_(False)
 
 
@@ -75,12 +81,14 @@ decoders = st.builds(
     view=st.booleans(),
     softplus=st.booleans(),
     colours=st.integers(1, 20),
+    materials=st.integers(0, 14),
 )
 PRESETS = {
     "smoke": {"channels": 8},
     "mini": {"channels": 16},
     "eg3d": {"channels": 32, "hidden": 64, "layers": 0, "view": False, "softplus": True, "colours": 32},
     "paper": {"channels": 32, "hidden": 128, "layers": 2, "frequencies": 2},
+    "materials": {"channels": 16, "materials": 13},
 }
 
 
@@ -132,7 +140,7 @@ def compare(planes: Tensor, decoder: Decoder, rays: Rays, samples: int, seed: in
     points = 2.6 * torch.rand(37, 3, generator=generator) - 1.3  # some outside the box
     directions = nn.functional.normalize(torch.randn(37, 3, generator=generator), dim=-1)
     torch.testing.assert_close(fast.density(points), true.density(points), **SAME)
-    torch.testing.assert_close(fast.colour(points, directions), true.colour(points, directions), **SAME)
+    torch.testing.assert_close(fast.emitted(points, directions), true.emitted(points, directions), **SAME)
     for features in (False, True):
         wanted = true.totals(rays, samples, None, features)
         torch.testing.assert_close(fast.totals(rays, samples, None, features), wanted, **SAME)
@@ -349,7 +357,7 @@ def compare_fits(
     if learned:
         assert relative(found[2], wanted[2]) < 1e-4
     for _ in range(3):
-        losses = [fit.step(where, batch, size, 0.01, noise) for fit in fits]
+        losses = [fit.step(where, batch, size, 0.01, noise=noise) for fit in fits]
         assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     # Adam divides by the gradient's size: where that is rounding alone, so is the step.
     assert relative(fast.planes - start, slow.planes - start) < 0.02

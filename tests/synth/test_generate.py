@@ -16,7 +16,9 @@ import pytest
 from PIL import Image
 
 import rodin.synth.worker
+from rodin.data.captures import load_subject
 from rodin.errors import UserError
+from rodin.materials import MATERIALS
 from rodin.synth import SynthConfig, generate
 from rodin.synth.body.build import build_avatar, detail_for
 from rodin.synth.body.geometry import to_world
@@ -66,6 +68,40 @@ def test_format(rendered: Path) -> None:
     assert [frame["file_path"] for frame in data["frames"]] == ["000.webp", "001.webp", "002.webp"]
     assert (rendered / "overview.png").is_file()
     assert not list(rendered.rglob(".writing-*"))
+
+
+def shares(out: Path, view: int) -> np.ndarray:
+    """A view's material map, [H, W, K] as uint8."""
+    bands = np.asarray(Image.open(out / "00000" / f"{view:03d}.materials.webp").convert("L"))
+    return bands.reshape(len(MATERIALS), SIZE, SIZE).transpose(1, 2, 0)
+
+
+@needs_blender
+def test_every_pixel_is_made_of_named_materials(rendered: Path) -> None:
+    data = record(rendered)
+    assert data["materials"] == list(MATERIALS)
+    assert [frame["materials_path"] for frame in data["frames"]] == [f"{view:03d}.materials.webp" for view in range(3)]
+    for view, image in enumerate(frames(rendered)):
+        np.testing.assert_array_equal(shares(rendered, view).sum(axis=-1), image[..., 3])
+    subject = load_subject(rendered / "00000", maps=True)
+    assert subject.shares is not None
+    np.testing.assert_allclose(subject.shares.sum(dim=-1), subject.images[..., 3], atol=1e-5)
+
+
+@needs_blender
+def test_maps_show_what_the_avatar_wears(rendered: Path) -> None:
+    recipe = make_recipe(SEED, 0)
+    total = sum(shares(rendered, view).sum(axis=(0, 1), dtype=int) for view in range(VIEWS))
+    seen = {name for name, pixels in zip(MATERIALS, total, strict=True) if pixels}
+    worn = {"hat": recipe.hat, "frame": recipe.glasses, "jewellery": "hoops" if recipe.earrings else "none"}
+    assert {name for name in worn if worn[name] != "none"} == seen & set(worn)
+    assert {"skin", "lips", "hair", "top"} <= seen  # of the bald, the brows
+    rows = np.arange(SIZE)[:, None]
+    frontal = shares(rendered, 0).astype(float)
+    middle = {name: (frontal[..., k] * rows).sum() / frontal[..., k].sum() for k, name in enumerate(MATERIALS)
+              if frontal[..., k].any()}  # fmt: skip
+    assert middle["lips"] < middle["top"]
+    assert middle.get("iris", middle.get("lens", 0.0)) < middle["lips"]
 
 
 @needs_blender
@@ -130,11 +166,13 @@ def test_unfinished_subject_is_redone_to_the_same_bytes(rendered: Path, tmp_path
     shutil.copytree(rendered, copy)
     (copy / "00000" / "transforms.json").unlink()
     (copy / "00000" / "001.webp").unlink()
+    (copy / "00000" / "002.materials.webp").unlink()
     (copy / "00000" / ".writing-old").mkdir()
     kept = (copy / "00000" / "000.webp").stat().st_mtime_ns
     generate(config(copy))
     assert (copy / "00000" / "000.webp").stat().st_mtime_ns == kept
-    for name in ("000.webp", "001.webp", "002.webp", "transforms.json"):
+    names = ("000.webp", "001.webp", "002.webp", "001.materials.webp", "002.materials.webp", "transforms.json")
+    for name in names:
         assert (copy / "00000" / name).read_bytes() == (rendered / "00000" / name).read_bytes()
     assert not (copy / "00000" / ".writing-old").exists()
 
@@ -197,5 +235,5 @@ def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Image.Image, "save", full)
     with pytest.raises(UserError, match=r"frame\.webp.*No space left"):
-        save_frame(Image.new("RGBA", (4, 4)), tmp_path / "frame.webp")
+        save_frame(np.zeros((4, 4, 4), np.uint8), tmp_path / "frame.webp")
     assert list(tmp_path.iterdir()) == []

@@ -66,9 +66,10 @@ def fitted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subjects = [load_subject(folder) for folder in list_subjects(data)]
     scenes = [prepare(subject, FIT.samples, FIT.held_out)[0] for subject in subjects]
     shared = SharedConfig(subjects=3, common_steps=40, steps=60)
-    decoder, start = learn_decoder(scenes[:3], DecoderConfig(channels=4, hidden=16), shared, FIT, 0, lambda _loss: None)
+    config = DecoderConfig(channels=4, hidden=16)
+    decoder, start, _ = learn_decoder(scenes[:3], config, shared, FIT, 0, lambda _loss: None)
     save_component(decoder, run / "decoder")
-    planes = [fit_planes(scene, decoder, start, FIT, 0) for scene in scenes]
+    planes = [fit_planes(scene, decoder, start, FIT, 0).planes for scene in scenes]
     rows = [FittedSubject(s.name, p, "", s.images[0], 20.0, 0.9) for s, p in zip(subjects, planes, strict=True)]
     write_shards(run / "planes", rows, decoder_hash=module_hash(decoder), per_shard=5)
     torch.manual_seed(0)

@@ -3,15 +3,16 @@
 #pragma once
 #include <stdint.h>
 
-#define RODIN_ABI 3
+#define RODIN_ABI 4
 
 extern "C" {
 
 // rodin.render.decoder.Decoder: its config and all its parameters, flat, in the order of decoder.parameters().
 typedef struct {
   int32_t channels, hidden, frequencies, colour_layers, colours;
+  int32_t materials;  // 0: a sample emits its colour; else what rodin.render.materials paints, 2 materials + 3 numbers
   int32_t softplus;  // activation: 0 = silu, 1 = softplus
-  int32_t view;      // whether colour depends on the direction
+  int32_t view;      // whether colour, with materials its shade, depends on the direction
   float density_shift, density_scale;
   const float* parameters;
 } RodinDecoder;
@@ -47,15 +48,19 @@ typedef struct {
   const RodinResize *rows, *columns;  // how the planes are rendered; null = as they are
   const float* noise;                 // on the rendered planes, or null
   const float* targets;               // [rays, 4] premultiplied colour and alpha
+  const float* shares;                // [rays, materials] the materials' parts of alpha, or null where nobody knows them
   const float* outside;               // [points, 3]
   int64_t points;
   float outside_step;                 // world units
   float sparse, smooth, compact, empty;  // weights of the regularizers
-  float learning_rate, decoder_learning_rate, beta1, beta2, epsilon;
-  int64_t plane_step, decoder_step;   // Adam's counts, from 1
+  float share, residual, shade;          // and of what materials add
+  float learning_rate, decoder_learning_rate, palette_learning_rate, beta1, beta2, epsilon;
+  int64_t plane_step, decoder_step, palette_step;  // Adam's counts, from 1
   float *decoder_first, *decoder_second;  // null = the decoder is frozen
   float* decoder_parameters;
-  float *plane_gradient, *decoder_gradient;  // where to leave the gradients, instead of moving anything; or null
+  float *palette, *palette_first, *palette_second;  // [materials, 3] and its moments; null without materials
+  // where to leave the gradients, instead of moving anything; or null
+  float *plane_gradient, *decoder_gradient, *palette_gradient;
 } RodinFit;
 
 // Feature maps: `count` of [height, width, channels], of 32 bits a number or bfloat16.
@@ -75,7 +80,7 @@ typedef struct {
 // What one instruction level offers; `begin` and `end` bound the rays, points or planes that a call works on.
 struct RodinLevel {
   void (*decode)(const RodinDecoder*, const RodinPlanes*, const float* points, const float* directions, int64_t begin,
-                 int64_t end, float* density, float* colour);
+                 int64_t end, float* density, float* emitted);
   void (*render)(const RodinDecoder*, const RodinPlanes*, const RodinPlanes* features, const RodinRays*, float opaque,
                  float thin, int64_t begin, int64_t end, float* totals, float* weights);
   void (*backward)(const RodinDecoder*, const RodinPlanes*, const RodinRays*, const float* grad_totals, int64_t begin,

@@ -65,10 +65,10 @@ RODIN_EXPORT int rodin_level_supported(int level) {
 }
 
 RODIN_EXPORT void rodin_decode(int level, const RodinDecoder* decoder, const RodinPlanes* planes, const float* points,
-                               const float* directions, int64_t count, int threads, float* density, float* colour) {
+                               const float* directions, int64_t count, int threads, float* density, float* emitted) {
   RodinLevel run = at(level, decoder);
   spread(count, threads, [=](int64_t begin, int64_t end) {
-    run.decode(decoder, planes, points, directions, begin, end, density, colour);
+    run.decode(decoder, planes, points, directions, begin, end, density, emitted);
   });
 }
 

@@ -1,6 +1,6 @@
 // Rendering with gradients, and one whole step of fitting (rodin/fit/losses.py, rodin/fit/step.py).
 //
-// With w_i the weights, c_i the colours and v_i = dL/dw_i of a ray's samples, delta their length and T_i the light that
+// With w_i the weights, c_i what is emitted and v_i = dL/dw_i of a ray's samples, delta their length and T_i the light that
 // reaches them:
 //
 //     dL/dsigma_i = delta (T_i (1 - alpha_i) v_i - sum_{j>i} w_j v_j)
@@ -10,6 +10,7 @@
 namespace {
 
 constexpr float FIT_OPAQUE = 1e-5f;  // light behind which a ray that is fitted is not followed
+constexpr int MOST_TOTALS = WIDEST + 2 * PAD + 2;  // packed, alpha and depth behind them
 
 // One ray's samples, kept for the way back.
 template <int CP, int HP>
@@ -23,22 +24,22 @@ class RayTrace {
 
   RayTrace(const Network& net, int samples)
       : net_(net),
-        arena_(Batch::floats(net.s, samples) + Return::floats(net.s, samples) + 2 * net.s.Hp + 2 * padded(samples) + 64),
+        arena_(Batch::floats(net.s, samples) + Return::floats(net.s, samples) + 2 * net.s.T + 2 * padded(samples) + 64),
         samples_((Sample*)malloc(sizeof(Sample) * samples)), batch_(net.s, samples, arena_),
-        return_(net.s, samples, arena_), term_(arena_.take(net.s.Hp)), grad_term_(arena_.take(net.s.Hp)),
+        return_(net.s, samples, arena_), term_(arena_.take(net.s.T)), grad_term_(arena_.take(net.s.T)),
         density_(arena_.take(samples)), pull(arena_.take(samples)) {}
   ~RayTrace() { free(samples_); }
   RayTrace(const RayTrace&) = delete;
   RayTrace& operator=(const RayTrace&) = delete;
 
-  // Follow ray r; totals [K + 2].
+  // Follow ray r; totals [Kp + 2]: what is seen, packed, alpha and depth.
   void forward(const RodinPlanes& planes, const RodinRays& rays, int64_t r, float* totals) {
     const Shape& s = net_.s;
     const int hidden = Width<HP>::of(s.Hp);
     Bins bin(rays, r);
     memcpy(direction_, bin.direction, sizeof direction_);
     step_ = bin.step;
-    memset(totals, 0, (s.K + 2) * 4);
+    memset(totals, 0, (s.Kp + 2) * 4);
     int found = 0;
     for (; bin.next(); found++) {
       look_up_point<CP, HP>(net_, planes, bin.point, samples_[found].corners, batch_, found);
@@ -64,22 +65,18 @@ class RayTrace {
       count++;
     }
     direction_term<HP>(net_, direction_, term_);
-    for (int i = 0; i < count; i++)
-      for (int v = 0; v < hidden; v += LANES) {
-        size_t at = (size_t)i * hidden + v;
-        store(batch_.x[0] + at, load(batch_.hidden + at) + load(term_ + v));
-      }
-    colour_head<HP>(net_, batch_, count, true);
+    for (int i = 0; i < count; i++) enter_head<HP>(net_, batch_.hidden + (size_t)i * hidden, term_, batch_, i);
+    colour_head<HP>(net_, batch_, count, true, [&](int) { return term_; });
     for (int i = 0; i < count; i++) {
-      for (int k = 0; k < s.K; k++) totals[k] += samples_[i].weight * batch_.colour[(size_t)i * s.Kp + k];
-      totals[s.K + 1] += samples_[i].weight * samples_[i].distance;
+      add_scaled(totals, batch_.emitted + (size_t)i * s.Kp, samples_[i].weight, s.Kp);
+      totals[s.Kp + 1] += samples_[i].weight * samples_[i].distance;
     }
-    totals[s.K] = 1 - through;
+    totals[s.Kp] = 1 - through;
   }
 
   const Sample& sample(int i) const { return samples_[i]; }
 
-  // Back from grad [K + 2] of the totals, plus pull[i], what else the loss says of the weights; into the gradients of
+  // Back from grad [Kp + 2] of the totals, plus pull[i], what else the loss says of the weights; into the gradients of
   // planes and, where given, parameters.
   void backward(const float* grad, float* grad_planes, int stride, Packed* grads) {
     const Shape& s = net_.s;
@@ -87,24 +84,19 @@ class RayTrace {
     float behind = 0;  // sum of w_j v_j of the samples behind
     for (int i = count - 1; i >= 0; i--) {
       const Sample& sample = samples_[i];
-      const float* colour = batch_.colour + (size_t)i * s.Kp;
-      float* grad_colour = return_.colour + (size_t)i * s.Kp;
-      float v = grad[s.K] + grad[s.K + 1] * sample.distance + pull[i];
-      for (int k = 0; k < s.K; k++) {
-        v += grad[k] * colour[k];
-        grad_colour[k] = sample.weight * grad[k] * colour[k] * (1 - colour[k]);
-      }
+      const float others = grad[s.Kp] + grad[s.Kp + 1] * sample.distance + pull[i];
+      const float v = emission_backward(s, batch_, i, sample.weight, grad, others, return_);
       return_.raw[i] = step_ * (sample.reach * (1 - sample.alpha) * v - behind) * sample.slope;
       behind += sample.weight * v;
     }
-    const bool direction = grads && s.view;
-    if (direction) memset(grad_term_, 0, s.Hp * 4);
-    network_backward<CP, HP>(net_, batch_, return_, count, grads, direction ? grad_term_ : nullptr);
+    const bool direction = grads && s.basis;
+    if (direction) memset(grad_term_, 0, s.T * 4);
+    network_backward<CP, HP>(net_, batch_, return_, count, grads, term_, direction ? grad_term_ : nullptr);
     for (int i = 0; i < count; i++) scatter<CP>(grad_planes, samples_[i].corners, return_.features + (size_t)i * s.Cp, stride);
     if (!direction) return;
-    float basis[8];
-    direction_basis(direction_, basis);
-    add_outer<HP>(grads->direction, basis, 8, grad_term_, s.Hp, 1);
+    float basis[9];
+    direction_basis(s, direction_, basis);
+    add_outer<0>(grads->direction, basis, s.basis, grad_term_, s.T, 1);
   }
 
  private:
@@ -125,11 +117,15 @@ void backward(const RodinDecoder* decoder, const RodinPlanes* planes, const Rodi
               int64_t begin, int64_t end, float* grad_planes) {
   Network net(*decoder);
   RayTrace<CP, HP> trace(net, rays->samples);
-  float totals[WIDEST + 2];
+  const Shape& s = net.s;
+  float totals[MOST_TOTALS], grad[MOST_TOTALS];
   memset(trace.pull, 0, rays->samples * 4);
   for (int64_t r = begin; r < end; r++) {
+    const float* given = grad_totals + r * (s.K + 2);
     trace.forward(*planes, *rays, r, totals);
-    trace.backward(grad_totals + r * (net.s.K + 2), grad_planes, planes->stride, nullptr);
+    pack(s, given, grad);
+    memcpy(grad + s.Kp, given + s.K, 2 * 4);
+    trace.backward(grad, grad_planes, planes->stride, nullptr);
   }
 }
 
@@ -226,6 +222,49 @@ inline void adam(float* values, float* first, float* second, const float* gradie
   }
 }
 
+// What the totals of ray r [Kp + 2] cost, and the gradient of that, grad [Kp + 2] (rodin.fit.losses.picture_loss). That of
+// the palette is added to grad_palette [M, 3].
+inline double picture_loss(const Shape& s, const RodinFit& f, int64_t r, int64_t rays, const float* totals, float* grad,
+                           float* grad_palette) {
+  const float part = 1.0f / (4.0f * rays);
+  float painted[4] = {totals[0], totals[1], totals[2], totals[s.Kp]}, error[4];
+  if (s.M) {
+    for (int c = 0; c < 3; c++) painted[c] = totals[s.M + c];
+    for (int k = 0; k < s.M; k++)
+      for (int c = 0; c < 3; c++) painted[c] += totals[k] * f.palette[3 * k + c];
+  }
+  double loss = 0;
+  for (int c = 0; c < 4; c++) {
+    float difference = painted[c] - f.targets[4 * r + c];
+    loss += part * ((double)difference * difference);
+    error[c] = 2 * difference * part;
+  }
+  memset(grad, 0, (s.Kp + 2) * 4);
+  grad[s.Kp] = error[3];
+  if (!s.M) {
+    for (int c = 0; c < 3; c++) grad[c] = error[c];
+    return loss;
+  }
+  const float *shares = totals + s.Op, *wanted = f.shares ? f.shares + r * s.M : nullptr;
+  const float by_residual = f.residual / (3 * rays), by_shade = f.shade / rays, by_share = f.share / ((float)rays * s.M);
+  for (int c = 0; c < 3; c++) {
+    const float residual = totals[s.M + c];
+    grad[s.M + c] = error[c] + 2 * by_residual * residual;
+    loss += by_residual * ((double)residual * residual);
+  }
+  for (int k = 0; k < s.M; k++) {
+    const float shaded = totals[k] - shares[k], missed = wanted ? shares[k] - wanted[k] : 0;
+    loss += by_shade * ((double)shaded * shaded) + by_share * ((double)missed * missed);
+    grad[k] = 2 * by_shade * shaded;
+    grad[s.Op + k] = 2 * by_share * missed - grad[k];
+    for (int c = 0; c < 3; c++) {
+      grad[k] += error[c] * f.palette[3 * k + c];
+      grad_palette[3 * k + c] += error[c] * totals[k];
+    }
+  }
+  return loss;
+}
+
 template <int CP, int HP>
 double fit(const RodinDecoder* decoder, const RodinRays* rays, const RodinFit* step) {
   const RodinFit& f = *step;
@@ -236,11 +275,12 @@ double fit(const RodinDecoder* decoder, const RodinRays* rays, const RodinFit* s
   const int h = resized ? f.rows->size : f.height, w = resized ? f.columns->size : f.width;
   const size_t own = (size_t)3 * f.height * f.width * f.stride, shown = (size_t)3 * h * w * f.stride;
   const bool other = resized || f.noise;  // whether what is rendered is not the planes themselves
-  Arena arena(own + (other ? 2 * shown : 0) + (resized ? (size_t)3 * h * f.width * f.stride : 0) + Packed::floats(s) + 256);
+  Arena arena(own + (other ? 2 * shown : 0) + (resized ? (size_t)3 * h * f.width * f.stride : 0) + Packed::floats(s) + padded(3 * s.M) + 256);
   float* gradient = arena.take(own);
   float* rendered = other ? arena.take(shown) : f.planes;
   float* grad_rendered = other ? arena.take(shown) : gradient;
   float* between = resized ? arena.take((size_t)3 * h * f.width * f.stride) : nullptr;
+  float* grad_palette = arena.take(3 * s.M);
   Packed grads(s, arena);
   Packed* learn = learned ? &grads : nullptr;
 
@@ -254,21 +294,15 @@ double fit(const RodinDecoder* decoder, const RodinRays* rays, const RodinFit* s
 
   RayTrace<CP, HP> trace(net, rays->samples);
   memset(trace.pull, 0, rays->samples * 4);
-  double squares = 0, spread = 0;
-  const float share = 1.0f / (4.0f * rays->count);
+  double loss = 0, spread = 0;
   for (int64_t r = 0; r < rays->count; r++) {
-    float totals[WIDEST + 2], grad[WIDEST + 2];
+    float totals[MOST_TOTALS], grad[MOST_TOTALS];
     trace.forward(planes, *rays, r, totals);
-    for (int k = 0; k < 4; k++) {
-      float error = totals[k] - f.targets[4 * r + k];
-      squares += (double)error * error;
-      grad[k] = 2 * error * share;
-    }
-    grad[4] = 0;
+    loss += picture_loss(s, f, r, rays->count, totals, grad, grad_palette);
     if (f.compact > 0) spread += distortion(trace, rays->samples, f.compact / rays->count);
     trace.backward(grad, grad_rendered, f.stride, learn);
   }
-  double loss = squares * share + f.compact * spread / rays->count;
+  loss += f.compact * spread / rays->count;
   if (f.empty > 0 && f.points) loss += f.empty * clear_outside<CP, HP>(net, planes, f, grad_rendered, learn);
 
   if (resized) {
@@ -282,9 +316,14 @@ double fit(const RodinDecoder* decoder, const RodinRays* rays, const RodinFit* s
     memcpy(f.plane_gradient, gradient, own * 4);
     float* to = f.decoder_gradient;
     if (to) grads.each(s, [&](float& from) { *to++ = from; });
+    if (f.palette_gradient) memcpy(f.palette_gradient, grad_palette, 3 * s.M * 4);
     return loss;
   }
   adam(f.planes, f.first, f.second, gradient, (int64_t)own, f.learning_rate, f.plane_step, f);
+  if (s.M) {
+    adam(f.palette, f.palette_first, f.palette_second, grad_palette, 3 * s.M, f.palette_learning_rate, f.palette_step, f);
+    for (int k = 0; k < 3 * s.M; k++) f.palette[k] = min(max(f.palette[k], 0.0f), 1.0f);
+  }
   if (learned) {
     float* values = f.decoder_parameters;
     float *first = f.decoder_first, *second = f.decoder_second;

@@ -43,33 +43,52 @@ class Arena {
 
 constexpr int MOST_LAYERS = 8;
 
-// Sizes of a decoder. C channels, E embedded channels, H hidden, K colours; the trailing p is for padded.
+// Sizes of a decoder. C channels, E embedded channels, H hidden, M materials, O outputs of the last layer, K emitted
+// numbers; the trailing p is for padded.
+//
+// Without materials a sample emits the colour that is put out. With them it emits shares times shade, residual and
+// shares: here as two blocks of Op floats, the first laid out like the logits and residuals that are put out. The shade
+// is no output: like the direction of a decoder without materials it comes in by the ray's term, see direction_term.
 struct Shape {
-  int C, Cp, Ep, H, Hp, F, K, Kp, layers;
-  bool softplus, view;
+  int C, Cp, Ep, H, Hp, F, M, O, Op, K, Kp, layers, basis, T;
+  bool softplus;
   explicit Shape(const RodinDecoder& d)
       : C(d.channels), Cp(padded(d.channels)), Ep(padded(d.channels) * (1 + 2 * d.frequencies)), H(d.hidden),
-        Hp(padded(d.hidden)), F(d.frequencies), K(d.colours), Kp(padded(d.colours)), layers(d.colour_layers),
-        softplus(d.softplus != 0), view(d.view != 0) {}
+        Hp(padded(d.hidden)), F(d.frequencies), M(d.materials), O(M ? M + 3 : d.colours), Op(padded(O)), K(O + M),
+        Kp(M ? 2 * Op : Op), layers(d.colour_layers), basis((d.view ? 8 : 0) + (M ? 1 : 0)), T(M ? Hp + PAD : Hp),
+        softplus(d.softplus != 0) {}
 };
 
-// The packed parameters, or their gradients: the two have one layout.
+// Emitted numbers [Kp] in the order [K] that is the world's, times `scale`; and the way back, with zeros for padding.
+INLINE void unpack(const Shape& s, const float* emitted, float scale, float* to) {
+  for (int k = 0; k < s.O; k++) to[k] = scale * emitted[k];
+  for (int k = 0; k < s.M; k++) to[s.O + k] = scale * emitted[s.Op + k];
+}
+INLINE void pack(const Shape& s, const float* from, float* emitted) {
+  memset(emitted, 0, s.Kp * 4);
+  for (int k = 0; k < s.O; k++) emitted[k] = from[k];
+  for (int k = 0; k < s.M; k++) emitted[s.Op + k] = from[s.O + k];
+}
+
+// The packed parameters, or their gradients: the two have one layout. A row of `direction` [basis, T] is what a number of
+// the direction adds to a ray's term; with materials the first row is the shade's constant, and biases stand behind the
+// weights.
 struct Packed {
   float *trunk_in, *trunk_bias, *density, *direction, *out_in, *out_bias;
   float *layer_in[MOST_LAYERS], *layer_bias[MOST_LAYERS];
   float density_bias = 0;
 
   static size_t floats(const Shape& s) {
-    return (size_t)s.Ep * s.Hp + s.Hp * 2 + 8 * s.Hp + (size_t)s.Kp * s.Hp + s.Kp + (size_t)s.layers * (s.Hp * s.Hp + s.Hp) +
-           64;
+    return (size_t)s.Ep * s.Hp + s.Hp * 2 + s.basis * s.T + (size_t)s.Op * s.Hp + s.Op +
+           (size_t)s.layers * (s.Hp * s.Hp + s.Hp) + 64;
   }
   Packed(const Shape& s, Arena& arena) {
     trunk_in = arena.take((size_t)s.Ep * s.Hp);
     trunk_bias = arena.take(s.Hp);
     density = arena.take(s.Hp);
-    direction = arena.take(8 * s.Hp);
-    out_in = arena.take((size_t)s.Hp * s.Kp);
-    out_bias = arena.take(s.Kp);
+    direction = arena.take(s.basis * s.T);
+    out_in = arena.take((size_t)s.Hp * s.Op);
+    out_bias = arena.take(s.Op);
     for (int l = 0; l < s.layers; l++) {
       layer_in[l] = arena.take((size_t)s.Hp * s.Hp);
       layer_bias[l] = arena.take(s.Hp);
@@ -98,12 +117,19 @@ struct Packed {
         for (int i = 0; i < s.H; i++) visit(layer_in[l][(size_t)i * s.Hp + o]);
       for (int o = 0; o < s.H; o++) visit(layer_bias[l][o]);
     }
-    for (int k = 0; k < s.K; k++)
-      for (int h = 0; h < s.H; h++) visit(out_in[(size_t)h * s.Kp + k]);
-    for (int k = 0; k < s.K; k++) visit(out_bias[k]);
-    if (s.view)
+    for (int k = 0; k < s.O; k++)
+      for (int h = 0; h < s.H; h++) visit(out_in[(size_t)h * s.Op + k]);
+    if (s.M) {  // the shade's rows of the last layer
+      for (int b = 0; b < s.basis; b++)
+        for (int h = 0; h < s.H; h++) visit(direction[b * s.T + h]);
+      for (int k = 0; k < s.O; k++) visit(out_bias[k]);
+      for (int b = 0; b < s.basis; b++) visit(direction[b * s.T + s.Hp]);
+      return;
+    }
+    for (int k = 0; k < s.O; k++) visit(out_bias[k]);
+    if (s.basis)
       for (int h = 0; h < s.H; h++)
-        for (int b = 0; b < 8; b++) visit(direction[b * s.Hp + h]);
+        for (int b = 0; b < s.basis; b++) visit(direction[b * s.T + h]);
   }
 };
 
@@ -126,8 +152,8 @@ struct Network {
     w.each(s, [&](float& to) { to = *from++; });
     trunk_out = arena.take((size_t)s.Hp * s.Ep);
     transpose(w.trunk_in, s.Ep, s.Hp, trunk_out);
-    out_out = arena.take((size_t)s.Kp * s.Hp);
-    transpose(w.out_in, s.Hp, s.Kp, out_out);
+    out_out = arena.take((size_t)s.Op * s.Hp);
+    transpose(w.out_in, s.Hp, s.Op, out_out);
     for (int l = 0; l < s.layers; l++) {
       layer_out[l] = arena.take((size_t)s.Hp * s.Hp);
       transpose(w.layer_in[l], s.Hp, s.Hp, layer_out[l]);
@@ -249,37 +275,46 @@ inline void embed_backward(const Shape& s, const float* e, const float* ge, floa
   }
 }
 
-// rodin.render.decoder.direction_basis
-inline void direction_basis(const float* d, float* b) {
+// rodin.render.decoder.direction_basis, with materials after a 1 for the shade's constant. b [9]; s.basis of it count.
+inline void direction_basis(const Shape& s, const float* d, float* b) {
   float x = d[0], y = d[1], z = d[2];
+  if (s.M) *b++ = 1;
   b[0] = x, b[1] = y, b[2] = z, b[3] = x * y, b[4] = y * z, b[5] = z * x, b[6] = x * x - y * y, b[7] = 3 * z * z - 1;
 }
 
-// What the direction adds to the hidden layer, for all samples of a ray.
+// The term [T] of all samples of a ray: what its direction adds to the hidden layer or, with materials, the weights that
+// the shade has along it and, behind them, its bias.
 template <int HP>
 INLINE void direction_term(const Network& net, const float* direction, float* term) {
-  memset(term, 0, net.s.Hp * 4);
-  if (!net.s.view) return;
-  float basis[8];
-  direction_basis(direction, basis);
-  matmul<HP>(net.w.direction, basis, 8, net.s.Hp, 1, term);
+  const Shape& s = net.s;
+  memset(term, 0, s.T * 4);
+  float basis[9];
+  direction_basis(s, direction, basis);
+  if (s.M) {
+    matmul<0>(net.w.direction, basis, s.basis, s.T, 1, term);
+  } else {
+    matmul<HP>(net.w.direction, basis, s.basis, s.T, 1, term);
+  }
 }
 
 // What a batch of samples leaves on its way through the network, for the way back.
 struct Batch {
   float *e, *hidden, *hidden_slope;                    // embedded features [N, Ep]; trunk [N, Hp]
-  float *x[MOST_LAYERS + 1], *slope[MOST_LAYERS + 1];  // colour head: x[0] with the direction, then every layer
-  float *colour, *raw;                                 // [N, Kp]; the density before its softplus [N]
+  float *x[MOST_LAYERS + 1], *slope[MOST_LAYERS + 1];  // colour head: x[0] see enter_head, then every layer
+  float *out, *emitted;                                // what the last layer puts out [N, Op]; [N, Kp]
+  float *shade, *shade_slope;                          // with materials [N], and d shade / d raw
+  float* raw;                                          // the density before its softplus [N]
 
   static size_t floats(const Shape& s, int capacity) {
-    return (size_t)padded(capacity) * (s.Ep + 2 * s.Hp + (2 * s.layers + 1) * s.Hp + s.Kp + 1) + 64;
+    return (size_t)padded(capacity) * (s.Ep + 2 * s.Hp + (2 * s.layers + 1) * s.Hp + s.Op + s.Kp + 3) + 64;
   }
   Batch(const Shape& s, int capacity, Arena& arena) {
     const size_t n = padded(capacity);
     e = arena.take(n * s.Ep), hidden = arena.take(n * s.Hp), hidden_slope = arena.take(n * s.Hp);
     x[0] = arena.take(n * s.Hp);
     for (int l = 1; l <= s.layers; l++) x[l] = arena.take(n * s.Hp), slope[l] = arena.take(n * s.Hp);
-    colour = arena.take(n * s.Kp), raw = arena.take(n);
+    emitted = arena.take(n * s.Kp), out = s.M ? arena.take(n * s.Op) : emitted;
+    shade = arena.take(n), shade_slope = arena.take(n), raw = arena.take(n);
   }
 };
 
@@ -306,9 +341,56 @@ INLINE void trunk(const Network& net, Batch& b, int count, bool folded, bool slo
   }
 }
 
-// The colours of b.x[0], the hidden layer with the direction's term.
+constexpr float MOST_RESIDUAL = 0.2f;  // rodin.render.materials.RESIDUAL
+constexpr float SHADE = 1.44269504f;   // 1 / ln 2: the shade of 0 is 1
+
+// Shares, shade and residual of what the last layer puts out, and of raw shades in b.shade, as emitted
+// (rodin.render.decoder.Decoder). One exponential serves softmax and tanh, each in its lanes; padding becomes 0.
+INLINE void emit_materials(const Shape& s, Batch& b, int count, bool slopes) {
+  for (int i = 0; i < count; i += LANES) {
+    vf raw = load(b.shade + i);
+    if (slopes) store(b.shade_slope + i, SHADE * sigmoid(raw));
+    store(b.shade + i, SHADE * softplus(raw));
+  }
+  const vi lane = lanes();
+  const vf zero = {};
+  for (int i = 0; i < count; i++) {
+    const float* out = b.out + (size_t)i * s.Op;
+    float *shaded = b.emitted + (size_t)i * s.Kp, *shares = shaded + s.Op;
+    vf most = splat(-INFINITY), all = {};
+    for (int v = 0; v < s.Op; v += LANES) most = lane + v < s.M ? max(most, load(out + v)) : most;
+    const float top = highest(most);
+    for (int v = 0; v < s.Op; v += LANES) {
+      const vi material = lane + v < s.M;
+      vf x = load(out + v), power = exp(material ? x - top : -2.0f * x);
+      store(shaded + v, power);
+      all += material ? power : zero;
+    }
+    const float share = 1 / sum(all), shade = b.shade[i];
+    for (int v = 0; v < s.Op; v += LANES) {
+      const vi material = lane + v < s.M;
+      vf power = load(shaded + v), part = material ? share * power : zero;
+      store(shares + v, part);
+      store(shaded + v, material ? shade * part : 2 * MOST_RESIDUAL / (1.0f + power) - MOST_RESIDUAL);
+    }
+  }
+}
+
+// Row j of b.x[0]: the hidden layer, with the direction where that turns the colours.
 template <int HP>
-INLINE void colour_head(const Network& net, Batch& b, int count, bool slopes) {
+INLINE void enter_head(const Network& net, const float* hidden, const float* term, Batch& b, int j) {
+  const int width = Width<HP>::of(net.s.Hp);
+  float* x = b.x[0] + (size_t)j * width;
+  if (net.s.M) {
+    for (int v = 0; v < width; v += LANES) store(x + v, load(hidden + v));
+  } else {
+    for (int v = 0; v < width; v += LANES) store(x + v, load(hidden + v) + load(term + v));
+  }
+}
+
+// What the samples in b.x[0] emit; term_of(i) gives the term of sample i's ray.
+template <int HP, class TermOf>
+INLINE void colour_head(const Network& net, Batch& b, int count, bool slopes, TermOf term_of) {
   const Shape& s = net.s;
   const int hidden = Width<HP>::of(s.Hp);
   for (int l = 1; l <= s.layers; l++) {
@@ -316,26 +398,69 @@ INLINE void colour_head(const Network& net, Batch& b, int count, bool slopes) {
     matmul<HP>(net.w.layer_in[l - 1], b.x[l - 1], hidden, hidden, count, b.x[l]);
     activate(s.softplus, b.x[l], slopes ? b.slope[l] : nullptr, count * hidden);
   }
-  fill_rows<0>(b.colour, net.w.out_bias, s.Kp, count);
-  matmul<0>(net.w.out_in, b.x[s.layers], hidden, s.Kp, count, b.colour);
-  for (int k = 0; k < count * s.Kp; k += LANES) store(b.colour + k, sigmoid(load(b.colour + k)));
+  fill_rows<0>(b.out, net.w.out_bias, s.Op, count);
+  matmul<0>(net.w.out_in, b.x[s.layers], hidden, s.Op, count, b.out);
+  if (!s.M) {
+    for (int k = 0; k < count * s.Op; k += LANES) store(b.emitted + k, sigmoid(load(b.out + k)));
+    return;
+  }
+  for (int i = 0; i < count; i++) {
+    const float *x = b.x[s.layers] + (size_t)i * hidden, *term = term_of(i);
+    vf acc = {};
+    for (int v = 0; v < hidden; v += LANES) acc += load(x + v) * load(term + v);
+    b.shade[i] = sum(acc) + term[hidden];
+  }
+  emit_materials(s, b, count, slopes);
 }
 
 // Room for the gradients of a batch.
 struct Return {
-  float *colour, *raw;     // in: of the colours before their sigmoid [N, Kp], of the raw densities [N]
+  float *out, *raw;        // in: of what the last layer puts out [N, Op], of the raw densities [N]
+  float* shade;            // in, with materials: of the raw shades [N]
   float *gx, *gz, *ge;     // on the way
   float* features;         // out: [N, Cp]
 
   static size_t floats(const Shape& s, int capacity) {
-    return (size_t)padded(capacity) * (s.Kp + 1 + 2 * s.Hp + s.Ep + s.Cp) + 64;
+    return (size_t)padded(capacity) * (s.Op + 2 + 2 * s.Hp + s.Ep + s.Cp) + 64;
   }
   Return(const Shape& s, int capacity, Arena& arena) {
     const size_t n = padded(capacity);
-    colour = arena.take(n * s.Kp), raw = arena.take(n), gx = arena.take(n * s.Hp), gz = arena.take(n * s.Hp);
-    ge = arena.take(n * s.Ep), features = arena.take(n * s.Cp);
+    out = arena.take(n * s.Op), raw = arena.take(n), shade = arena.take(n);
+    gx = arena.take(n * s.Hp), gz = arena.take(n * s.Hp), ge = arena.take(n * s.Ep), features = arena.take(n * s.Cp);
   }
 };
+
+// Back from what sample i emits to what the last layer put out, by weight * grad [Kp], which is 0 where padding is. Gives
+// `value`, what else the loss says of the sample's weight, plus the sum of grad times what is emitted.
+INLINE float emission_backward(const Shape& s, const Batch& b, int i, float weight, const float* grad, float value, Return& r) {
+  const float* emitted = b.emitted + (size_t)i * s.Kp;
+  float* out = r.out + (size_t)i * s.Op;
+  if (!s.M) {
+    for (int k = 0; k < s.O; k++) {
+      value += grad[k] * emitted[k];
+      out[k] = weight * grad[k] * emitted[k] * (1 - emitted[k]);
+    }
+    return value;
+  }
+  const vi lane = lanes();
+  const vf zero = {};
+  const float *shares = emitted + s.Op, *grad_shares = grad + s.Op, shade = b.shade[i];
+  vf by_shares = {}, by_shade = {}, by_residual = {};
+  for (int v = 0; v < s.Op; v += LANES) {
+    vf share = load(shares + v), g = load(grad + v);
+    by_shares += share * (shade * g + load(grad_shares + v));
+    by_shade += share * g;
+    by_residual += lane + v < s.M ? zero : g * load(emitted + v);
+  }
+  const float mean = sum(by_shares);
+  r.shade[i] = weight * sum(by_shade) * b.shade_slope[i];
+  for (int v = 0; v < s.Op; v += LANES) {
+    vf share = load(shares + v), g = load(grad + v), e = load(emitted + v);
+    vf softmax = share * (shade * g + load(grad_shares + v) - mean);
+    store(out + v, weight * (lane + v < s.M ? softmax : g * (MOST_RESIDUAL - e * e * (1 / MOST_RESIDUAL))));
+  }
+  return value + mean + sum(by_residual);
+}
 
 // Back from the raw densities to the features; gx holds what reaches the hidden layer through the colours. Gradients of
 // parameters are added to `grads` where it is given.
@@ -368,19 +493,27 @@ INLINE void trunk_backward(const Network& net, const Batch& b, Return& r, int co
     embed_backward(s, b.e + (size_t)i * s.Ep, r.ge + (size_t)i * s.Ep, r.features + (size_t)i * s.Cp);
 }
 
-// Back from the colours and raw densities of a batch to its features. The direction's term is the ray's: its gradient is
-// the sum of the rows of gx, which grad_term [Hp] takes where it is given.
+// Back from what the last layer put out, raw shades and raw densities of one ray's samples to their features. `term` is
+// the ray's; its gradient is added to grad_term [T] where that is given.
 template <int CP, int HP>
-INLINE void network_backward(const Network& net, const Batch& b, Return& r, int count, Packed* grads, float* grad_term) {
+INLINE void network_backward(const Network& net, const Batch& b, Return& r, int count, Packed* grads, const float* term,
+                             float* grad_term) {
   const Shape& s = net.s;
   const int hidden = Width<HP>::of(s.Hp);
   const size_t all = (size_t)count * hidden;
   if (grads) {
-    add_outer<0>(grads->out_in, b.x[s.layers], hidden, r.colour, s.Kp, count);
-    add_rows<0>(grads->out_bias, r.colour, s.Kp, count);
+    add_outer<0>(grads->out_in, b.x[s.layers], hidden, r.out, s.Op, count);
+    add_rows<0>(grads->out_bias, r.out, s.Op, count);
   }
   memset(r.gx, 0, all * 4);
-  product<HP>(net.out_out, r.colour, 1, s.Kp, s.K, count, hidden, r.gx);
+  product<HP>(net.out_out, r.out, 1, s.Op, s.O, count, hidden, r.gx);
+  if (s.M) {
+    matmul<HP>(term, r.shade, 1, hidden, count, r.gx);
+    if (grad_term) {
+      add_outer<HP>(grad_term, r.shade, 1, b.x[s.layers], hidden, count);
+      for (int i = 0; i < count; i++) grad_term[hidden] += r.shade[i];
+    }
+  }
   for (int l = s.layers; l >= 1; l--) {
     for (size_t i = 0; i < all; i += LANES) store(r.gz + i, load(r.gx + i) * load(b.slope[l] + i));
     if (grads) {
@@ -390,7 +523,7 @@ INLINE void network_backward(const Network& net, const Batch& b, Return& r, int 
     memset(r.gx, 0, all * 4);
     matmul<HP>(net.layer_out[l - 1], r.gz, hidden, hidden, count, r.gx);
   }
-  if (grad_term) add_rows<HP>(grad_term, r.gx, hidden, count);
+  if (grad_term && !s.M) add_rows<HP>(grad_term, r.gx, hidden, count);
   trunk_backward<CP, HP>(net, b, r, count, grads);
 }
 

@@ -88,11 +88,12 @@ constexpr int BATCH = 16;  // samples that are decoded together
 
 template <int CP, int HP>
 void decode(const RodinDecoder* decoder, const RodinPlanes* planes, const float* points, const float* directions,
-            int64_t begin, int64_t end, float* density, float* colour) {
+            int64_t begin, int64_t end, float* density, float* emitted) {
   Network net(*decoder);
   const Shape& s = net.s;
-  Arena arena(Batch::floats(s, BATCH));
+  Arena arena(Batch::floats(s, BATCH) + BATCH * s.T);
   Batch b(s, BATCH, arena);
+  float* terms = arena.take(BATCH * s.T);
   Corners corners;
   for (int64_t first = begin; first < end; first += BATCH) {
     const int n = (int)(end - first < BATCH ? end - first : BATCH);
@@ -102,20 +103,19 @@ void decode(const RodinDecoder* decoder, const RodinPlanes* planes, const float*
       densities(net, b.raw, n);
       memcpy(density + first, b.raw, n * 4);
     }
-    if (!colour) continue;
+    if (!emitted) continue;
     for (int i = 0; i < n; i++) {
-      float* x = b.x[0] + (size_t)i * s.Hp;
-      direction_term<HP>(net, directions + 3 * (first + i), x);
-      add_rows<HP>(x, b.hidden + (size_t)i * s.Hp, s.Hp, 1);
+      direction_term<HP>(net, directions + 3 * (first + i), terms + i * s.T);
+      enter_head<HP>(net, b.hidden + (size_t)i * s.Hp, terms + i * s.T, b, i);
     }
-    colour_head<HP>(net, b, n, false);
-    for (int i = 0; i < n; i++) memcpy(colour + (first + i) * s.K, b.colour + (size_t)i * s.Kp, s.K * 4);
+    colour_head<HP>(net, b, n, false, [&](int i) { return terms + i * s.T; });
+    for (int i = 0; i < n; i++) unpack(s, b.emitted + (size_t)i * s.Kp, 1, emitted + (first + i) * s.K);
   }
 }
 
 // Totals [rays, K + 2 (+ C)] and weights [rays, samples], each where it is given. A ray is left where less than `opaque`
 // of its light passes. Samples that weigh less in all than `thin` of what the ray has met are not decoded: the next one
-// lends them its colour, to the last ones the ray's mean.
+// lends them what it emits, to the last ones the ray's mean.
 //
 // BATCH rays are followed at a time, one sample of each; where one ends the next begins.
 template <int CP, int HP>
@@ -130,9 +130,9 @@ void render(const RodinDecoder* decoder, const RodinPlanes* planes, const RodinP
   Network net(*decoder);
   const Shape& s = net.s;
   const int hidden = Width<HP>::of(s.Hp), width = s.K + 2 + (features ? s.C : 0);
-  Arena arena(Batch::floats(s, BATCH) + BATCH * (s.Hp + s.Kp) + s.Cp + 4 * BATCH + 64);
+  Arena arena(Batch::floats(s, BATCH) + BATCH * (s.T + s.Kp) + s.Cp + 4 * BATCH + 64);
   Batch b(s, BATCH, arena);
-  float *terms = arena.take(BATCH * s.Hp), *colours = arena.take(BATCH * s.Kp), *feature = arena.take(s.Cp);
+  float *terms = arena.take(BATCH * s.T), *seen = arena.take(BATCH * s.Kp), *feature = arena.take(s.Cp);
   float *passed = arena.take(BATCH), *share = arena.take(BATCH);
   Slot slots[BATCH];
   Corners corners;
@@ -144,15 +144,15 @@ void render(const RodinDecoder* decoder, const RodinPlanes* planes, const RodinP
     slot.bin = Bins(*rays, coming);
     slot.ray = coming++;
     slot.through = 1, slot.depth = 0, slot.waiting = 0, slot.fresh = true;
-    memset(colours + i * s.Kp, 0, s.Kp * 4);
+    memset(seen + i * s.Kp, 0, s.Kp * 4);
     if (totals) memset(totals + slot.ray * width, 0, width * 4);
   };
   auto finish = [&](int i) {
     const Slot& slot = slots[i];
     if (!totals) return;
-    float *total = totals + slot.ray * width, *colour = colours + i * s.Kp;
+    float* total = totals + slot.ray * width;
     const float alpha = 1 - slot.through, grow = alpha > slot.waiting ? alpha / (alpha - slot.waiting) : 0;
-    for (int k = 0; k < s.K; k++) total[k] = grow * colour[k];
+    unpack(s, seen + i * s.Kp, grow, total);
     total[s.K] = alpha;
     total[s.K + 1] = slot.depth;
     for (int c = s.K + 2; c < width; c++) total[c] *= grow;
@@ -174,8 +174,8 @@ void render(const RodinDecoder* decoder, const RodinPlanes* planes, const RodinP
       open--;  // no more rays: the last slot's moves here
       if (i < open) {
         slots[i] = slots[open];
-        memcpy(terms + i * s.Hp, terms + open * s.Hp, s.Hp * 4);
-        memcpy(colours + i * s.Kp, colours + open * s.Kp, s.Kp * 4);
+        memcpy(terms + i * s.T, terms + open * s.T, s.T * 4);
+        memcpy(seen + i * s.Kp, seen + open * s.Kp, s.Kp * 4);
       }
     }
     if (!open) break;
@@ -192,19 +192,19 @@ void render(const RodinDecoder* decoder, const RodinPlanes* planes, const RodinP
       slot.depth += w * slot.bin.distance;
       slot.waiting += w;
       if (slot.waiting > thin * (1.01f - slot.through) && totals) {
-        float *x = b.x[0] + (size_t)decoded * hidden, *term = terms + i * hidden;
+        float* term = terms + i * s.T;
         if (slot.fresh) direction_term<HP>(net, slot.bin.direction, term);
         slot.fresh = false;
-        for (int v = 0; v < hidden; v += LANES) store(x + v, load(b.hidden + (size_t)i * hidden + v) + load(term + v));
+        enter_head<HP>(net, b.hidden + (size_t)i * hidden, term, b, decoded);
         share[decoded] = slot.waiting;
         of[decoded++] = i;
         slot.waiting = 0;
       }
       if (slot.through < opaque) slot.bin.stop();
     }
-    colour_head<HP>(net, b, decoded, false);
+    colour_head<HP>(net, b, decoded, false, [&](int j) { return terms + of[j] * s.T; });
     for (int j = 0; j < decoded; j++) {
-      add_scaled(colours + of[j] * s.Kp, b.colour + (size_t)j * s.Kp, share[j], s.Kp);
+      add_scaled(seen + of[j] * s.Kp, b.emitted + (size_t)j * s.Kp, share[j], s.Kp);
       if (!features) continue;
       const Slot& slot = slots[of[j]];
       find_corners(*features, slot.bin.point, corners);

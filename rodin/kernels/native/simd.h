@@ -38,21 +38,36 @@ INLINE vf bits(vi v) {
   return r;
 }
 
-INLINE float sum(vf v) {
+// 0, 1, 2, ...
+INLINE vi lanes() {
+  vi v;
+  for (int i = 0; i < LANES; i++) v[i] = i;
+  return v;
+}
+
+// All numbers of a vector made one by `join`, half with half.
+template <class Join>
+INLINE float reduce(vf v, Join join) {
 #if defined(__AVX512F__)
   typedef float v8 __attribute__((vector_size(32)));
-  v8 a = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  v8 a = join(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7), __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
 #elif defined(__AVX__)
   vf a = v;
 #endif
   typedef float v4 __attribute__((vector_size(16)));
 #if defined(__AVX__)
-  v4 b = __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
+  v4 b = join(__builtin_shufflevector(a, a, 0, 1, 2, 3), __builtin_shufflevector(a, a, 4, 5, 6, 7));
 #else
   v4 b = v;
 #endif
-  v4 c = b + __builtin_shufflevector(b, b, 2, 3, 0, 1);
-  return c[0] + c[1];
+  v4 c = join(b, __builtin_shufflevector(b, b, 2, 3, 0, 1));
+  return join(c[0], c[1]);
+}
+INLINE float sum(vf v) {
+  return reduce(v, [](auto a, auto b) { return a + b; });
+}
+INLINE float highest(vf v) {
+  return reduce(v, [](auto a, auto b) { return a > b ? a : b; });
 }
 
 // e^x to 2e-7 relative, for x in [-87, 88]: 2^n e^r, |r| <= ln 2 / 2, a polynomial of degree 6 for e^r. Gives e^r.

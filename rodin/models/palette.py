@@ -1,0 +1,96 @@
+"""The palette network: z to the colours of an avatar's materials, each a mean and how far colours lie from it.
+
+Planes of a decoder with materials carry no colour of their own: avatars that differ in colours alone have the same.
+Which colour each material has is read off z here, once an avatar. Ours; the paper's planes carry colour.
+
+Symbols: B avatars, D latent numbers, K materials.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+LEAST_SPREAD = 0.01  # of a colour in [0, 1]: a few levels of a byte, which the fits do not agree on either
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PaletteConfig:
+    """Size of the perceptron.
+
+    Args:
+        latent_dim: numbers D of z.
+        materials: K of the decoder.
+        hidden: width of the hidden layer.
+        dropout: share of the hidden units that are left out in training.
+    """
+
+    materials: int
+    latent_dim: int = 512
+    hidden: int = 256
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("materials", "latent_dim", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
+
+
+class PaletteNetwork(nn.Module):
+    """z to the distribution of the palette: independent normal numbers, in sRGB values.
+
+    Buffers:
+        mean, std: [K, 3] of the colours of the subjects that have the material; 0.5 and 1 where none has it.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: PaletteConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.hidden = nn.Sequential(nn.Linear(config.latent_dim, config.hidden), nn.SiLU(), nn.Dropout(config.dropout))
+        self.colour = nn.Linear(config.latent_dim + config.hidden, 6 * config.materials)
+        nn.init.zeros_(self.colour.weight)
+        nn.init.zeros_(self.colour.bias)
+        self.register_buffer("mean", torch.full((config.materials, 3), 0.5))
+        self.register_buffer("std", torch.ones(config.materials, 3))
+
+    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the palettes [B, K, 3] of latents [B, D] of unit length.
+
+        The mean may lie outside [0, 1]; `draw` gives colours.
+
+        Raises:
+            ValueError: a shape does not fit.
+        """
+        if latents.ndim != 2 or latents.shape[1] != self.config.latent_dim:
+            raise ValueError(f"latents must be [B, D={self.config.latent_dim}], got {list(latents.shape)}")
+        z = latents * math.sqrt(self.config.latent_dim)
+        offset, spread = self.colour(torch.cat([z, self.hidden(z)], dim=-1)).view(len(z), 2, -1, 3).unbind(dim=1)
+        return self.mean + self.std * offset, LEAST_SPREAD + self.std * torch.exp(spread)
+
+    @torch.no_grad()
+    def draw(self, latents: Tensor, generators: list[torch.Generator], temperature: float) -> Tensor:
+        """A palette [B, K, 3] in [0, 1] for each of B latents, on their device.
+
+        Args:
+            generators: B of them, on the CPU for the same colours on every device.
+            temperature: factor of the spread; 0 gives the means.
+        """
+        mean, spread = self(latents)
+        noise = torch.stack([torch.randn(mean.shape[1:], generator=generator) for generator in generators])
+        return (mean + temperature * spread * noise.to(mean)).clamp(0, 1)
+
+
+def palette_loss(found: tuple[Tensor, Tensor], palettes: Tensor, present: Tensor) -> Tensor:
+    """Negative log-likelihood of palettes [B, K, 3], a colour channel, over the materials present [B, K]; []."""
+    mean, spread = found
+    cost = 0.5 * ((palettes - mean) / spread).square() + spread.log()
+    shares = present[..., None].to(cost)
+    return (cost * shares).sum() / (3 * shares.sum()).clamp_min(1.0)

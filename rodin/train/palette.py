@@ -1,0 +1,132 @@
+"""Train the palette network: the latents of frontal images and the palettes of their fits to `RUN/palette`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rodin.data.shards import read_shards
+from rodin.errors import UserError
+from rodin.models.clip import Encoder
+from rodin.models.palette import PaletteConfig, PaletteNetwork, palette_loss
+from rodin.parts import load_component, save_component
+from rodin.train.loop import LoopConfig, Measure, process_state, run_loop
+from rodin.train.subjects import ENCODED_AT_ONCE, split_subjects
+
+PRESENT = 1e-4  # least share of what the views show: a dozen pixels of 24 views of 128 x 128 on a third of each
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PaletteTraining:
+    """The palette network and how it is trained.
+
+    Args:
+        network: its materials must be the decoder's.
+        loop: how to train.
+        latent_noise: on z, as in `rodin.train.base`.
+        held_out_every: one subject of so many is kept to measure the colours; 0 = none.
+    """
+
+    network: PaletteConfig
+    loop: LoopConfig
+    latent_noise: float = 0.4
+    held_out_every: int = 16
+
+    def __post_init__(self) -> None:
+        if self.latent_noise < 0:
+            raise ValueError(f"latent_noise must not be negative, got {self.latent_noise}")
+        if self.held_out_every < 0 or self.held_out_every == 1:
+            raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
+
+
+def train_palette(run: Path, config: PaletteTraining) -> None:
+    """Train the palette network of a run folder; a finished one is left as it is, an unfinished one goes on.
+
+    It takes a minute, and so one process.
+
+    Args:
+        run: reads `planes/` (frontal images and palettes) and `encoder/`; writes `palette/` and, while training,
+            `palette.training/`.
+
+    Raises:
+        UserError: an input is missing or does not fit the settings, the planes carry their colours themselves, or the
+            run was trained with other settings.
+    """
+    run, state = Path(run), process_state()
+    output = run / "palette"
+    if output.exists():
+        if (found := load_component(PaletteNetwork, PaletteConfig, output).config) != config.network:
+            raise UserError(f"{output}: holds {found}, asked for {config.network}; choose another run folder")
+        state.print(f"palette: {output} is trained already; delete it and palette.training to train anew")
+        return
+    latents, palettes, present = (part.to(state.device) for part in load_palettes(run))
+    shape = (len(latents), config.network.materials, 3)
+    if palettes.shape != shape or latents.shape[1] != config.network.latent_dim:
+        raise UserError(
+            f"{run}: palettes of {palettes.shape[1]} materials and latents of {latents.shape[1]} numbers, the network "
+            f"is for {config.network.materials} and {config.network.latent_dim}; fit and train with one preset"
+        )
+    trained, held_out = split_subjects(len(latents) // 2, config.held_out_every)
+    chosen, others = (torch.tensor([2 * k + m for k in part for m in (0, 1)]) for part in (trained, held_out))
+
+    def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        kind = {"generator": generator, "device": state.device}
+        index = chosen[torch.randint(len(chosen), (config.loop.batch_size,), **kind)]  # type: ignore[call-overload]
+        noise = torch.randn(latents[index].shape, **kind) / config.network.latent_dim**0.5  # type: ignore[arg-type]
+        z = F.normalize(latents[index] + config.latent_noise * noise, dim=-1)
+        return {"loss": palette_loss(network(z), palettes[index], present[index])}
+
+    def figures(network: nn.Module) -> list[float]:
+        error = (network(latents[others])[0].clamp(0, 1) - palettes[others]).abs().mean(dim=-1)
+        return [float((error * present[others]).sum() / present[others].sum().clamp_min(1))]
+
+    torch.manual_seed(config.loop.seed)
+    network = PaletteNetwork(config.network)
+    set_statistics(network, palettes[chosen], present[chosen])
+    measure = Measure(names=("colour_error",), figures=figures, every=100) if held_out else None
+    scratch = run / "palette.training"
+    average = run_loop(
+        network.to(state.device), loss, config.loop, scratch, label="palette", settings=asdict(config), measure=measure
+    )
+    if state.is_main_process:
+        save_component(average, output)  # type: ignore[arg-type]
+    state.wait_for_everyone()
+
+
+def set_statistics(network: PaletteNetwork, palettes: Tensor, present: Tensor) -> None:
+    """Mean and deviation of the colours [N, K, 3] of the materials that are present [N, K], where two subjects or more
+    have them."""
+    shares = present[..., None].to(palettes)
+    count = shares.sum(dim=0)
+    mean = (shares * palettes).sum(dim=0) / count.clamp_min(1)
+    std = ((shares * (palettes - mean).square()).sum(dim=0) / count.clamp_min(1)).sqrt().clamp_min(1e-3)
+    network.mean.copy_(torch.where(count >= 2, mean, network.mean))
+    network.std.copy_(torch.where(count >= 2, std, network.std))
+
+
+@torch.no_grad()
+def load_palettes(run: Path) -> tuple[Tensor, Tensor, Tensor]:
+    """Of all subjects, each followed by its mirror image: latents [N, D], palettes [N, K, 3] and presence [N, K] bool.
+
+    Raises:
+        UserError: planes or encoder are missing or damaged, or the planes carry their colours themselves.
+    """
+    encoder = Encoder.from_pretrained(run / "encoder")
+    latents: list[Tensor] = []
+    palettes: list[Tensor] = []
+    present: list[Tensor] = []
+    subjects = read_shards(run / "planes")
+    while batch := list(islice(subjects, ENCODED_AT_ONCE)):
+        for subject in batch:
+            if subject.palette is None or subject.presence is None:
+                raise UserError(f"{run / 'planes'}: {subject.name} has no palette; fit with a decoder of materials")
+            palettes += 2 * [subject.palette]
+            present += 2 * [subject.presence > PRESENT]
+        views = torch.stack([view for subject in batch for view in (subject.frontal, subject.frontal.flip(-2))])
+        latents.append(encoder.encode_images(views))
+    return torch.cat(latents).float(), torch.stack(palettes), torch.stack(present)
