@@ -28,24 +28,22 @@ def detail_for(size: int) -> float:
     return float(np.clip(size / 256.0, 0.35, 1.0))
 
 
-def build_head(recipe: AvatarRecipe, heads: str, coarseness: float = 1.0) -> Head:
-    """The recipe's head of the kind that `heads` names: `sdf`, or the path of a morph model.
-
-    Cells of the first are `coarseness` times as large as at full detail.
-    """
+def build_head(recipe: AvatarRecipe, heads: str, detail: float) -> Head:
+    """The recipe's head of the kind that `heads` names: `sdf`, or the path of a morph model."""
     if heads == "sdf":
-        return build_sdf_head(recipe, HEAD_STEP * coarseness)
+        # Lips and lids need finer cells than clothes, however small the picture.
+        return build_sdf_head(recipe, HEAD_STEP * detail**-0.3)
     return build_morph_head(load_morph_model(Path(heads)), recipe)
 
 
 def build_avatar(recipe: AvatarRecipe, *, heads: str = "sdf", detail: float = 1.0) -> Parts:
     """Every mesh and strand of the recipe's avatar in head units; at `detail` 1 all that a large picture shows."""
-    coarseness = detail**-0.5  # of lengths; numbers of triangles go with its square
-    head = build_head(recipe, heads, coarseness)
+    coarse = detail**-0.5  # of lengths: numbers of triangles fall with its square, as those of strands do
+    head = build_head(recipe, heads, detail)
     parts = Parts(meshes=[skin_mesh(head, recipe)])
-    parts.add(eye_meshes(head, recipe, rings=round(96 / coarseness)))
+    parts.add(eye_meshes(head, recipe, rings=round(96 / coarse)))
     parts.add(head.extras)
-    dressed = clothes(head, recipe, CLOTH_STEP * coarseness)
+    dressed = clothes(head, recipe, CLOTH_STEP * coarse)
     parts.add(dressed)
     surfaces = [(head.vertices, head.normals)] + [(mesh.vertices, mesh.normals()) for mesh in dressed.meshes]
     collider = Collider(np.concatenate([v for v, _ in surfaces]), np.concatenate([n for _, n in surfaces]))

@@ -16,7 +16,7 @@ AXIS_Z = -0.22
 LOW, HIGH = -1.72, -0.56
 _AZIMUTHS, _ROW = 64, 0.03
 #: How steeply hair may come down onto a collar that stands off the neck: this much further out a unit of height.
-_SLOPE = 1.4
+_SLOPE = 0.9
 #: Nothing above this height can be inside clothes.
 TOP = -0.80
 

@@ -160,13 +160,20 @@ def signed_volume(vertices: Array, triangles: Index) -> float:
     return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6.0)
 
 
+def _scrambled(count: int) -> Array:
+    """Different numbers [count] of 32 bits without an order, of which no few add up to as much as few others."""
+    number: Array = np.arange(count, dtype=np.uint32) * np.uint32(0x9E3779B1)
+    number = (number ^ (number >> 15)) * np.uint32(0x85EBCA77)
+    return (number ^ (number >> 13)).astype(np.float64)
+
+
 def boundary_edges(triangles: Index) -> Index:
     """Directed edges [E, 2] without a partner in the opposite direction; a closed mesh has none."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
     size = int(triangles.max()) + 1
     # Where a mesh is closed, the edges that leave a vertex end where those come from that arrive there. Numbers that
     # stand for those other ends then have the same sum, and only the edges of other vertices need a search.
-    number = (np.arange(size) * 2_654_435_761) % (1 << 24)
+    number = _scrambled(size)
     leaving = np.bincount(edges[:, 0], number[edges[:, 1]], size)
     open_here = leaving != np.bincount(edges[:, 1], number[edges[:, 0]], size)
     edges = edges[open_here[edges].all(axis=1)]

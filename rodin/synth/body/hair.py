@@ -411,7 +411,8 @@ def hair(head: Head, recipe: AvatarRecipe, obstacles: Obstacles, detail: float) 
     colour = linear(HAIR_COLOURS[recipe.hair_color])
     radius = RADIUS / np.sqrt(detail) * (0.75 if recipe.hair == "buzz cut" else 1.0)
     for group in groups:
-        kept = _clear_of_eyes(cut_at_envelope(group), head)
+        knots = round(group.shape[1] * max(detail, 0.35) ** 0.5)  # long enough segments still bend around hat and head
+        kept = _clear_of_eyes(cut_at_envelope(refine(group, knots)), head)
         if obstacles.shell is not None:
             kept = obstacles.shell.tuck(kept)
         if recipe.hair in HANGING:
