@@ -1,6 +1,6 @@
-"""Contract: a decoder with materials emits shares that add up to 1, a shade that alone follows the direction and is 1 at
-0, and a small residual, in that layout; what rays see is painted by the palette after rendering as it would be before,
-by every way to render; without materials the decoder is the one it was.
+"""Contract: a decoder with materials emits shares that add up to 1, a shade that alone follows the direction and is 1
+at 0, and a small residual, in that layout; what rays see is painted by the palette after rendering as it would be
+before, by every way to render; without materials the decoder is the one it was.
 
 References: the emission written out by hand, colours mixed in every sample before compositing.
 """
