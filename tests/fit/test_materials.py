@@ -70,13 +70,13 @@ def shared() -> SharedDecoder:
     config = DecoderConfig(channels=4, hidden=16, materials=2)
     steps = SharedConfig(subjects=2, common_steps=100, steps=300)
     scenes, grey = [scene_of(colours) for colours in COLOURS[:2]], torch.full((2, 2, 3), 0.5)
-    return learn_decoder(scenes, config, steps, FIT, 0, lambda _loss: None, grey)
+    return learn_decoder(scenes, config, steps, FIT, seed=0, report=lambda _loss: None, palettes=grey)
 
 
 @pytest.fixture(scope="module")
 def third(shared: SharedDecoder) -> FittedPlanes:
     """The fit of the third ball, which the decoder has not seen."""
-    return fit_planes(scene_of(COLOURS[2]), shared.decoder, shared.start, FIT, 0, torch.full((2, 3), 0.5))
+    return fit_planes(scene_of(COLOURS[2]), shared.decoder, shared.start, FIT, seed=0, palette=torch.full((2, 3), 0.5))
 
 
 def test_every_subject_learns_its_own_palette(shared: SharedDecoder, third: FittedPlanes) -> None:
@@ -115,11 +115,11 @@ def test_turning_an_entry_of_the_palette_moves_that_part_alone(shared: SharedDec
 
 def test_without_maps_pictures_alone_teach_the_palette(shared: SharedDecoder) -> None:
     begun = COLOURS[2].flip(0) * 0.3 + COLOURS[2] * 0.7  # nearer to the truth than to its exchange
-    found = fit_planes(scene_of(COLOURS[2], maps=False), shared.decoder, shared.start, FIT, 0, begun)
+    found = fit_planes(scene_of(COLOURS[2], maps=False), shared.decoder, shared.start, FIT, seed=0, palette=begun)
     assert found.palette is not None
     assert (found.palette - COLOURS[2]).abs().mean() < 0.5 * (begun - COLOURS[2]).abs().mean()
 
 
 def test_palette_and_decoder_must_fit(shared: SharedDecoder) -> None:
     with pytest.raises(ValueError, match=r"decoder with 2 materials needs a palette \[2, 3\]"):
-        fit_planes(scene_of(COLOURS[2]), shared.decoder, shared.start, FIT, 0)
+        fit_planes(scene_of(COLOURS[2]), shared.decoder, shared.start, FIT, seed=0)

@@ -174,7 +174,7 @@ def test_the_picture_is_the_one_that_is_painted_before_compositing(way: str, mon
     torch.testing.assert_close(seen.depth.flatten(), wanted[:, 4], atol=2e-4, rtol=0)
     image, _ = render_image(planes, decoder, CAMERA, 30, palette=palette)
     assert torch.equal(image, Renderer(planes, decoder, palette=palette).image(CAMERA, 30)[0])
-    some = render_rays(planes, decoder, rays, occupied_bins(rays, 30, None), palette)
+    some = render_rays(planes, decoder, rays, occupied_bins(rays, 30, None), palette=palette)
     torch.testing.assert_close(some.premultiplied, wanted[:, :3], atol=3e-5, rtol=0)
 
 
@@ -203,7 +203,7 @@ def test_the_palettes_gradient_goes_through_the_totals() -> None:
     planes, decoder = some_planes().requires_grad_(), mixed(2)
     palette = some_palette(2).requires_grad_()
     rays = camera_rays(CAMERA)
-    seen = render_rays(planes, decoder, rays, occupied_bins(rays, 20, None), palette)
+    seen = render_rays(planes, decoder, rays, occupied_bins(rays, 20, None), palette=palette)
     of_palette, of_planes = torch.autograd.grad(seen.premultiplied.sum(), [palette, planes])
     shaded = split(seen.emitted).shaded.detach().sum(dim=0)  # d sum / d palette[k, c], for every c
     torch.testing.assert_close(of_palette, shaded[:, None].expand(-1, 3))
