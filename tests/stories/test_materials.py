@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,35 @@ def test_recolouring_moves_the_palette_alone(pipe: RodinPipeline) -> None:
         avatar.recoloured({"fur": (0.0, 0.0, 0.0)})
     with pytest.raises(UserError, match=r"hair is \(2, 0, 0\)"):
         avatar.recoloured({"hair": (2, 0, 0)})
+
+
+def test_words_of_colours_alone_move_the_palette_alone(
+    pipe: RodinPipeline, trained_on_materials: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ball = next(iter(read_shards(trained_on_materials / "planes")))
+    avatar = replace(pipe(seed=3, sampling=QUICK)[0], planes=ball.planes, palette=ball.palette)
+    assert avatar.palette is not None
+    assert avatar.materials_shown() == {"skin", "hair"}
+    # The captions of the balls know none of these words: what the prior makes of them is given.
+    said = torch.nn.functional.normalize(torch.randn(1, 512, generator=torch.Generator().manual_seed(0)), dim=-1)
+    monkeypatch.setattr(pipe, "draw_latents", lambda prompt, seeds, sampling: said if prompt else -said)
+    red = pipe.edit(avatar, "red hair")
+    half = pipe.edit(avatar, "red hair", strength=0.5)
+    hat = pipe.edit(avatar, "a red hat")
+    for edited in (red, half):
+        assert torch.equal(edited.planes, avatar.planes)
+        assert torch.equal(edited.latent, avatar.latent)
+        assert edited.palette is not None
+        assert (edited.palette - avatar.palette).abs().sum(dim=1).nonzero().flatten().tolist() == [HAIR]
+    torch.testing.assert_close(half.palette, torch.lerp(avatar.palette, red.palette, 0.5))
+    assert red.drawing.prompt == "red hair"
+    assert not torch.equal(hat.planes, avatar.planes), "it wears none, so that there is nothing to colour"
+    set_by_hand = pipe.edit(avatar, colours={"hair": (0.5, 0.25, 0.75)})
+    assert torch.equal(set_by_hand.planes, avatar.planes)
+    assert set_by_hand.palette is not None
+    assert set_by_hand.palette[HAIR].tolist() == [0.5, 0.25, 0.75]
+    with pytest.raises(UserError, match="nothing to change"):
+        pipe.edit(avatar)
 
 
 def test_what_is_made_of_avatars_keeps_colours(pipe: RodinPipeline) -> None:
