@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def parted(subject: MultiView, count: int) -> tuple[MultiView, HeldOut]:
-    """The first `count` of the views that are not held out, and those that are; each prefix covers the sphere evenly."""
+    """The first `count` of the views that are not held out, which cover the sphere evenly, and those that are."""
     train, test = split_views(len(subject.images), HELD_OUT, frontal=subject.frontal)
     kept = train[:count]
     assert subject.shares is not None
