@@ -35,7 +35,7 @@ bench: .venv/.all out/bench/heads128/.rendered
 
 # What models, fits and samplers are worth.
 bench-quality: .venv/.all out/smoke/run/model out/heldout/.rendered
-	for name in fit decoder upsampler refiner samplers editing paper_size smoke_chain; do \
+	for name in fit decoder materials upsampler refiner samplers editing paper_size smoke_chain; do \
 	  $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # 128-pixel views for the fits at full size.

@@ -40,7 +40,7 @@ def main() -> None:
     every = max(1, len(trained) // arguments.count)
     rows = []
     for name, chosen in (("trained", trained[::every]), ("held out", held_out)):
-        planes, latents = load_subjects(run, network.config.size, chosen[: arguments.count])
+        planes, latents, _ = load_subjects(run, network.config.size, chosen[: arguments.count])
         for label, z in ((name, latents), (f"{name}, no z", torch.zeros_like(latents))):
             found = validation(planes, z, noising, clip, BATCH).figures(network)
             rows.append([label, str(len(planes)), *(f"{error:.4f}" for error in found)])

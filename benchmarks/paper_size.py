@@ -82,7 +82,7 @@ def upsampler_step() -> nn.Module:
     with half():
         clean = predict_clean(network, planes, Diffusion(config.diffusion), config, generator)
     # Fog of noise planes fills the box: more samples count than in a head, so that this is an upper bound.
-    pixel, perceptual = rendered_losses(clean, planes, decoder, features, config.patches, generator)
+    pixel, perceptual = rendered_losses(clean, planes, decoder, features, config=config.patches, generator=generator)
     error = (clean - planes).square().mean()
     backward(network, error + config.pixel_weight * pixel + config.perceptual_weight * perceptual)
     return network

@@ -37,8 +37,8 @@ def main() -> None:
     base = mini().base
     size, noise = base.network.size, base.latent_noise
     trained, held_out = split_subjects(read_index(run / "planes").count, base.held_out_every)
-    planes, latents = load_subjects(run, size, trained, base.mirrored)
-    others, other_latents = load_subjects(run, size, held_out)
+    planes, latents, _ = load_subjects(run, size, trained, base.mirrored)
+    others, other_latents, _ = load_subjects(run, size, held_out)
     print(f"{len(trained)} subjects, mirrored: {base.mirrored}; {len(held_out)} held out; noise of length {noise}")
     print("| map | MB | held-out | held-out, noise | training subjects, noise | CPU-seconds |")
     print("|---" * 6 + "|")

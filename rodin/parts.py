@@ -66,11 +66,7 @@ def config_from_dict(config_class: type[Config], values: Any, where: str) -> Con
     kinds = get_type_hints(config_class)
     given: dict[str, Any] = {}
     for name, value in values.items():
-        inner = f"{where}: {name}"
-        if dataclasses.is_dataclass(kinds[name]) and isinstance(kinds[name], type):
-            given[name] = value if dataclasses.is_dataclass(value) else config_from_dict(kinds[name], value, inner)
-        else:
-            given[name] = _checked(tuple(value) if isinstance(value, list) else value, kinds[name], inner)
+        given[name] = _checked(tuple(value) if isinstance(value, list) else value, kinds[name], f"{where}: {name}")
     try:
         return config_class(**given)
     except (TypeError, ValueError) as error:
@@ -78,8 +74,11 @@ def config_from_dict(config_class: type[Config], values: Any, where: str) -> Con
 
 
 def _checked(value: Any, kind: Any, where: str) -> Any:
-    """`value` if it is of a field's kind; a whole number, and YAML's text 1e-3, become the float that is wanted."""
+    """`value` if it is of a field's kind; a whole number, and YAML's text 1e-3, become the float that is wanted, a
+    mapping the config dataclass."""
     arguments = get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return value if dataclasses.is_dataclass(value) else config_from_dict(kind, value, where)
     if get_origin(kind) in (Union, UnionType):  # of one kind and None
         return None if value is None else _checked(value, arguments[0], where)
     if get_origin(kind) is Literal:

@@ -87,12 +87,23 @@ def write_ball(folder: Path, seed: int, views: int, size: int) -> Path:
     for index in range(views):
         image = trace_ball(camera[index], radius, centre, colours)
         Image.fromarray((image * 255).round().astype(np.uint8)).save(folder / f"{index:03d}.png")
-        frames.append({"file_path": f"{index:03d}.png", "transform_matrix": camera.cam_to_world[index].tolist()})
+        # The half of the smaller x is skin, the other hair: a share is the ball's brightness if it alone were white.
+        halves = trace_ball(camera[index], radius, centre, np.eye(3)[:2])
+        shares = (halves[..., :2] * halves[..., 3:] * 255).round().astype(np.uint8)
+        Image.fromarray(np.concatenate([shares[..., 0], shares[..., 1]])).save(folder / f"{index:03d}.materials.png")
+        frames.append(
+            {
+                "file_path": f"{index:03d}.png",
+                "materials_path": f"{index:03d}.materials.png",
+                "transform_matrix": camera.cam_to_world[index].tolist(),
+            }
+        )
     document = {
         "fl_x": camera.focal[0, 0].item(),
         "w": size,
         "h": size,
         "frontal": 0,
+        "materials": ["skin", "hair"],
         "caption": f"a ball of radius {radius:.2f}, seed {seed}",
         "frames": frames,
     }
@@ -320,10 +331,33 @@ def trained(balls: Path, tiny_preset: Path, made_once: MadeOnce) -> Path:
     return made_once("trained", make) / "run"
 
 
+@pytest.fixture(scope="session")
+def trained_on_materials(balls: Path, quick_preset: Path, made_once: MadeOnce) -> Path:
+    """A run folder that `rodin train all` made of the balls with a decoder of materials; leave it as it is.
+
+    The networks have had two steps, fits and palettes are learned.
+    """
+    import yaml
+
+    from rodin.cli.main import main
+    from rodin.materials import MATERIALS
+
+    def make(folder: Path) -> None:
+        document = yaml.safe_load(quick_preset.read_text())
+        document["fitting"]["decoder"]["materials"] = len(MATERIALS)
+        document["fitting"]["shared"]["steps"] = 120
+        loop = {"steps": 60, "batch_size": 8, "learning_rate": 3e-3, "warmup_steps": 2, "ema_decay": 0.9}
+        document["palette"] = {"network": {"materials": len(MATERIALS), "hidden": 16}, "loop": loop}
+        (folder / "materials.yaml").write_text(yaml.safe_dump(document))
+        flags = ["--run", str(folder / "run"), "--workers", "1", "--preset", str(folder / "materials.yaml")]
+        main(["train", "all", str(balls), *flags])
+
+    return made_once("trained-on-materials", make) / "run"
+
+
 @pytest.fixture
 def fits_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Subjects are fitted in the tests' own process, as a worker fits them; starting one takes longer than the fits."""
-    from rodin.data.captures import load_subject
     from rodin.data.shards import write_subject
     from rodin.fit import subjects
     from rodin.parts import load_component
@@ -333,7 +367,7 @@ def fits_here(monkeypatch: pytest.MonkeyPatch) -> None:
         decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
         start = subjects.read_start(run)
         for folder, path in todo:
-            subject = load_subject(folder, config.image_size)
+            subject = subjects.load_for(decoder.config, folder, config.image_size)
             write_subject(path, subjects.fit_subject(subject, decoder, start, config, seed))
 
     monkeypatch.setattr(subjects, "fit_in_parallel", one_after_another)

@@ -40,6 +40,8 @@ SCHEMA = "rodin-avatar-4"
 OLDER_SCHEMAS = ("rodin-avatar-3", "rodin-avatar-2")  # read too: they have no palettes
 FLAT_SCHEMA = "rodin-avatar-2"  # its drawing has the sampling's fields, by other names, beside its own
 SUFFIX = ".rodin.safetensors"
+LOOK_SIZE = 48  # pixels of the views that tell which materials an avatar has
+SHOWN = 1e-3  # of their pixels that a material must have the largest share of
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,16 @@ class Avatar:
     def renderer(self) -> Renderer:
         """Set up once; every view after that is cheap. Without haze."""
         return Renderer.trimmed(self.planes, self.decoder, self.palette)
+
+    def materials_shown(self) -> set[str]:
+        """The materials that can be seen of it from around; none where its decoder has none."""
+        if self.palette is None:
+            return set()
+        around = orbit([0.0, 90.0, 180.0, 270.0], [10.0] * 4, size=LOOK_SIZE)
+        seen = self.renderer.render(around, SAMPLES)
+        largest = seen.shares[seen.alpha > 0.5].argmax(dim=-1)
+        counts = torch.bincount(largest, minlength=len(MATERIALS))
+        return {name for name, count in zip(MATERIALS, counts.tolist(), strict=True) if count > SHOWN * len(largest)}
 
     def recoloured(self, colours: Mapping[str, Sequence[float]]) -> Avatar:
         """The same avatar with other colours of some materials. No network runs, and where a material has no share

@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin import triplane
-from rodin.avatars.photo import SAMPLES, Photo, photo_loss
+from rodin.avatars.photo import SAMPLES, Photo, look, photo_loss
+from rodin.avatars.photo_colours import PalettePrior
 from rodin.camera import orbit
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
@@ -57,6 +58,8 @@ class Inversion:
         free: [3, C, h, w] planes that were drawn without the photograph.
         features: of the photograph's loss, see `photo_loss`.
         generator: of the CPU; draws points that are held to the free planes, and the noise at which the prior is asked.
+        colours: that the palette network expects, where the decoder has materials. At every step they are the
+            portrait's (`rodin.avatars.photo_colours`).
     """
 
     base: UNet
@@ -66,6 +69,7 @@ class Inversion:
     free: Tensor
     features: Features | None
     generator: torch.Generator
+    colours: PalettePrior | None = None
 
     def sample(
         self,
@@ -98,7 +102,7 @@ class Inversion:
             [3, C, h, w] residual, as the base model samples it.
         """
         photo = photo.to(noise.device)
-        hidden = hidden_points(self.free, self.free, self.decoder, photo, generator=self.generator)
+        hidden = hidden_points(self, self.free, photo)
         denoise = guided(self.base, self.z, guidance_scale if self.z is not None else 1.0)
         scheduler = Scheduler(self.config, "ddim")
         scheduler.set_timesteps(steps)
@@ -107,7 +111,7 @@ class Inversion:
         def error(residual: Tensor) -> Tensor:
             planes = statistics.denormalize(residual)[0]
             changed = hidden.change(planes, self.decoder, self.generator)
-            return photo_loss(planes, self.decoder, photo, self.features) + HIDDEN_WEIGHT * changed
+            return self._miss(planes, photo) + HIDDEN_WEIGHT * changed
 
         x = clean = noise
         for index, time in enumerate(scheduler.timesteps):
@@ -147,7 +151,7 @@ class Inversion:
         photo = photo.to(planes.device)
         diffusion = Diffusion(self.config, planes.device)
         denoise = guided(self.base, self.z)
-        hidden = hidden_points(planes, self.free, self.decoder, photo, generator=self.generator)
+        hidden = hidden_points(self, planes, photo)
         start = statistics.normalize(planes)
 
         def error(residual: Tensor) -> Tensor:
@@ -156,9 +160,20 @@ class Inversion:
             unlikely = (small - likely(denoise, diffusion, small.detach(), self.generator)).square().mean()
             changed = hidden.change(now, self.decoder, self.generator)
             held = HIDDEN_WEIGHT * changed + STAY_WEIGHT * (residual - start).square().mean()
-            return photo_loss(now, self.decoder, photo, self.features) + PRIOR_WEIGHT * unlikely + held
+            return self._miss(now, photo) + PRIOR_WEIGHT * unlikely + held
 
         return statistics.denormalize(descend(start, error, steps, strength, clip=clip, progress=progress)[0])
+
+    def palette(self, planes: Tensor, photo: Photo) -> Tensor | None:
+        """The photograph's colours [K, 3] on planes [3, C, H, W], on the CPU; None without materials."""
+        if self.colours is None:
+            return None
+        with torch.no_grad():
+            found = look(planes, self.decoder, photo.to(planes.device), self.colours).palette
+        return None if found is None else found.cpu()
+
+    def _miss(self, planes: Tensor, photo: Photo) -> Tensor:
+        return photo_loss(planes, self.decoder, photo, self.features, colours=self.colours)
 
 
 def guided_steps(moves: int, config: DiffusionConfig) -> int:
@@ -203,14 +218,14 @@ class Hidden:
     points: Tensor  # [M, 3]
     directions: Tensor  # [M, 3] unit, that they are looked at along
     opacity: Tensor  # [M] over OPACITY_STEP
-    colour: Tensor  # [M, 3]
+    emitted: Tensor  # [M, E] colours, or what gives them
 
     def change(self, planes: Tensor, decoder: Decoder, generator: torch.Generator) -> Tensor:
         """How much planes [3, C, H, W] differ at some of the points: squared, of opacity and of what shows."""
         chosen = torch.randint(len(self.points), (POINTS_PER_STEP,), generator=generator).to(self.points.device)
-        density, colour = decoder(triplane.sample(planes, self.points[chosen]), self.directions[chosen])
+        density, emitted = decoder(triplane.sample(planes, self.points[chosen]), self.directions[chosen])
         before = self.opacity[chosen]
-        recoloured = before * (colour - self.colour[chosen]).square().mean(dim=-1)
+        recoloured = before * (emitted - self.emitted[chosen]).square().sum(dim=-1) / 3
         return ((opacity(density) - before).square() + recoloured).mean()
 
 
@@ -220,18 +235,19 @@ def opacity(density: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def hidden_points(planes: Tensor, free: Tensor, decoder: Decoder, photo: Photo, generator: torch.Generator) -> Hidden:
+def hidden_points(inversion: Inversion, planes: Tensor, photo: Photo) -> Hidden:
     """Points that must stay: of the surface as seen from all around, and from anywhere in the box, where all must stay
     empty that is.
 
     Args:
+        inversion: whose free planes, enlarged to H x W, have the colours that they are to have.
         planes: [3, C, H, W], whose shape they are to keep.
-        free: [3, C, h, w], whose colours they are to have, enlarged to H x W.
 
     Left out are those near the surface that the photograph shows, and those on rays where photograph and avatar
     disagree whether there is anything.
     """
-    renderer = Renderer.culled(planes, decoder)
+    decoder, generator = inversion.decoder, inversion.generator
+    renderer = Renderer.culled(planes, decoder, None if inversion.colours is None else inversion.colours.mean)
     azimuths = [360.0 * k / AROUND for k in range(AROUND)]
     around = orbit(azimuths, [0.0, 30.0] * (AROUND // 2), size=AROUND_SIZE).to(planes.device)
     rays = camera_rays(around)
@@ -254,8 +270,8 @@ def hidden_points(planes: Tensor, free: Tensor, decoder: Decoder, photo: Photo, 
     held = ~(in_image & (shown | disagree))
     points, directions = points[held], directions[held]
     density = renderer.field.density(points)
-    colour = make_field(triplane.resize(free, *planes.shape[-2:]), decoder).emitted(points, directions)
-    return Hidden(points, directions, opacity(density), colour)
+    free = triplane.resize(inversion.free, *planes.shape[-2:])
+    return Hidden(points, directions, opacity(density), make_field(free, decoder).emitted(points, directions))
 
 
 @torch.no_grad()

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from rodin import framing
+from rodin.avatars.photo_colours import PalettePrior, likeliest_palette
 from rodin.camera import Camera, camera_at
 from rodin.images import area_resize, over, premultiplied, resized, straight
 from rodin.models.perceptual import Features, perceptual_distance
 from rodin.render.decoder import Decoder
 from rodin.render.rays import camera_rays
-from rodin.render.renderer import make_field, measure_occupancy, occupied_bins, render_rays
+from rodin.render.renderer import Rendering, make_field, measure_occupancy, occupied_bins, render_rays
 
 SAMPLES = 48  # bins a ray
 CELLS = 24  # of the occupancy, a side: coarse, since it is measured again at every step
@@ -56,17 +57,39 @@ def frame_photo(
     return Photo(pixels, camera)
 
 
-def photo_loss(planes: Tensor, decoder: Decoder, photo: Photo, features: Features | None = None) -> Tensor:
+def look(planes: Tensor, decoder: Decoder, photo: Photo, colours: PalettePrior | None = None) -> Rendering:
+    """What the photograph's camera sees of an avatar, with materials in the likeliest colours; differentiable.
+
+    Args:
+        planes: [3, C, H, W]; gradients reach them.
+        colours: where the decoder has materials.
+    """
+    rays = camera_rays(photo.camera)
+    found = measure_occupancy(make_field(planes, decoder), CELLS).grown(1)
+    bins = occupied_bins(rays, SAMPLES, found)
+    if colours is None:
+        return render_rays(planes, decoder, rays, bins)
+    seen = render_rays(planes, decoder, rays, bins, colours.mean)
+    return seen._replace(palette=likeliest_palette(seen.emitted, photo.pixels.reshape(-1, 4), colours))
+
+
+def photo_loss(
+    planes: Tensor,
+    decoder: Decoder,
+    photo: Photo,
+    features: Features | None = None,
+    *,
+    colours: PalettePrior | None = None,
+) -> Tensor:
     """How far the avatar is from the photograph, 0 = not at all: colour where the photograph shows the person, alpha
     everywhere, and how different both look on white.
 
     Args:
         planes: [3, C, H, W]; gradients reach them.
         features: None leaves the perceptual part out.
+        colours: see `look`.
     """
-    rays = camera_rays(photo.camera)
-    found = measure_occupancy(make_field(planes, decoder), CELLS).grown(1)
-    seen = render_rays(planes, decoder, rays, occupied_bins(rays, SAMPLES, found))
+    seen = look(planes, decoder, photo, colours)
     target = photo.pixels.reshape(-1, 4)
     mask = target[:, 3:]
     colour = (mask * (seen.premultiplied - target[:, :3] * mask).square()).sum() / (3 * mask.sum().clamp_min(1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,15 +15,18 @@ from torch import Tensor
 
 from rodin import framing
 from rodin.avatars.avatar import Avatar
+from rodin.avatars.colour_words import coloured_materials
 from rodin.avatars.drawing import Drawing, Sampling
 from rodin.avatars.inversion import GUIDING_DETAIL, Inversion, guided_steps
 from rodin.avatars.photo import Photo, frame_photo
+from rodin.avatars.photo_colours import PalettePrior
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.pose import search_pose
 from rodin.avatars.seeds import LARGEST_SEED, Stream, seeded
 from rodin.avatars.slerp import slerp
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
+from rodin.materials import MATERIALS
 from rodin.models.clip import Encoder
 from rodin.models.folder import Model, load_model, save_model, shipped_folder
 from rodin.models.perceptual import load_features
@@ -35,6 +38,7 @@ from rodin.models.upsampler import upsample
 LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
 PRIOR_STEPS = 20
+EDIT_STRENGTH = 0.6  # how far z goes where nothing else is said
 EDIT_DRAWS = 16  # of the prior, whose means are compared
 # At a guidance of 1 these draws lie so near together that clothes and ages hardly change.
 EDIT_SAMPLING = Sampling(prior_guidance_scale=4.0, candidates=1)
@@ -80,6 +84,7 @@ class RodinPipeline:
         self.base, self.diffusion, self.scheduler = model.base, model.diffusion, model.scheduler
         self.upsampler, self.upsampler_diffusion = model.upsampler, model.upsampler_diffusion
         self.refiner, self.statistics, self.decoder = model.refiner, model.statistics, model.decoder
+        self.palette = model.palette
         self.base_statistics = model.statistics.resized(model.base.config.size)
 
     @classmethod
@@ -120,7 +125,8 @@ class RodinPipeline:
 
     def to(self, device: torch.device | str) -> RodinPipeline:
         """Move all parts, and return the pipeline. Avatars come out on the CPU wherever they were drawn."""
-        for part in (self.prior, self.base, self.upsampler, self.statistics, self.decoder, self.base_statistics):
+        parts = [self.prior, self.base, self.upsampler, self.statistics, self.decoder, self.base_statistics]
+        for part in filter(None, [*parts, self.palette]):
             part.to(device)
         if "encoder" in self.__dict__:  # else it goes there when it is read
             self.encoder.to(device)
@@ -247,8 +253,15 @@ class RodinPipeline:
             part = slice(start, start + BATCH)
             low = self._sample_base(latents[part], noise[part], drawings[part], callback)
             planes = self._enlarge(low, drawings[part])
-            avatars += self._avatars(planes, latents[part], noise[part], drawings[part])
+            palettes = self._palettes(latents[part])
+            avatars += self._avatars(planes, latents[part], noise[part], drawings[part], palettes=palettes)
         return avatars
+
+    def _palettes(self, latents: Tensor) -> list[Tensor | None]:
+        """The colours [K, 3] that go with latents [B, 512], on the CPU; of planes that carry their own, none."""
+        if self.palette is None:
+            return [None] * len(latents)
+        return list(self.palette.palettes(latents.to(self.device)).cpu())
 
     def _sample_base(
         self,
@@ -290,12 +303,29 @@ class RodinPipeline:
         )
         return self.statistics.denormalize(residual).cpu()
 
-    def _avatars(self, planes: Tensor, latents: Tensor, noise: Tensor, drawings: list[Drawing]) -> list[Avatar]:
+    def _avatars(
+        self,
+        planes: Tensor,
+        latents: Tensor,
+        noise: Tensor,
+        drawings: list[Drawing],
+        *,
+        palettes: list[Tensor | None],
+    ) -> list[Avatar]:
         # An avatar stays as it was drawn, whatever becomes of the pipeline.
         decoder, refiner = copy.deepcopy(self.decoder).cpu(), copy.deepcopy(self.refiner).cpu()
         return [
-            Avatar(one.cpu(), decoder, refiner, z, noise=x.cpu(), drawing=drawing, model_hash=self.model_hash)
-            for one, z, x, drawing in zip(planes, latents, noise, drawings, strict=True)
+            Avatar(
+                one.cpu(),
+                decoder,
+                refiner,
+                z,
+                noise=x.cpu(),
+                drawing=drawing,
+                model_hash=self.model_hash,
+                palette=palette,
+            )
+            for one, z, x, drawing, palette in zip(planes, latents, noise, drawings, palettes, strict=True)
         ]
 
     # ---- inversion
@@ -321,6 +351,7 @@ class RodinPipeline:
             free=self.base_statistics.denormalize(free)[0],
             features=load_features(self.encoder, None),
             generator=seeded([drawing.seed], Stream.STEPS)[0],
+            colours=self._expected_colours(latent),
         )
 
         def report(step: int, _loss: float) -> None:
@@ -337,7 +368,16 @@ class RodinPipeline:
         )
         enlarged = self._enlarge(low[None], [drawing])[0].to(self.device)
         planes = inversion.fit(enlarged, self.statistics, photo, steps=drawing.refine, progress=report)
-        return self._avatars(planes[None], latent[None], noise, [drawing])[0]
+        palettes = [inversion.palette(planes, photo)]
+        return self._avatars(planes[None], latent[None], noise, [drawing], palettes=palettes)[0]
+
+    def _expected_colours(self, latent: Tensor) -> PalettePrior | None:
+        """What the palette network says of a latent [512]; without materials nothing."""
+        if self.palette is None:
+            return None
+        with torch.no_grad():
+            mean, spread = self.palette(latent[None].to(self.device))
+        return PalettePrior(mean[0].clamp(0, 1), spread[0])
 
     def search_pose(self, portrait: Portrait, seed: int = 0) -> tuple[float, float, float]:
         """From where a portrait was taken, by comparing it with its avatar from many sides.
@@ -347,40 +387,84 @@ class RodinPipeline:
             guess.
         """
         avatar = self(image=portrait, seed=seed)[0]
-        return search_pose(avatar.planes, avatar.decoder, portrait.pixels)
+        colours = self._expected_colours(avatar.latent)
+        return search_pose(
+            avatar.planes, avatar.decoder, portrait.pixels, colours=None if colours is None else colours.to("cpu")
+        )
 
     # ---- from avatars to avatars
 
     @torch.no_grad()
-    def edit(self, avatar: Avatar, prompt: str, *, source_prompt: str | None = None, strength: float = 0.6) -> Avatar:
+    def edit(
+        self,
+        avatar: Avatar,
+        prompt: str | None = None,
+        *,
+        colours: Mapping[str, Sequence[float]] | None = None,
+        source_prompt: str | None = None,
+        strength: float | None = None,
+    ) -> Avatar:
         """Change what the prompt names, and keep the rest: z is moved, the noise stays.
+
+        A prompt that names colours alone, of materials that the avatar has, moves its palette alone: the person stays
+        to the bit.
 
         The direction is the difference of two means of the prior: of the latents for the prompt, and of those for
         `source_prompt`, or for nothing. (The paper moves CLIP's image latent by the difference of two text embeddings;
         images and texts lie apart in CLIP's space, and the prior is what maps between them.)
 
         Args:
-            prompt: what shall be there, such as "with red hair and glasses".
+            prompt: what shall be there, such as "with red hair and glasses"; None = colours alone change.
+            colours: sRGB in [0, 1] by material, which are set after the words; see `Avatar.recoloured`.
             source_prompt: what is there instead, such as "with black hair"; None = whatever avatars have on average.
-            strength: how far z is moved; 0 draws the same avatar again, 1 is the whole difference and changes more than
-                the words name, beyond 1 exaggerates, below 0 turns round.
+            strength: how far to go; 0 draws the same avatar again, 1 is the whole difference, beyond 1 exaggerates,
+                below 0 turns round. None is all the way for colours, and EDIT_STRENGTH for all else: the whole
+                difference of z changes more than the words name.
 
         Raises:
-            UserError: a prompt is empty or too long, the strength is no number, or the avatar is another model's.
+            UserError: there is nothing to change, a prompt is empty or too long, the strength is no number, a colour or
+                its material is wrong, or the avatar is another model's.
         """
+        if prompt is None and not colours:
+            raise UserError("prompt, colours: nothing to change; give one of them")
         self._check_own(avatar)
-        if not math.isfinite(strength):
+        if strength is not None and not math.isfinite(strength):
             raise UserError(f"strength: {strength}; choose a number such as 1")
+        edited = avatar if prompt is None else self._edit(avatar, prompt, source_prompt, strength)
+        return edited.recoloured(colours) if colours else edited
+
+    def _edit(self, avatar: Avatar, prompt: str, source_prompt: str | None, strength: float | None) -> Avatar:
+        named = coloured_materials(prompt)
+        if named and named <= avatar.materials_shown():
+            wanted = self._palettes(self._mean_latent(prompt)[None])[0]
+            assert wanted is not None
+            palette = avatar.palette.clone()  # type: ignore[union-attr]
+            rows = [MATERIALS.index(name) for name in named]
+            palette[rows] = torch.lerp(palette[rows], wanted[rows], 1.0 if strength is None else strength).clamp(0, 1)
+            return replace(avatar, palette=palette, drawing=self._said(avatar, prompt))
+        strength = EDIT_STRENGTH if strength is None else strength
         direction = self._mean_latent(prompt) - self._mean_latent(source_prompt)
         latent = torch.nn.functional.normalize(avatar.latent + strength * direction, dim=-1)
-        words = ", ".join(filter(None, (avatar.drawing.prompt, prompt)))
-        drawing = replace(avatar.drawing, prompt=words)
-        edited = self._draw(latent[None], avatar.noise[None], [drawing])[0]
+        palette = self._moved_palette(avatar, latent)
+        drawing = self._said(avatar, prompt)
+        edited = replace(self._draw(latent[None], avatar.noise[None], [drawing])[0], palette=palette)
         if not avatar.drawing.refine:
             return edited
         # What the inversion found beyond the model's own drawing is carried over.
         again = self._draw(avatar.latent[None], avatar.noise[None], [avatar.drawing])[0]
         return replace(edited, planes=edited.planes + avatar.planes - again.planes)
+
+    def _said(self, avatar: Avatar, prompt: str) -> Drawing:
+        """How an avatar was drawn, and what was said of it since."""
+        words = ", ".join(filter(None, (avatar.drawing.prompt, prompt)))
+        return replace(avatar.drawing, prompt=words)
+
+    def _moved_palette(self, avatar: Avatar, latent: Tensor) -> Tensor | None:
+        """An avatar's colours, changed as those of its latent change on the way to another [512]."""
+        before, after = self._palettes(torch.stack([avatar.latent, latent]))
+        if avatar.palette is None or before is None or after is None:
+            return None
+        return (avatar.palette + after - before).clamp(0, 1)
 
     def _mean_latent(self, prompt: str | None) -> Tensor:
         """[512] mean of what the prior draws, always from the same noise."""
@@ -408,7 +492,13 @@ class RodinPipeline:
         drawn = self._draw(latents, noise.half().float(), [drawing] * steps)
         left, right = first.planes - drawn[0].planes, last.planes - drawn[-1].planes
         between = [
-            replace(one, planes=one.planes + torch.lerp(left, right, part))
+            replace(
+                one,
+                planes=one.planes + torch.lerp(left, right, part),
+                palette=None
+                if first.palette is None or last.palette is None
+                else torch.lerp(first.palette, last.palette, part),
+            )
             for one, part in list(zip(drawn, parts, strict=True))[1:-1]
         ]
         return [first, *between, last]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rodin import framing
 from rodin.avatars.photo import Photo, frame_photo, photo_loss
+from rodin.avatars.photo_colours import PalettePrior
 from rodin.camera import camera_at
 from rodin.models.perceptual import Features
 from rodin.render.decoder import Decoder
@@ -19,7 +20,12 @@ POSE_ELEVATIONS = tuple(framing.ELEVATION_DEG + POSE_STEP * k for k in range(-1,
 
 @torch.no_grad()
 def search_pose(
-    planes: Tensor, decoder: Decoder, pixels: Tensor, features: Features | None = None
+    planes: Tensor,
+    decoder: Decoder,
+    pixels: Tensor,
+    features: Features | None = None,
+    *,
+    colours: PalettePrior | None = None,
 ) -> tuple[float, float, float]:
     """From where a portrait was taken: the direction from which the avatar looks most like it.
 
@@ -28,6 +34,7 @@ def search_pose(
     Args:
         planes: [3, C, H, W] of an avatar of this person, such as the encoder's alone.
         pixels: [S, S, 4] straight RGBA, framed like a render.
+        colours: see `rodin.avatars.photo.look`.
 
     Returns:
         azimuth and elevation in degrees, and by how much of its error the best direction of the coarse grid is better
@@ -38,7 +45,7 @@ def search_pose(
     def error(direction: tuple[float, float]) -> float:
         camera = camera_at(*direction, size=POSE_SIZE)
         seen = Photo(photo.pixels, camera).to(planes.device)
-        return float(photo_loss(planes, decoder, seen, features))
+        return float(photo_loss(planes, decoder, seen, features, colours=colours))
 
     coarse = {(a, e): error((a, e)) for a in POSE_AZIMUTHS for e in POSE_ELEVATIONS}
     best = min(coarse, key=coarse.__getitem__)

@@ -71,7 +71,7 @@ def edit(
     out: Path,
     model: Path | None = None,
     source_text: str | None = None,
-    strength: float = 0.6,
+    strength: float | None = None,
     sentences: bool = False,
 ) -> None:
     """Change an avatar by words. What they do not name stays. before-after.png shows both.
@@ -82,7 +82,8 @@ def edit(
         out: Folder for the changed avatar.
         model: Model folder that drew the avatar; by default the model that comes with Rodin.
         source_text: What it has now, such as "with black hair". Makes the change more precise.
-        strength: How far to go. 0 changes nothing; 1 goes all the way, and changes more besides.
+        strength: How far to go. 0 changes nothing; 1 goes all the way, and changes more besides. Left out: 1 where
+            the words are colours alone, such as "red hair", which change nothing else; 0.6 for all other words.
         sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
             'rodin[words]'.
     """

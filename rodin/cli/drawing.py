@@ -102,7 +102,7 @@ def edit(
     *,
     model_folder: Path | None,
     source_text: str | None,
-    strength: float,
+    strength: float | None,
     sentences: bool,
 ) -> None:
     """Change an avatar by words; before-after.png shows both."""

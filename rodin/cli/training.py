@@ -86,6 +86,21 @@ def train_upsampler(
     chain.upsampler(run, load_preset(preset), vgg, hours, start=start)
 
 
+def train_palette(run: Path, preset: str = "mini") -> None:
+    """Train the palette network, which says what colour each material of an avatar has; in a minute or two.
+
+    For decoders with materials, whose planes carry no colour.
+
+    Args:
+        run: Run folder with planes/ and encoder/.
+        preset: mini, or a YAML file.
+    """
+    from rodin.train import chain
+    from rodin.train.presets import load_preset
+
+    chain.palette(run, load_preset(preset))
+
+
 def train_refiner(
     data: Data, run: Path, preset: str = "smoke", vgg: Path | None = None, hours: float | None = None
 ) -> None:
@@ -188,6 +203,7 @@ def train_curves(
 TRAINING: dict[str, Callable[..., None]] = {
     "all": train_all,
     "encoder": train_encoder,
+    "palette": train_palette,
     "prior": train_prior,
     "base": train_base,
     "upsampler": train_upsampler,

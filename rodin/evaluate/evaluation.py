@@ -105,7 +105,7 @@ def evaluate(
         decoder, start = samples[0].decoder, pipe.statistics.mean_planes.cpu()  # avatars keep theirs on the CPU
         fits = fit_held_out(unseen.folders[: settings.fits], decoder, start, fit, seed=settings.seed)
         shown = zip(fits[:SHOWN_ROWS], unseen.cameras, strict=False)
-        fit_pictures = [render_image(one.planes, decoder, camera)[0] for one, camera in shown]
+        fit_pictures = [render_image(one.planes, decoder, camera, palette=one.palette)[0] for one, camera in shown]
     real_frontal = reality.training_features[:, 0]
     results = Results(
         settings=settings,

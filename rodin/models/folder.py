@@ -5,6 +5,7 @@
     prior/             denoises z under text, or under nothing
     base/              denoises small planes under z
     upsampler/         denoises large planes under small ones
+    palette/           where the decoder has materials: z -> their colours
     words/             optional: reads texts in place of the encoder's text tower (`rodin.models.phrases`)
     refiner/           enlarges rendered pictures
     statistics/        maps the planes' unit-variance residuals, of which the two speak, to planes
@@ -39,13 +40,14 @@ from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
 from rodin.models.clip import Encoder, check_folder
 from rodin.models.denoiser import load_denoiser, save_denoiser
+from rodin.models.palette import PaletteConfig, PaletteNetwork
 from rodin.models.perceptual import record_features, recorded_features
 from rodin.models.phrases import PhraseConfig, PhraseReader
 from rodin.models.prior import Prior, PriorConfig
 from rodin.models.refiner import Refiner, RefinerConfig
 from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import WEIGHTS_NAME, load_component, module_hash, read_tensors, save_component
+from rodin.parts import WEIGHTS_NAME, Part, load_component, module_hash, read_tensors, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
 SCHEMA = "rodin-model-2"
@@ -68,6 +70,7 @@ class Model:
         encoder: reads the encoder. A function, as transformers takes two seconds to import, and only words and pictures
             need it.
         words: reads prompts; None = the encoder's text tower does.
+        palette: of a decoder with materials, and of no other.
         statistics: of planes of the upsampler's size.
         scheduler: of the base model.
         perceptual: the features that the perceptual losses of upsampler and refiner were taken in.
@@ -86,10 +89,11 @@ class Model:
     statistics: PlaneStatistics
     decoder: Decoder
     scheduler: Scheduler
+    palette: PaletteNetwork | None = None
 
     def hash(self) -> str:
         """One hash of all that turns noise and z into an avatar: same hash, z and seed, same avatar."""
-        parts = (self.base, self.upsampler, self.statistics, self.decoder)
+        parts = [self.base, self.upsampler, self.statistics, self.decoder, *filter(None, [self.palette])]
         return hashlib.sha256("".join(module_hash(part) for part in parts).encode()).hexdigest()
 
     def check(self, where: Path) -> None:
@@ -108,6 +112,12 @@ class Model:
                     f"{where}: {name} and base are not of one model ({numbers[0]} channels, {channels}); "
                     "copy all parts of one"
                 )
+        materials = 0 if self.palette is None else self.palette.config.materials
+        if materials != self.decoder.config.materials:
+            raise UserError(
+                f"{where}: palette and decoder are not of one model ({materials} materials, "
+                f"{self.decoder.config.materials}); copy all parts of one"
+            )
         if self.words is not None and self.prior.config.text_width != self.words.text_width:
             raise UserError(f"{where}: words and prior are not of one model; copy all parts of one")
         if not base.size <= upsampler.size == statistics.height == statistics.width:
@@ -178,7 +188,7 @@ def _parts(folder: Path, statistics: Path) -> Model:
         partial(Encoder.from_pretrained, folder / "encoder"),
         prior,
         prior_diffusion,
-        _words(folder / "words"),
+        _optional(PhraseReader, PhraseConfig, folder / "words"),
         base=base,
         diffusion=diffusion,
         upsampler=upsampler,
@@ -188,12 +198,13 @@ def _parts(folder: Path, statistics: Path) -> Model:
         statistics=load_component(PlaneStatistics, PlaneStatisticsConfig, statistics),
         decoder=load_component(Decoder, DecoderConfig, folder / "decoder").requires_grad_(False),
         scheduler=Scheduler(diffusion, "dpm++"),
+        palette=_optional(PaletteNetwork, PaletteConfig, folder / "palette"),
     )
 
 
-def _words(folder: Path) -> PhraseReader | None:
-    """The optional part."""
-    return load_component(PhraseReader, PhraseConfig, folder) if folder.exists() else None
+def _optional(part: type[Part], config: type[Any], folder: Path) -> Part | None:
+    """A part that not every model has."""
+    return load_component(part, config, folder) if folder.exists() else None
 
 
 def save_model(model: Model, folder: Path) -> None:
@@ -202,8 +213,9 @@ def save_model(model: Model, folder: Path) -> None:
         temporary.mkdir()
         model.encoder().save_pretrained(temporary / "encoder")
         save_denoiser(model.prior, model.prior_diffusion, temporary / "prior")
-        if model.words is not None:
-            save_component(model.words, temporary / "words")
+        for name, part in (("words", model.words), ("palette", model.palette)):
+            if part is not None:
+                save_component(part, temporary / name)
         save_denoiser(model.base, model.diffusion, temporary / "base")
         save_denoiser(model.upsampler, model.upsampler_diffusion, temporary / "upsampler")
         for name in ("refiner", "statistics", "decoder"):

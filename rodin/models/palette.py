@@ -64,7 +64,7 @@ class PaletteNetwork(nn.Module):
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the palettes [B, K, 3] of latents [B, D] of unit length.
 
-        The mean may lie outside [0, 1]; `draw` gives colours.
+        The mean may lie outside [0, 1]; `palettes` gives colours. The spread says how far a portrait may move them.
 
         Raises:
             ValueError: a shape does not fit.
@@ -76,16 +76,9 @@ class PaletteNetwork(nn.Module):
         return self.mean + self.std * offset, LEAST_SPREAD + self.std * torch.exp(spread)
 
     @torch.no_grad()
-    def draw(self, latents: Tensor, generators: list[torch.Generator], temperature: float) -> Tensor:
-        """A palette [B, K, 3] in [0, 1] for each of B latents, on their device.
-
-        Args:
-            generators: B of them, on the CPU for the same colours on every device.
-            temperature: factor of the spread; 0 gives the means.
-        """
-        mean, spread = self(latents)
-        noise = torch.stack([torch.randn(mean.shape[1:], generator=generator) for generator in generators])
-        return (mean + temperature * spread * noise.to(mean)).clamp(0, 1)
+    def palettes(self, latents: Tensor) -> Tensor:
+        """The likeliest palettes [B, K, 3] in [0, 1] of latents [B, D]."""
+        return self(latents)[0].clamp(0, 1)
 
 
 def palette_loss(found: tuple[Tensor, Tensor], palettes: Tensor, present: Tensor) -> Tensor:

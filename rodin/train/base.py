@@ -98,10 +98,11 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
     count = read_index(run / "planes", decoder_hash=module_hash(decoder)).count
     trained, held_out = split_subjects(count, config.held_out_every)
-    planes, latents = load_subjects(run, unet.size, rank_share(run, trained, state), config.mirrored)
-    check_channels(run, planes, unet)
-    _check_latents(run, latents, unet)
-    planes, latents = planes.to(state.device), latents.to(state.device)
+    own = load_subjects(run, unet.size, rank_share(run, trained, state), config.mirrored)
+    check_channels(run, own.planes, unet)
+    _check_latents(run, own.latents, unet)
+    own = own.to(state.device)
+    planes, latents, _ = own
     noising = Diffusion(config.diffusion, state.device)
 
     def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
@@ -114,21 +115,22 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
             z = F.normalize(latents[chosen] + config.latent_noise * noise, dim=-1) * kept
         return noising.losses(lambda x, t: network(x, t, z), planes[chosen].float(), generator)
 
-    measure, shown, shown_latents = None, planes[:SHOWN], latents[:SHOWN]
+    measure, shown = None, [own.first(SHOWN)]
     if held_out and state.is_main_process:  # which alone measures and draws
-        others, other_latents = (part.to(state.device) for part in load_subjects(run, unet.size, held_out[:JUDGED]))
-        known = other_latents if unet.latent_dim else None
-        measure = validation(others, known, noising, statistics.config.clip, batch_size=loop.batch_size)
-        shown = torch.cat([shown, others[:SHOWN]])
-        shown_latents = torch.cat([shown_latents, other_latents[:SHOWN]])
+        others = load_subjects(run, unet.size, held_out[:JUDGED]).to(state.device)
+        known = others.latents if unet.latent_dim else None
+        measure = validation(others.planes, known, noising, statistics.config.clip, batch_size=loop.batch_size)
+        shown.append(others.first(SHOWN))
     decoder.to(state.device)
+    true = torch.cat([some.planes for some in shown])
+    palettes = [palette for some in shown if some.palettes is not None for palette in some.palettes]
 
     def draw(network: nn.Module) -> Tensor:
-        z = shown_latents if unet.latent_dim else None
+        z = torch.cat([some.latents for some in shown]) if unet.latent_dim else None
         drawn = draw_residuals(
-            network, config.diffusion, z, tuple(shown.shape), statistics=statistics, device=state.device
+            network, config.diffusion, z, tuple(true.shape), statistics=statistics, device=state.device
         )
-        return plane_rows([shown, drawn], statistics, decoder)
+        return plane_rows([true, drawn], statistics, decoder, palettes)
 
     torch.manual_seed(loop.seed)
     model = UNet(unet)

@@ -1,7 +1,7 @@
 """What the training commands do: each stage by a preset, alone or one after another.
 
 RUN/preset.yaml   the settings of the last `train all`
-RUN/encoder/  RUN/decoder/  RUN/planes/  RUN/base/  RUN/words/  RUN/prior/  RUN/upsampler/  RUN/refiner/   their results
+RUN/encoder/ decoder/ planes/ palette/ base/ words/ prior/ upsampler/ refiner/   their results
 RUN/model/        the finished model folder
 """
 
@@ -19,6 +19,7 @@ from rodin.models.clip import Encoder
 from rodin.models.folder import assemble, save_model
 from rodin.train.base import train_base
 from rodin.train.encoder import train_encoder
+from rodin.train.palette import train_palette
 from rodin.train.presets import Preset, preset_yaml
 from rodin.train.prior import train_prior
 from rodin.train.processes import run_on_processes
@@ -52,6 +53,8 @@ def train_all(
         raise UserError(f"--clip {clip}: the networks of {start} know the latents of its own encoder; leave out one")
     fit(data, run, preset, workers, seed=seed, device="cpu", start=start)
     write_text(run / "preset.yaml", preset_yaml(preset))
+    if preset.palette is not None:
+        palette(run, preset)
     on_processes(base, run / "base", (run, preset, None, start), workers)
     prior(run, preset)
     on_processes(upsampler, run / "upsampler", (run, preset, vgg, None, start), workers)
@@ -113,6 +116,17 @@ def fit(
         adopt_decoder(start, run)
     subjects = fit_dataset(data, run, preset.fitting, workers, seed=seed, device=device)
     print("\n".join(quality_table(subjects)))
+
+
+def palette(run: Path, preset: Preset) -> None:
+    """RUN/palette.
+
+    Raises:
+        UserError: the preset's planes carry their colours themselves, or the run is not ready.
+    """
+    if preset.palette is None:
+        raise UserError("--preset: its decoder has no materials, and so no palettes; choose another, or leave this out")
+    train_palette(run, preset.palette)
 
 
 def base(run: Path, preset: Preset, hours: float | None = None, start: Path | None = None) -> None:

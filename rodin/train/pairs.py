@@ -122,7 +122,7 @@ class PairSource:
             subject = load_subject(folder, size * self.scale)
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
             views = torch.randperm(len(subject.images), generator=generator)[: self.views]
-            renderer = Renderer.culled(fitted.planes, self.decoder)
+            renderer = Renderer.culled(fitted.planes, self.decoder, fitted.palette)
             camera = subject.camera[views].resized(size, size)
             inputs.append(render_inputs(renderer, camera, self.samples).half())
             true.append(to_bytes(premultiplied(subject.images[views]).movedim(-1, 1)))

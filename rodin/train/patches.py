@@ -81,24 +81,33 @@ class Patch:
 
 
 @torch.no_grad()
-def draw_patch(planes: Tensor, decoder: Decoder, config: PatchConfig, generator: torch.Generator) -> Patch:
+def draw_patch(
+    planes: Tensor, decoder: Decoder, config: PatchConfig, generator: torch.Generator, palette: Tensor | None = None
+) -> Patch:
     """A random patch of an avatar that shows something of it.
 
     Args:
         planes: [3, C, H, W], the fitted ones.
+        palette: [K, 3] where the decoder has materials.
     """
     occupancy = _matter(planes, decoder, config)
     for _ in range(MOST_DRAWS):
         rays = camera_rays(draw_window(config, generator)).to(planes.device)
         bins = occupied_bins(rays, config.samples, occupancy)
-        image, alpha = render_patch(planes, decoder, rays, bins)
+        image, alpha = render_patch(planes, decoder, rays, bins, palette=palette)
         if alpha.mean() >= config.least_matter:
             break
     return Patch(rays, bins, image)
 
 
 def rendered_patches(
-    predicted: Tensor, true: Tensor, decoder: Decoder, config: PatchConfig, generator: torch.Generator
+    predicted: Tensor,
+    true: Tensor,
+    decoder: Decoder,
+    config: PatchConfig,
+    *,
+    generator: torch.Generator,
+    palettes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What one random patch a sample shows of predicted planes, differentiable, and of the true ones.
 
@@ -106,17 +115,19 @@ def rendered_patches(
 
     Args:
         predicted, true: [B, 3, C, H, W] planes that the decoder reads.
+        palettes: [B, K, 3] where it has materials.
 
     Returns:
         two [B, 3, S, S] over white.
     """
     images, targets = [], []
     with torch.autocast(true.device.type, enabled=False):
-        for planes, fitted in zip(predicted, true, strict=True):
-            patch = draw_patch(fitted, decoder, config, generator)
+        own = [None] * len(true) if palettes is None else palettes
+        for planes, fitted, palette in zip(predicted, true, own, strict=True):
+            patch = draw_patch(fitted, decoder, config, generator, palette=palette)
             occupancy = _matter(planes.detach(), decoder, config)
             bins = patch.bins | occupied_bins(patch.rays, config.samples, occupancy)
-            images.append(render_patch(planes, decoder, patch.rays, bins)[0])
+            images.append(render_patch(planes, decoder, patch.rays, bins, palette=palette)[0])
             targets.append(patch.target)
     return torch.stack(images), torch.stack(targets)
 
@@ -148,17 +159,20 @@ def draw_window(config: PatchConfig, generator: torch.Generator) -> Camera:
     return Camera(camera.cam_to_world, camera.focal, camera.centre - offset, config.size, height=config.size)
 
 
-def render_patch(planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor) -> tuple[Tensor, Tensor]:
+def render_patch(
+    planes: Tensor, decoder: Decoder, rays: Rays, bins: Tensor, *, palette: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """What the rays of a square patch see; differentiable.
 
     Args:
         planes: [3, C, H, W]
         bins: [R, bins] bool.
+        palette: [K, 3] where the decoder has materials.
 
     Returns:
         image [3, S, S] over white, and alpha [S, S].
     """
     side = math.isqrt(len(rays))
-    seen = render_rays(planes, decoder, rays, bins)
+    seen = render_rays(planes, decoder, rays, bins, palette)
     alpha = seen.alpha.unflatten(0, (side, side))
     return seen.premultiplied.mT.unflatten(1, (side, side)) + 1.0 - alpha, alpha

@@ -25,23 +25,26 @@ SAMPLES = 64  # bins a ray
 
 
 @torch.no_grad()
-def plane_rows(columns: Sequence[Tensor], statistics: PlaneStatistics, decoder: Decoder) -> Tensor:
+def plane_rows(
+    columns: Sequence[Tensor], statistics: PlaneStatistics, decoder: Decoder, palettes: Sequence[Tensor | None] = ()
+) -> Tensor:
     """Picture [N SIDE, W', 3] in [0, 1], on the CPU: a row has each column's front and three-quarter view, over white.
 
     Args:
         columns: each [N, 3, C, h, w] residuals, enlarged by a bicubic where they are smaller than the fitted planes.
         statistics: of the fitted planes, on the device of the columns.
         decoder: reads them.
+        palettes: N of [K, 3] where it has materials.
     """
     size = statistics.config.height
     camera = orbit(list(AZIMUTHS_DEG), [ELEVATION_DEG] * len(AZIMUTHS_DEG), size=SIDE)
     rows = []
     with torch.autocast(columns[0].device.type, enabled=False):  # which would round the rays
-        for subject in zip(*columns, strict=True):
+        for subject, palette in zip(zip(*columns, strict=True), palettes or [None] * len(columns[0]), strict=True):
             views: list[Tensor] = []
             for residual in subject:
                 planes = statistics.denormalize(enlarged(residual.float(), size))
-                views += over(Renderer.culled(planes, decoder).image(camera, SAMPLES)[0], 1.0).cpu()
+                views += over(Renderer.culled(planes, decoder, palette).image(camera, SAMPLES)[0], 1.0).cpu()
             rows.append(torch.cat(views, dim=1))
     return torch.cat(rows).clamp(0, 1)
 

@@ -30,6 +30,7 @@ from rodin.train.augment import AugmentConfig
 from rodin.train.base import BaseTraining
 from rodin.train.encoder import EncoderTraining
 from rodin.train.loop import LoopConfig
+from rodin.train.palette import PaletteTraining
 from rodin.train.patches import PatchConfig
 from rodin.train.prior import PriorTraining
 from rodin.train.refiner import RefinerTraining
@@ -40,7 +41,11 @@ FACE = (0.0, 0.0, 0.45)  # where synthetic avatars have it; nothing else in trai
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preset:
-    """Everything that training reads."""
+    """Everything that training reads.
+
+    Args:
+        palette: where the decoder has materials, and nowhere else.
+    """
 
     encoder: EncoderTraining
     fitting: FittingConfig
@@ -48,11 +53,17 @@ class Preset:
     prior: PriorTraining
     upsampler: UpsamplerTraining
     refiner: RefinerTraining
+    palette: PaletteTraining | None = None
 
     def __post_init__(self) -> None:
         channels, plane_size = self.fitting.decoder.channels, self.fitting.planes.plane_size
         upsampler = self.upsampler.network
         wanted = {
+            "palette.network.materials": (
+                0 if self.palette is None else self.palette.network.materials,
+                self.fitting.decoder.materials,
+                "the decoder's",
+            ),
             "base.network.in_channels": (self.base.network.in_channels, channels, "the decoder's"),
             "upsampler.network.in_channels": (upsampler.in_channels, channels, "the decoder's"),
             "refiner.network.channels": (self.refiner.network.channels, channels, "the decoder's"),

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from accelerate import PartialState
@@ -39,9 +40,25 @@ def split_subjects(count: int, every: int = HELD_OUT_EVERY) -> tuple[list[int], 
     return [k for k in range(count) if k not in set(held_out)], held_out
 
 
+class Loaded(NamedTuple):
+    """N subjects in memory."""
+
+    planes: Tensor  # [N, 3, C, H, W] normalised, fp16
+    latents: Tensor  # [N, D] of unit length
+    palettes: Tensor | None  # [N, K, 3] where the decoder has materials
+
+    def first(self, count: int) -> Loaded:
+        """At most so many of them."""
+        return Loaded(*(None if part is None else part[:count] for part in self))  # type: ignore[arg-type]
+
+    def to(self, device: torch.device) -> Loaded:
+        """The same on a device."""
+        return Loaded(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
+
+
 @torch.no_grad()
-def load_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool = False) -> tuple[Tensor, Tensor]:
-    """Chosen subjects: normalised planes [N, 3, C, size, size] (fp16), latents [N, D] of unit length.
+def load_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool = False) -> Loaded:
+    """Chosen subjects, their planes at `size` x `size`.
 
     Args:
         mirrored: each is followed by its mirror image, which makes N twice as many.
@@ -52,11 +69,19 @@ def load_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool 
     encoder = Encoder.from_pretrained(run / "encoder")
     planes: list[Tensor] = []
     latents: list[Tensor] = []
+    palettes: list[Tensor | None] = []
     subjects = read_subjects(run, size, chosen, mirrored)
     while batch := list(islice(subjects, ENCODED_AT_ONCE)):
         planes += [subject.planes.half() for subject in batch]
+        palettes += [subject.palette for subject in batch]
         latents.append(encoder.encode_images(torch.stack([subject.frontal for subject in batch])))
-    return torch.stack(planes), torch.cat(latents).float()
+    return Loaded(torch.stack(planes), torch.cat(latents).float(), stacked_palettes(palettes))
+
+
+def stacked_palettes(palettes: list[Tensor | None]) -> Tensor | None:
+    """[N, K, 3], or None where the planes carry their colours themselves."""
+    given = [palette for palette in palettes if palette is not None]
+    return torch.stack(given) if given else None
 
 
 def check_channels(run: Path, planes: Tensor, network: UNetConfig) -> None:

@@ -39,7 +39,7 @@ from rodin.train.condition_augmentation import ConditionAugment, augment_conditi
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.pictures import SHOWN, plane_rows
-from rodin.train.subjects import check_channels, rank_share, read_subjects
+from rodin.train.subjects import check_channels, rank_share, read_subjects, stacked_palettes
 from rodin.triplane import resize
 
 DRAWING_STEPS = 3  # of the pictures' sampler
@@ -125,8 +125,10 @@ def train_upsampler(
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False).to(state.device)
     count = read_index(run / "planes", decoder_hash=module_hash(decoder)).count
     share = rank_share(run, list(range(count)), state)
-    subjects = read_subjects(run, config.network.size, share)
-    planes = torch.stack([subject.planes.half() for subject in subjects]).to(state.device)  # [N, 3, C, H, W]
+    loaded = [(one.planes.half(), one.palette) for one in read_subjects(run, config.network.size, share)]
+    planes = torch.stack([one for one, _ in loaded]).to(state.device)  # [N, 3, C, H, W]
+    palettes = stacked_palettes([palette for _, palette in loaded])
+    palettes = None if palettes is None else palettes.to(state.device)
     check_channels(run, planes, config.network)
     statistics = load_statistics(run / "planes").resized(config.network.size).to(state.device)
     noising = Diffusion(config.diffusion, state.device)
@@ -141,7 +143,13 @@ def train_upsampler(
             return {"loss": error, "planes": error}
         true, predicted = (statistics.denormalize(values[: config.rendered]) for values in (x0, clean))
         pixel, perceptual = rendered_losses(
-            predicted, true, decoder, features, config=config.patches, generator=generator
+            predicted,
+            true,
+            decoder,
+            features,
+            config=config.patches,
+            generator=generator,
+            palettes=None if palettes is None else palettes[chosen[: config.rendered]],
         )
         total = error + config.pixel_weight * pixel + config.perceptual_weight * perceptual
         return {"loss": total, "planes": error, "pixel": pixel, "perceptual": perceptual}
@@ -154,7 +162,8 @@ def train_upsampler(
         drawn = upsample(
             network, config.diffusion, low, size, generators=seeds, steps=steps, clip=statistics.config.clip
         )
-        return plane_rows([low, drawn, shown], statistics, decoder)
+        colours = () if palettes is None else list(palettes[:SHOWN])
+        return plane_rows([low, drawn, shown], statistics, decoder, colours)
 
     torch.manual_seed(config.loop.seed)
     settings = {**asdict(config), "perceptual": features.name, "start": start and str(start)}
@@ -186,15 +195,18 @@ def rendered_losses(
     true: Tensor,
     decoder: Decoder,
     features: Features,
+    *,
     config: PatchConfig,
     generator: torch.Generator,
+    palettes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Squared error of pixels and perceptual distance of one random patch a sample, means over the samples.
 
     Args:
         predicted, true: [B, 3, C, H, W] planes that the decoder reads.
+        palettes: [B, K, 3] where it has materials.
     """
-    images, targets = rendered_patches(predicted, true, decoder, config, generator=generator)
+    images, targets = rendered_patches(predicted, true, decoder, config, generator=generator, palettes=palettes)
     with torch.autocast(true.device.type, enabled=False):
         return (images - targets).square().mean(), perceptual_distance(features, images, targets).mean()
 

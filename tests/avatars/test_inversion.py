@@ -5,7 +5,7 @@ photograph does not show; a pose is found again."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -220,7 +220,7 @@ def test_the_fit_keeps_what_the_photograph_does_not_show(toy: Toy) -> None:
 def test_hidden_points_leave_the_visible_surface_free(toy: Toy) -> None:
     camera = FRONT.resized(48, 48)
     photo = Photo(view(toy, toy.first, camera), camera)
-    hidden = hidden_points(toy.first, toy.first, toy.decoder, photo, torch.Generator().manual_seed(0))
+    hidden = hidden_points(inversion(toy), toy.first, photo)
     shell = ((hidden.points.norm(dim=-1) - 0.6).abs() < 0.05) & (hidden.points[:, :2].norm(dim=-1) > 0.3)
     back, front = int((shell & (hidden.points[:, 2] < -0.3)).sum()), int((shell & (hidden.points[:, 2] > 0.3)).sum())
     assert back > 300, "the back is held"
@@ -233,12 +233,12 @@ def test_hidden_points_leave_the_visible_surface_free(toy: Toy) -> None:
 def test_hidden_points_have_the_colours_of_what_was_drawn_without_the_photograph(toy: Toy) -> None:
     photo = Photo(view(toy, toy.first, FRONT), FRONT)
     small = triplane.resize(toy.second, SIZE // 2, SIZE // 2)
-    hidden = hidden_points(toy.first, small, toy.decoder, photo, torch.Generator().manual_seed(0))
+    hidden = hidden_points(replace(inversion(toy), free=small), toy.first, photo)
     inside = hidden.opacity > 0.5
     left, right, _ = torch.tensor([[0.8, 0.2, 0.2], [0.2, 0.3, 0.9], [0.9, 0.9, 0.3]])
     flipped = torch.where(hidden.points[:, :1] > 0, right, left)
     sides = inside & (hidden.points[:, 0].abs() > 0.2)
-    assert (hidden.colour - flipped)[sides].abs().mean() < 0.15
+    assert (hidden.emitted - flipped)[sides].abs().mean() < 0.15
     assert float(hidden.change(toy.second, toy.decoder, torch.Generator())) < 0.02
 
 

@@ -119,6 +119,7 @@ FLAGS = {
     ("fit",): "run preset workers seed device start",
     ("train", "all"): "run preset workers seed clip large vgg start",
     ("train", "encoder"): "run preset hours start",
+    ("train", "palette"): "run preset",
     ("train", "prior"): "run preset hours",
     ("train", "base"): "run preset hours start",
     ("train", "upsampler"): "run preset vgg hours start",

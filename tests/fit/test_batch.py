@@ -65,6 +65,7 @@ def test_look_up_is_that_of_one_subject_in_value_and_gradient() -> None:
         ({}, LossConfig(), 16),
         ({}, LossConfig(sparse=0.1, smooth=0.1, compact=0.1, empty=0.5, empty_points=200), 11),
         ({"frequencies": 2, "view_direction": False}, LossConfig(sparse=0, smooth=0, compact=0, empty=0), 9),
+        ({"materials": 3}, LossConfig(shares=0.4, residual=0.3, shade=0.2), 13),
     ],
 )
 def test_a_step_is_each_subjects_own(
@@ -73,20 +74,39 @@ def test_a_step_is_each_subjects_own(
     decoder = some_decoder(**settings)
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(3, 3, 4, 16, 16, generator=generator)
+    palettes: Tensor | None = None
+    if materials := decoder.config.materials:
+        palettes = torch.rand(3, materials, 3, generator=generator)
+        scenes = [
+            dataclasses.replace(scene, shares=torch.rand(len(scene.rays), materials, generator=generator))
+            for scene in scenes
+        ]
     batches = [Batch.draw(scene, 100, loss.empty_points, generator) for scene in scenes]
     crowd = Crowd(scenes, CPU)
-    together = BatchFit(start, decoder, loss)
-    value, gradient, _ = together.gradients(crowd, draws_of(crowd, batches, loss.empty_points), size)
-    alone = [PlaneFit(one, decoder, loss) for one in start]
+    together = BatchFit(start, decoder, loss, palettes)
+    value, gradient, of_palettes = together.gradients(crowd, draws_of(crowd, batches, loss.empty_points), size)
+    begun = [None] * 3 if palettes is None else palettes
+    alone = [PlaneFit(one, decoder, loss, palette) for one, palette in zip(start, begun, strict=True)]
     results = [fit.gradients(*each, size) for fit, each in zip(alone, zip(scenes, batches, strict=True), strict=True)]
     assert value.item() == pytest.approx(sum(result[0] for result in results), rel=1e-5)
     for mine, true in zip(gradient, results, strict=True):
         assert (mine - true.planes).norm() <= 1e-4 * true.planes.norm()
-    together.step(crowd, draws_of(crowd, batches, loss.empty_points), size, 0.1)
+    if of_palettes is not None:
+        torch.testing.assert_close(of_palettes, torch.stack([true.palette for true in results]), atol=1e-7, rtol=1e-4)
+    together.step(crowd, draws_of(crowd, batches, loss.empty_points), size, 0.1, palette_learning_rate=0.05)
     for mine, fit, scene, batch in zip(together.planes, alone, scenes, batches, strict=True):
-        fit.step(scene, batch, size, 0.1)
+        fit.step(scene, batch, size, 0.1, palette_learning_rate=0.05)
         # Adam's first step has everywhere the same length; gradients near 0 may leave its direction to rounding.
         assert ((mine - fit.planes).abs() > 1e-3).float().mean() < 1e-3
+    if together.palettes is not None:
+        moved = torch.stack([fit.palette for fit in alone if fit.palette is not None])
+        torch.testing.assert_close(together.palettes, moved, atol=1e-3, rtol=0)
+
+
+def test_captures_with_and_without_maps_are_not_fitted_together(scenes: list[Scene]) -> None:
+    known = dataclasses.replace(scenes[0], shares=torch.rand(len(scenes[0].rays), 2))
+    with pytest.raises(ValueError, match="some captures have maps of their materials, others have none"):
+        Crowd([known, *scenes[1:]], CPU)
 
 
 def draws_of(crowd: Crowd, batches: list[Batch], points: int) -> Draws:

@@ -9,8 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rodin.fit.losses import Batch, LossConfig, distortion, opacity_at, total_variation
+from rodin.fit.losses import Batch, LossConfig, distortion, opacity_at, picture_loss, total_variation
+from rodin.fit.planes import FitConfig
 from rodin.fit.scene import Scene, empty_cells
+from rodin.parts import config_from_dict, noted
 from rodin.render.rays import Occupancy, Rays
 
 
@@ -83,3 +85,42 @@ def test_opacity_is_asked_only_outside_what_is_occupied() -> None:
 def test_negative_weights_are_refused() -> None:
     with pytest.raises(ValueError, match=r"fit.loss.smooth must not be negative, got -1"):
         LossConfig(smooth=-1)
+
+
+def test_the_terms_of_materials_by_hand() -> None:
+    """Two materials, two rays: each term alone, then all of them with their weights."""
+    palette = torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.5, 1.0]])
+    #                        shaded    residual       shares
+    emitted = torch.tensor([[0.5, 0.2, 0.1, 0.0, 0.0, 0.4, 0.4], [0.0, 0.6, 0.0, 0.0, -0.2, 0.0, 0.5]])
+    alpha = torch.tensor([0.8, 0.5])
+    targets = torch.tensor([[0.6, 0.35, 0.0, 1.0], [0.0, 0.3, 0.4, 0.5]])
+    shares = torch.tensor([[0.4, 0.6], [0.1, 0.5]])
+    # painted: (0.5 + 0.1, 0.35, 0.2) and (0, 0.3, 0.6 - 0.2)
+    picture = (0.2**2 + 0.2**2) / 8
+    of_shares = (0.2**2 + 0.1**2) / 4
+    residual = (0.1**2 + 0.2**2) / 6
+    shade = ((0.1**2 + 0.2**2) + 0.1**2) / 2
+    off = {"shares": 0.0, "residual": 0.0, "shade": 0.0}
+    for weights, extra in (
+        ({}, 0.0),
+        ({"shares": 0.5}, 0.5 * of_shares),
+        ({"residual": 0.3}, 0.3 * residual),
+        ({"shade": 0.2}, 0.2 * shade),
+        ({"shares": 2.0, "residual": 1.0, "shade": 3.0}, 2 * of_shares + residual + 3 * shade),
+    ):
+        config = LossConfig(**{**off, **weights})
+        found = picture_loss(emitted, alpha, targets, config, palette=palette, shares=shares)
+        assert found.item() == pytest.approx(picture + extra, rel=1e-5)
+    unknown = picture_loss(emitted, alpha, targets, LossConfig(**{**off, "shares": 9.0}), palette=palette)
+    assert unknown.item() == pytest.approx(picture, rel=1e-5), "nobody knows the shares"
+    plain = picture_loss(emitted[:, :3], alpha, targets, LossConfig())
+    wanted = (torch.cat([emitted[:, :3], alpha[:, None]], dim=1) - targets).square().mean()
+    assert torch.equal(plain, wanted)
+
+
+def test_settings_from_before_materials_still_load() -> None:
+    old = {"sparse": 0.0, "smooth": 0.1, "compact": 0.0, "empty": 0.2, "empty_points": 7}
+    config = config_from_dict(LossConfig, old, "old.json")
+    assert (config.shares, config.residual, config.shade) == (0.5, 0.1, 0.02)
+    assert noted(config) == old
+    assert "palette_learning_rate" not in noted(FitConfig(plane_size=8, image_size=8))

@@ -329,14 +329,17 @@ def test_the_face_takes_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- fitting
 
 
-def scene(samples: int, seed: int) -> Scene:
+def scene(samples: int, seed: int, materials: int = 0) -> Scene:
+    """Random targets and, with materials, random maps of them."""
     generator = torch.Generator().manual_seed(seed)
     rays = views(8)
     rays = rays[rays.far > rays.near]
     occupancy = Occupancy(torch.rand(6, 6, 6, generator=generator) < 0.3)
     bins = marked(seed, samples, len(rays))
     bins[3] = False
-    return Scene(rays, torch.rand(len(rays), 4, generator=generator), bins, occupancy, empty_cells(occupancy))
+    targets = torch.rand(len(rays), 4, generator=generator)
+    shares = torch.rand(len(rays), materials, generator=generator) if materials else None
+    return Scene(rays, targets, bins, occupancy, empty=empty_cells(occupancy), shares=shares)
 
 
 def compare_fits(
@@ -346,27 +349,35 @@ def compare_fits(
     generator = torch.Generator().manual_seed(5)
     batch = Batch.draw(where, 30, points, generator)
     noise = 0.1 * torch.randn(3, start.shape[1], size, size, generator=generator) if noisy else None
+    materials = decoder.config.materials
+    palette = torch.rand(materials, 3, generator=generator) if materials else None
     fits = []
     for kind in (PlaneFit, FusedFit):
         own = copy.deepcopy(decoder).requires_grad_(learned)
-        fits.append(kind(start, LearnedDecoder(own, 1e-3) if learned else own, loss))
+        fits.append(kind(start, LearnedDecoder(own, 1e-3) if learned else own, loss, palette))
     slow, fast = fits
     wanted, found = (fit.gradients(where, batch, size, noise) for fit in fits)
-    assert found[0] == pytest.approx(wanted[0], rel=1e-5, abs=1e-7)
-    assert relative(found[1], wanted[1]) < 1e-4
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-5, abs=1e-7)
+    assert relative(found.planes, wanted.planes) < 1e-4
     if learned:
-        assert relative(found[2], wanted[2]) < 1e-4
+        assert relative(found.decoder, wanted.decoder) < 1e-4
+    if materials:
+        assert relative(found.palette, wanted.palette) < 1e-4
     for _ in range(3):
-        losses = [fit.step(where, batch, size, 0.01, noise=noise) for fit in fits]
+        losses = [fit.step(where, batch, size, 0.01, palette_learning_rate=0.1, noise=noise) for fit in fits]
         assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     # Adam divides by the gradient's size: where that is rounding alone, so is the step.
     assert relative(fast.planes - start, slow.planes - start) < 0.02
     if learned:
         assert relative(fast.learned.values, slow.learned.values) < 1e-3
+    if materials:
+        assert relative(fast.palette - palette, slow.palette - palette) < 0.02
+        assert (fast.palette - palette).abs().max() > 0.05, "it moved"
+        assert 0 <= fast.palette.min() <= fast.palette.max() <= 1
 
 
 @every_level
-@pytest.mark.parametrize("preset", ["smoke", "mini", "eg3d", "paper"])
+@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("learned", [False, True], ids=["frozen", "learned"])
 def test_fits_of_the_presets_equal_autograd(
     level: str, preset: str, learned: bool, monkeypatch: pytest.MonkeyPatch
@@ -376,7 +387,8 @@ def test_fits_of_the_presets_equal_autograd(
     decoder = make_decoder(**{**PRESETS[preset], "colours": 3})  # type: ignore[arg-type]
     start = torch.randn(3, decoder.config.channels, 9, 9)
     loss = LossConfig(sparse=1e-2, smooth=1e-2, compact=0.1, empty=0.2)
-    compare_fits(start, decoder, learned, 6, True, loss, scene(24, 1), points=50)
+    where = scene(24, 1, decoder.config.materials)
+    compare_fits(start, decoder, learned, 6, True, loss, where, points=50)
 
 
 @every_level
@@ -389,13 +401,15 @@ def test_fits_of_the_presets_equal_autograd(
         frequencies=st.integers(0, 2),
         view=st.booleans(),
         softplus=st.booleans(),
+        materials=st.integers(0, 14),
     ),
     learned=st.booleans(),
+    known=st.booleans(),
     height=st.integers(2, 9),
     width=st.integers(2, 9),
     size=st.integers(2, 12),
     noisy=st.booleans(),
-    weights=st.tuples(*[st.sampled_from([0.0, 0.05])] * 4),
+    weights=st.tuples(*[st.sampled_from([0.0, 0.05])] * 7),
     points=st.sampled_from([1, 17, 64]),
 )
 @anything
@@ -403,20 +417,23 @@ def test_any_fit_equals_autograd(
     level: str,
     decoder: Decoder,
     learned: bool,
+    known: bool,
     height: int,
     width: int,
     size: int,
     noisy: bool,
-    weights: tuple[float, float, float, float],
+    weights: tuple[float, ...],
     points: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Planes need not be square, nor smaller than they are rendered; every regularizer may be off."""
+    """Planes need not be square, nor smaller than they are rendered; every regularizer may be off, and nobody need know
+    the materials' shares."""
     monkeypatch.setenv(LEVEL_VARIABLE, level)
     start = torch.randn(3, decoder.config.channels, height, width, generator=torch.Generator().manual_seed(points))
-    sparse, smooth, compact, empty = weights
-    loss = LossConfig(sparse=sparse, smooth=smooth, compact=compact, empty=empty)
-    compare_fits(start, decoder, learned, size, noisy, loss, scene(12, 2), points)
+    names = ("sparse", "smooth", "compact", "empty", "shares", "residual", "shade")
+    loss = LossConfig(**dict(zip(names, weights, strict=True)))  # type: ignore[arg-type]
+    where = scene(12, 2, decoder.config.materials if known else 0)
+    compare_fits(start, decoder, learned, size, noisy, loss, where, points)
 
 
 def test_a_fit_without_empty_cells_or_visible_rays() -> None:
@@ -427,6 +444,15 @@ def test_a_fit_without_empty_cells_or_visible_rays() -> None:
     where = Scene(rays, torch.rand(len(rays), 4), bins, full, empty_cells(full))
     start = torch.randn(3, 5, 6, 6)
     compare_fits(start, decoder, False, 6, False, LossConfig(), where, points=8)
+
+
+def test_maps_of_other_materials_are_refused() -> None:
+    decoder, where = make_decoder(5, materials=4), scene(12, 2, materials=3)
+    batch = Batch.draw(where, 30, 10, torch.Generator().manual_seed(5))
+    for kind in (PlaneFit, FusedFit):
+        fit = kind(torch.randn(3, 5, 6, 6), decoder, LossConfig(), torch.rand(4, 3))
+        with pytest.raises(ValueError, match="captures show 3 materials, the decoder has 4"):
+            fit.step(where, batch, 6, 0.01)
 
 
 @given(size=st.integers(1, 40), to=st.integers(1, 60))

@@ -89,7 +89,7 @@ def test_it_learns_the_planes_and_their_latents(run: Path) -> None:
     assert network.config == QUICK
     assert diffusion == DIFFUSION
     statistics = load_statistics(run / "planes")
-    _, latents = load_subjects(run, 8, range(COUNT))
+    latents = load_subjects(run, 8, range(COUNT)).latents
 
     def draw(z: Tensor) -> Tensor:
         seeds = [torch.Generator().manual_seed(index) for index in range(len(z))]
@@ -113,7 +113,7 @@ def test_ablations_learn_as_much_as_they_can(run: Path, ablation: str) -> None:
     train_base(run, dataclasses.replace(BASE, network=network, diffusion=diffusion, loop=loop))
     trained, settings = load_denoiser(UNet, UNetConfig, run / "base")
     statistics = load_statistics(run / "planes")
-    _, latents = load_subjects(run, 8, range(COUNT))
+    latents = load_subjects(run, 8, range(COUNT)).latents
     z = latents[:8] if network.latent_dim else None
     seeds = [torch.Generator().manual_seed(index) for index in range(8)]
     scheduler, steps = Scheduler(settings, "ddim"), min(10, settings.train_steps)
@@ -134,7 +134,7 @@ def test_a_sketch_knows_the_planes_of_a_latent_before_the_network_learns_anythin
     train_base(run, dataclasses.replace(BASE, network=network, diffusion=diffusion, loop=loop))
     trained, _ = load_denoiser(UNet, UNetConfig, run / "base")
     statistics = load_statistics(run / "planes")
-    planes, latents = load_subjects(run, 8, range(COUNT))
+    planes, latents, _ = load_subjects(run, 8, range(COUNT))
     sketched = trained(torch.zeros(planes.shape), torch.full((COUNT,), 999.0), latents)
     assert (sketched - planes).square().mean() < 0.2 * planes.float().square().mean()
     middle = (statistics.denormalize(sketched) - 5.0).mean(dim=(1, 2))[:, 3:5, 3:5].mean(dim=(1, 2))
@@ -197,14 +197,14 @@ class Rank(NamedTuple):
 
 
 def test_ranks_share_the_subjects(run: Path) -> None:
-    planes, latents = load_subjects(run, 8, range(COUNT))
+    planes, latents, _ = load_subjects(run, 8, range(COUNT))
     assert planes.shape == (COUNT, 3, 4, 8, 8)
     assert planes.dtype == torch.float16
     assert planes.abs().max() <= 4.0
     assert abs(planes.float().mean().item()) < 0.05
     assert planes.float().std().item() == pytest.approx(1.0, abs=0.1)
     torch.testing.assert_close(latents.norm(dim=-1), torch.ones(COUNT))
-    some, some_latents = load_subjects(run, 8, [1, 4, 7])
+    some, some_latents, _ = load_subjects(run, 8, [1, 4, 7])
     torch.testing.assert_close(some, planes[1::3])
     torch.testing.assert_close(some_latents, latents[1::3])
     assert [rank_share(run, list(range(COUNT)), Rank(rank, 3)) for rank in range(3)] == [  # type: ignore[arg-type]
@@ -217,8 +217,8 @@ def test_ranks_share_the_subjects(run: Path) -> None:
 
 
 def test_mirror_images_follow_their_subjects(run: Path) -> None:
-    planes, latents = load_subjects(run, 8, [1, 4])
-    both, both_latents = load_subjects(run, 8, [1, 4], mirrored=True)
+    planes, latents, _ = load_subjects(run, 8, [1, 4])
+    both, both_latents, _ = load_subjects(run, 8, [1, 4], mirrored=True)
     assert torch.equal(both[::2], planes)
     torch.testing.assert_close(both_latents[::2], latents)
     encoder, statistics = Encoder.from_pretrained(run / "encoder"), load_statistics(run / "planes")
@@ -231,8 +231,8 @@ def test_mirror_images_follow_their_subjects(run: Path) -> None:
 
 
 def test_larger_planes_are_resampled(run: Path) -> None:
-    planes, _ = load_subjects(run, 4, range(COUNT))
-    whole, _ = load_subjects(run, 8, range(COUNT))
+    planes = load_subjects(run, 4, range(COUNT)).planes
+    whole = load_subjects(run, 8, range(COUNT)).planes
     # away from the borders, halving with anti-aliasing is near the mean of 2 x 2 texels; the domain stays the same
     wanted = whole.float().flatten(0, 2).unfold(1, 2, 2).unfold(2, 2, 2).mean(dim=(-1, -2)).view(planes.shape)
     torch.testing.assert_close(planes.float()[..., 1:-1, 1:-1], wanted[..., 1:-1, 1:-1], atol=0.35, rtol=0)
@@ -266,7 +266,7 @@ def test_noise_on_latents_turns_them_and_keeps_their_length(run: Path, monkeypat
     monkeypatch.setattr(UNet, "forward", watched)
     loop = dataclasses.replace(LOOP, steps=10, batch_size=16)
     train_base(run, dataclasses.replace(BASE, network=QUICK, loop=loop, latent_dropout=0.0, latent_noise=0.75))
-    given, (_, latents) = torch.cat(seen[:10]), load_subjects(run, 4, range(COUNT))
+    given, latents = torch.cat(seen[:10]), load_subjects(run, 4, range(COUNT)).latents
     torch.testing.assert_close(given.norm(dim=1), torch.ones(len(given)), atol=1e-3, rtol=0)
     assert (given @ latents.t()).amax(dim=1).median().item() == pytest.approx(0.8, abs=0.05)
 
@@ -294,7 +294,7 @@ def test_held_out_subjects_are_judged_and_never_trained_on(run: Path, monkeypatc
 
     monkeypatch.setattr(Diffusion, "losses", watched)
     train_base(run, dataclasses.replace(BASE, loop=dataclasses.replace(LOOP, steps=10), held_out_every=4))
-    planes, latents = load_subjects(run, 8, range(COUNT))
+    planes, latents, _ = load_subjects(run, 8, range(COUNT))
     distances = torch.cdist(torch.cat(seen).flatten(1), planes.float().flatten(1))
     assert set(distances.argmin(dim=1).tolist()) == {0, 1, 2, 4, 5, 6, 8, 9}
     assert distances.min(dim=1).values.max() < 0.1  # of distances from 4 up

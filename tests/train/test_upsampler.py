@@ -141,14 +141,16 @@ def test_rendered_losses_are_zero_for_the_truth_and_reach_the_planes(
     decoder = Decoder(DecoderConfig(channels=4, hidden=8, density_shift=-1.0)).requires_grad_(False)
     features = EncoderFeatures(tiny_encoder(["a head"]))
     true = torch.stack([subject(index).planes for index in range(2)])
-    pixel, perceptual = rendered_losses(true, true, decoder, features, PATCHES, generator)
+    pixel, perceptual = rendered_losses(true, true, decoder, features, config=PATCHES, generator=generator)
     assert pixel.item() == pytest.approx(0.0, abs=1e-8)
     assert perceptual.item() == pytest.approx(0.0, abs=1e-8)
     predicted = (true * 0.5).requires_grad_()
     results = []
     for autocast in (False, True):  # rays in bfloat16 would miss their pixels
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            losses = rendered_losses(predicted, true, decoder, features, PATCHES, generator.manual_seed(1))
+            losses = rendered_losses(
+                predicted, true, decoder, features, config=PATCHES, generator=generator.manual_seed(1)
+            )
         gradients = [torch.autograd.grad(loss, predicted, retain_graph=True)[0] for loss in losses]
         assert all(torch.isfinite(gradient).all() for gradient in gradients)
         assert all((gradient.flatten(1).abs().amax(dim=1) > 0).all() for gradient in gradients)

@@ -275,7 +275,8 @@ double fit(const RodinDecoder* decoder, const RodinRays* rays, const RodinFit* s
   const int h = resized ? f.rows->size : f.height, w = resized ? f.columns->size : f.width;
   const size_t own = (size_t)3 * f.height * f.width * f.stride, shown = (size_t)3 * h * w * f.stride;
   const bool other = resized || f.noise;  // whether what is rendered is not the planes themselves
-  Arena arena(own + (other ? 2 * shown : 0) + (resized ? (size_t)3 * h * f.width * f.stride : 0) + Packed::floats(s) + padded(3 * s.M) + 256);
+  Arena arena(own + (other ? 2 * shown : 0) + (resized ? (size_t)3 * h * f.width * f.stride : 0) + Packed::floats(s) +
+              padded(3 * s.M) + 256);
   float* gradient = arena.take(own);
   float* rendered = other ? arena.take(shown) : f.planes;
   float* grad_rendered = other ? arena.take(shown) : gradient;
