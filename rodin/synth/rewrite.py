@@ -21,7 +21,7 @@ def rewrite_words(data: Path) -> None:
     paths = sorted(data.glob("[0-9]*/transforms.json"))
     if not paths:
         raise UserError(f"{data}: holds no subjects of rodin synth; give the folder that was its --out")
-    for path in tqdm(paths, unit="subject", desc="words"):
+    for path in tqdm(paths, unit="subject", desc="words", delay=0.5):  # no bar where the set is refused
         document = read_json(path)
         updated = document | _words_for(path, document)
         if updated != document:
