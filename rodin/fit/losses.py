@@ -40,7 +40,7 @@ class LossConfig:
     compact: float = 1e-3
     empty: float = 0.02
     empty_points: int = 2048
-    shares: float = field(default=0.5, metadata=LATER)
+    shares: float = field(default=2.0, metadata=LATER)
     residual: float = field(default=0.1, metadata=LATER)
     shade: float = field(default=0.02, metadata=LATER)
 

@@ -44,7 +44,7 @@ class FitConfig:
     smallest_scale: float = 0.5
     held_out: int = 4
     loss: LossConfig = field(default_factory=LossConfig)
-    palette_learning_rate: float = field(default=3e-3, metadata=LATER)
+    palette_learning_rate: float = field(default=1e-2, metadata=LATER)
 
     def __post_init__(self) -> None:
         for name in ("plane_size", "image_size", "samples", "steps", "rays"):

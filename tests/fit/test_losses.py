@@ -121,6 +121,6 @@ def test_the_terms_of_materials_by_hand() -> None:
 def test_settings_from_before_materials_still_load() -> None:
     old = {"sparse": 0.0, "smooth": 0.1, "compact": 0.0, "empty": 0.2, "empty_points": 7}
     config = config_from_dict(LossConfig, old, "old.json")
-    assert (config.shares, config.residual, config.shade) == (0.5, 0.1, 0.02)
+    assert (config.shares, config.residual, config.shade) == (2.0, 0.1, 0.02)
     assert noted(config) == old
     assert "palette_learning_rate" not in noted(FitConfig(plane_size=8, image_size=8))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rodin.camera import Camera, orbit
+from rodin.fit.losses import LossConfig
 from rodin.fit.planes import FitConfig, FittedPlanes, fit_planes
 from rodin.fit.scene import Scene, empty_cells
 from rodin.fit.shared import SharedConfig, SharedDecoder, learn_decoder
@@ -30,7 +31,8 @@ FIT = FitConfig(
     steps=150,
     rays=256,
     learning_rate=0.15,
-    palette_learning_rate=0.02,  # far above the usual: these fits are short, and begin grey
+    palette_learning_rate=0.02,  # above the usual: these fits are short, and begin grey
+    loss=LossConfig(shares=0.5),
 )
 VIEWS = orbit([0.0, 50.0, 95.0, 140.0, 190.0, 235.0, 285.0, 330.0], [0.0, 30.0, -30.0, 10.0] * 2, size=20)
 

@@ -42,7 +42,7 @@ def test_fits_know_their_materials_and_their_colours(balls: Path, trained_on_mat
         for material in (SKIN, HAIR):
             there = truth.shares[..., material] > 0.99
             mean = truth.images[there][:, :3].mean(dim=0)
-            torch.testing.assert_close(fitted.palette[material], mean, atol=0.05, rtol=0)
+            torch.testing.assert_close(fitted.palette[material], mean, atol=0.08, rtol=0)
             assert fitted.iou[material] > 0.7
         assert fitted.presence[[SKIN, HAIR]].sum() == pytest.approx(1)
         assert fitted.iou.isnan().sum() == len(MATERIALS) - 2
