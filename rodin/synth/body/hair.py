@@ -1,8 +1,8 @@
 """Hair styles: where strands start, where they are combed, and how long they are.
 
-Every style is a function that returns grown strands; `hair` then tucks them under the hat, clears the face and keeps
-them inside the envelope. `detail` scales the number of strands; their radius makes up for it, so that the cover stays
-the same.
+Every style is a function that returns grown strands; `hair` then clears the face, tucks them under the hat, keeps them
+out of the clothes and inside the envelope. `detail` scales the number of strands, whose radius makes up for it, so that
+the cover stays the same, and less so the number of their points.
 """
 
 from __future__ import annotations
