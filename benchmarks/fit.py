@@ -29,6 +29,7 @@ from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.presets import mini
 
 FIT = FitConfig(plane_size=64, image_size=64, samples=64, steps=300, rays=1024, learning_rate=0.15, held_out=4)
+DECODER = replace(mini().fitting.decoder, materials=0)  # what it says of rescaling holds for any decoder
 SHARED = SharedConfig(subjects=8, common_steps=80, steps=400)
 
 
@@ -49,7 +50,7 @@ def fit_unseen(
 def measure(folders: list[Path], fit: FitConfig, label: str) -> tuple[float, ...]:
     """Mean PSNR, worst PSNR, mean SSIM, mean PSNR of halved planes (dB), mean CPU-seconds a subject."""
     rows = []
-    for planes, decoder, held_out, seconds in fit_unseen(folders, mini().fitting.decoder, fit, label):
+    for planes, decoder, held_out, seconds in fit_unseen(folders, DECODER, fit, label):
         psnr, ssim = judge(planes, decoder, held_out)
         half = fit.plane_size // 2
         halved, _ = judge(triplane.resize(planes, half, half), decoder, held_out)

@@ -37,11 +37,12 @@ def main() -> None:
     torch.set_num_threads(1)
     preset = mini()
     fit, small = preset.fitting.planes, preset.base.network.size
+    decoder_config = dataclasses.replace(preset.fitting.decoder, materials=0)  # of captures without maps
     subjects = [load_subject(folder, fit.image_size) for folder in list_subjects(arguments.data)]
     print(f"| settings | PSNR | of planes of {small} | two fits differ | at {small} |\n|---|---|---|---|---|")
     for label, config in settings(fit):
         scenes = [prepare(one, config.samples, config.held_out)[0] for one in subjects[JUDGED:]]
-        shared = learn_decoder(scenes, preset.fitting.decoder, preset.fitting.shared, config, 0, lambda _: None)
+        shared = learn_decoder(scenes, decoder_config, preset.fitting.shared, config, 0, lambda _: None)
         decoder, start = shared.decoder, shared.start
         fits: list[list[Tensor]] = [[], []]
         psnr, small_psnr = [], []

@@ -19,7 +19,9 @@ from rodin.fit.losses import LossConfig
 from rodin.fit.planes import FitConfig
 from rodin.fit.shared import SharedConfig
 from rodin.fit.subjects import FittingConfig
+from rodin.materials import MATERIALS
 from rodin.models.clip import LATENT_DIM, EncoderConfig
+from rodin.models.palette import PaletteConfig
 from rodin.models.prior import PriorConfig
 from rodin.models.refiner import RefinerConfig
 from rodin.models.upsampler import LEVELS
@@ -191,7 +193,7 @@ def mini() -> Preset:
             held_out_every=16,
         ),
         fitting=FittingConfig(
-            decoder=DecoderConfig(channels=16, hidden=32),
+            decoder=DecoderConfig(channels=16, hidden=32, materials=len(MATERIALS)),
             shared=SharedConfig(subjects=24, common_steps=100, steps=1500),
             # Random sizes down to the base model's, whose planes then render well by themselves; smoothness halves what
             # two fits of one subject differ by, which the diffusion would have to learn, at no loss (docs/training.md).
@@ -261,6 +263,10 @@ def mini() -> Preset:
             image_size=128,
             views=4,
             patch=32,
+        ),
+        palette=PaletteTraining(
+            network=PaletteConfig(materials=len(MATERIALS)),
+            loop=LoopConfig(steps=3000, batch_size=64, learning_rate=1e-3, weight_decay=0.05, ema_decay=0.995),
         ),
     )
 
