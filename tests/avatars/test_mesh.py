@@ -19,7 +19,8 @@ import torch
 import trimesh
 from torch import Tensor
 
-from rodin.avatars.mesh import Mesh, extract_mesh, simplify_mesh, srgb_to_linear, write_mesh
+from rodin.avatars.mesh import Mesh, extract_mesh, simplify_mesh
+from rodin.avatars.mesh_files import srgb_to_linear, write_mesh
 from rodin.errors import UserError
 from rodin.render.rays import grid_points
 
