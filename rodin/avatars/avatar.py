@@ -33,7 +33,7 @@ from rodin.models.refiner import Refiner, RefinerConfig
 from rodin.models.refiner import refine as refined_image
 from rodin.parts import config_from_dict
 from rodin.render.decoder import Decoder, DecoderConfig
-from rodin.render.materials import check_palette, paint, split
+from rodin.render.materials import check_palette, paint
 from rodin.render.rays import grid_points
 from rodin.render.renderer import SAMPLES, SURFACE_DENSITY, Renderer
 
@@ -161,8 +161,8 @@ class Avatar:
         return stretched.clamp(0, 1).unflatten(0, rolled.shape[1:])
 
     def mesh(self, resolution: int = 128, threshold: float = SURFACE_DENSITY) -> Mesh:
-        """The surface where density crosses `threshold` (1 / world units), with colours as seen from outside, and of an
-        avatar with materials what each face is made of.
+        """The surface where density crosses `threshold` (1 / world units), with colours as seen from outside; of an
+        avatar with materials also what they are mixed of.
 
         Args:
             resolution: grid points along each side of the box.
@@ -178,7 +178,9 @@ class Avatar:
             return emitted(points) if palette is None else paint(emitted(points), palette)
 
         mesh = extract_mesh(density.reshape((resolution,) * 3), colour, threshold)
-        return mesh if palette is None else mesh.made_of(split(emitted(mesh.vertices)).shares, palette)
+        if palette is None:
+            return mesh
+        return dataclasses.replace(mesh, emitted=emitted(mesh.vertices.to(palette)).cpu(), palette=palette.cpu())
 
     def save(self, path: Path) -> None:
         """Write the avatar to one file, whole or not at all."""

@@ -6,7 +6,8 @@ Symbols: N grid points along each side of the box, V vertices, F faces, K materi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
+from rodin.render.materials import split
 
 COLOUR_CHUNK = 65536  # vertices coloured at a time, which bounds memory
 
@@ -27,15 +29,15 @@ class Mesh:
         faces: [F, 3] int64, indices of vertices.
         normals: [V, 3] float32, unit, outwards.
         colours: [V, 3] float32 sRGB in [0, 1].
-        materials: [F] int64, which of MATERIALS each face is made of; None if that is not known.
-        palette: [K, 3] float32 sRGB in [0, 1] of MATERIALS, where materials are known.
+        emitted: [V, 2 K + 3] float32, what `rodin.render.materials` mixes the colours of; None if that is not known.
+        palette: [K, 3] float32 sRGB in [0, 1] of MATERIALS, by which it does; None likewise.
     """
 
     vertices: Tensor
     faces: Tensor
     normals: Tensor
     colours: Tensor
-    materials: Tensor | None = None
+    emitted: Tensor | None = None
     palette: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -44,22 +46,21 @@ class Mesh:
                 raise ValueError(f"{name} must be [V, 3], got {list(getattr(self, name).shape)}")
         if self.faces.ndim != 2 or self.faces.shape[1] != 3:
             raise ValueError(f"faces must be [F, 3], got {list(self.faces.shape)}")
-        if (self.materials is None) != (self.palette is None):
-            raise ValueError("materials and palette come together; give both or none")
-        if self.materials is not None and self.materials.shape != (len(self.faces),):
-            raise ValueError(f"materials must be [F], got {list(self.materials.shape)}")
-        if self.palette is not None and self.palette.shape != (len(MATERIALS), 3):
-            raise ValueError(f"palette must be [{len(MATERIALS)}, 3], got {list(self.palette.shape)}")
+        if (self.emitted is None) != (self.palette is None):
+            raise ValueError("emitted and palette come together; give both or none")
+        for name, shape in (
+            ("emitted", (len(self.vertices), 2 * len(MATERIALS) + 3)),
+            ("palette", (len(MATERIALS), 3)),
+        ):
+            value = getattr(self, name)
+            if value is not None and value.shape != shape:
+                raise ValueError(f"{name} must be {list(shape)}, got {list(value.shape)}")
 
-    def made_of(self, shares: Tensor, palette: Tensor) -> Mesh:
-        """The mesh with each face of the material that its vertices have most of.
-
-        Args:
-            shares: [V, K] of MATERIALS at the vertices.
-            palette: [K, 3] sRGB in [0, 1].
-        """
-        materials = shares[self.faces].sum(dim=1).argmax(dim=-1)
-        return replace(self, materials=materials.cpu(), palette=palette.cpu().float())
+    @cached_property
+    def materials(self) -> Tensor:
+        """[F] int64, the one of MATERIALS that each face's vertices have most of."""
+        assert self.emitted is not None
+        return split(self.emitted).shares[self.faces].sum(dim=1).argmax(dim=-1)
 
 
 def extract_mesh(
@@ -99,8 +100,7 @@ def extract_mesh(
 
 
 def simplify_mesh(mesh: Mesh, faces: int) -> Mesh:
-    """The mesh with about so many faces, by quadric edge collapses; vertices and faces take colour and material of the
-    nearest old one.
+    """The mesh with about so many faces, by quadric edge collapses; vertices take the nearest old one's colour.
 
     Raises:
         UserError: the package fast-simplification is not installed.
@@ -118,20 +118,14 @@ def simplify_mesh(mesh: Mesh, faces: int) -> Mesh:
     new_vertices, new_faces = fast_simplification.simplify(
         mesh.vertices.numpy(), mesh.faces.numpy().astype(np.int32), target_count=faces
     )
-    nearest = cKDTree(mesh.vertices.numpy()).query(new_vertices)[1]
+    nearest = torch.from_numpy(cKDTree(mesh.vertices.numpy()).query(new_vertices)[1])
     new_faces = new_faces.astype(np.int64)
-    materials = mesh.materials
-    if materials is not None:
-        middles, old = (
-            v[f].mean(axis=1) for v, f in ((new_vertices, new_faces), (mesh.vertices.numpy(), mesh.faces.numpy()))
-        )
-        materials = materials[torch.from_numpy(cKDTree(old).query(middles)[1])]
     return Mesh(
         vertices=torch.from_numpy(new_vertices).float(),
         faces=torch.from_numpy(new_faces),
         normals=torch.from_numpy(_vertex_normals(new_vertices, new_faces)).float(),
-        colours=mesh.colours[torch.from_numpy(nearest)],
-        materials=materials,
+        colours=mesh.colours[nearest],
+        emitted=None if mesh.emitted is None else mesh.emitted[nearest],
         palette=mesh.palette,
     )
 

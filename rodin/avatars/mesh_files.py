@@ -32,8 +32,9 @@ from rodin.errors import UserError
 from rodin.files import atomic_path, write_text
 from rodin.images import to_bytes
 from rodin.materials import MATERIALS
+from rodin.render.materials import split
 
-HEADROOM = 1.5  # of fitted heads' colours that leaves 0.2 to 2 of 255 on average; 1 left 2 to 6
+HEADROOM = 1.5  # with 1, colours of fitted heads were off by 2 to 6 of 255 on average, since half of them were clipped
 DARKEST = 1e-4  # of a base colour, linear: a third of a step of 8-bit sRGB
 _FLOAT, _UINT32, _UINT16 = 5126, 5125, 5123  # glTF component types
 _ARRAY, _ELEMENTS = 34962, 34963  # glTF buffer targets
@@ -51,7 +52,7 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
     suffix = path.suffix.lower()
     if suffix == ".glb":
         content = _glb(mesh)
-    elif suffix == ".obj" and mesh.materials is not None:
+    elif suffix == ".obj" and mesh.palette is not None:
         library = path.with_suffix(".mtl")
         content = _obj_by_materials(mesh, library.name)
         write_text(library, _material_library(mesh))
@@ -88,7 +89,6 @@ def _by_trimesh(mesh: Mesh, kind: str) -> bytes:
 
 def _obj_by_materials(mesh: Mesh, library: str) -> bytes:
     """What `_by_trimesh` writes, its faces by materials."""
-    assert mesh.materials is not None
     order = mesh.materials.argsort(stable=True)
     lines = _by_trimesh(replace(mesh, faces=mesh.faces[order]), "obj").decode().splitlines()
     vertices, faces = lines[: -len(order)], iter(lines[-len(order) :])
@@ -100,7 +100,6 @@ def _obj_by_materials(mesh: Mesh, library: str) -> bytes:
 
 def _material_library(mesh: Mesh) -> str:
     """The .mtl of the materials that faces have; its colours are taken for sRGB by those who read it."""
-    assert mesh.materials is not None
     assert mesh.palette is not None
     entries = []
     for label in mesh.materials.unique().tolist():
@@ -115,57 +114,52 @@ def _material_library(mesh: Mesh) -> str:
 class Part(NamedTuple):
     """What has a material of its own."""
 
-    name: str | None
-    palette: Tensor | None  # [3] sRGB
     vertices: Tensor  # [v, 3]
     faces: Tensor  # [f, 3]
     normals: Tensor  # [v, 3]
-    colours: Tensor  # [v, 3] linear
-
-    def material(self) -> tuple[dict[str, Any], Tensor]:
-        """Its glTF material, and the factors [v, 3] in [0, 1] that make the vertices' colours of it."""
-        # Without a material the specification's default is metal, which looks black
-        surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
-        if self.palette is None:
-            return {"pbrMetallicRoughness": surface}, self.colours
-        base = base_colour(self.palette, self.colours)
-        surface["baseColorFactor"] = [*base.tolist(), 1.0]
-        extras = {"palette": self.palette.tolist()}
-        material = {"name": self.name, "pbrMetallicRoughness": surface, "extras": extras}
-        return material, (self.colours / base).clamp(0.0, 1.0)
-
-
-def base_colour(palette: Tensor, colours: Tensor) -> Tensor:
-    """The base [3] in (0, 1], linear, of a material: HEADROOM times the palette's colour, or as far as that goes.
-
-    Where that is less than the usual colour of its vertices, the material is seen mixed with others alone, as eyes are
-    behind lenses; there the base is that colour.
-
-    Args:
-        palette: [3] sRGB.
-        colours: [v, 3] linear, of the vertices.
-    """
-    linear = srgb_to_linear(palette)
-    brighter = linear * min(HEADROOM, 1 / max(linear.max().item(), DARKEST))
-    return torch.maximum(brighter, colours.median(dim=0).values).clamp(DARKEST, 1.0)
+    factors: Tensor  # [v, 3] in [0, 1], which make the vertices' colours of the base
+    material: dict[str, Any]  # as glTF has it
 
 
 def _parts(mesh: Mesh) -> Iterator[Part]:
     """The whole, or a part for each material that faces have, with vertices of its own."""
+    # Without a material the specification's default is metal, which looks black
+    surface = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
     colours = srgb_to_linear(mesh.colours)
-    if mesh.materials is None or mesh.palette is None:
-        yield Part(None, None, mesh.vertices, mesh.faces, normals=mesh.normals, colours=colours)
+    if mesh.emitted is None or mesh.palette is None:
+        yield Part(mesh.vertices, mesh.faces, mesh.normals, colours, material={"pbrMetallicRoughness": surface})
         return
     for label in mesh.materials.unique().tolist():
         used, faces = mesh.faces[mesh.materials == label].unique(return_inverse=True)
-        yield Part(
-            MATERIALS[label],
-            mesh.palette[label],
-            mesh.vertices[used],
-            faces,
-            normals=mesh.normals[used],
-            colours=colours[used],
-        )
+        base, factors = base_and_factors(colours[used], mesh.emitted[used], mesh.palette[label])
+        material = {
+            "name": MATERIALS[label],
+            "pbrMetallicRoughness": {**surface, "baseColorFactor": [*base.tolist(), 1.0]},
+            "extras": {"palette": mesh.palette[label].tolist()},
+        }
+        yield Part(mesh.vertices[used], faces, mesh.normals[used], factors, material=material)
+
+
+def base_and_factors(colours: Tensor, emitted: Tensor, palette: Tensor) -> tuple[Tensor, Tensor]:
+    """The colours of a part as a base [3] in (0, 1] times factors [v, 3] in [0, 1], both linear.
+
+    The base is HEADROOM times the palette's colour, or as far as that goes. At a border a vertex may be brighter than
+    its material alone would be there; since it would stay so whatever the base becomes, black hair a bright fringe when
+    it is red, it gets what the material alone has. Of a material that is hardly seen alone, such as eyes behind lenses,
+    the usual colour counts wherever it is the brighter one.
+
+    Args:
+        colours: [v, 3] linear.
+        emitted: [v, 2 K + 3] what they are mixed of.
+        palette: [3] sRGB of the part's material.
+    """
+    shaded, residual, _ = split(emitted)
+    alone = srgb_to_linear((shaded.sum(dim=-1, keepdim=True) * palette + residual).clamp(0, 1))
+    usual = colours.median(dim=0).values
+    bright = srgb_to_linear(palette)
+    bright = bright * min(HEADROOM, 1 / max(bright.max().item(), DARKEST))
+    base = bright.maximum(usual).clamp(DARKEST, 1)
+    return base, (colours.minimum(alone.maximum(usual)) / base).clamp(0, 1)
 
 
 def _glb(mesh: Mesh) -> bytes:
@@ -188,8 +182,9 @@ def _glb(mesh: Mesh) -> bytes:
         return accessors[-1]
 
     for part in _parts(mesh):
-        material, factors = part.material()
-        rgba = torch.cat([factors, torch.ones(len(factors), 1)], dim=1)  # four channels keep every entry aligned
+        rgba = torch.cat(
+            [part.factors, torch.ones(len(part.factors), 1)], dim=1
+        )  # four channels keep every entry aligned
         positions = part.vertices.numpy().astype("<f4")
         first = len(accessors)
         add(part.faces.numpy().astype("<u4").reshape(-1), _UINT32, "SCALAR", _ELEMENTS)
@@ -199,7 +194,7 @@ def _glb(mesh: Mesh) -> bytes:
         add((rgba * 65535.0).round().numpy().astype("<u2"), _UINT16, "VEC4", _ARRAY)["normalized"] = True
         attributes = {"POSITION": first + 1, "NORMAL": first + 2, "COLOR_0": first + 3}
         primitives.append({"attributes": attributes, "indices": first, "material": len(materials), "mode": 4})
-        materials.append(material)
+        materials.append(part.material)
     document = {
         "asset": {"version": "2.0", "generator": "rodin"},
         "scene": 0,
