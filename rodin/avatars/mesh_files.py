@@ -90,7 +90,7 @@ def _by_trimesh(mesh: Mesh, kind: str) -> bytes:
 def _obj_by_materials(mesh: Mesh, library: str) -> bytes:
     """What `_by_trimesh` writes, its faces by materials."""
     order = mesh.materials.argsort(stable=True)
-    lines = _by_trimesh(replace(mesh, faces=mesh.faces[order]), "obj").decode().splitlines()
+    lines = _by_trimesh(replace(mesh, faces=mesh.faces[order]), "obj").decode().rstrip().splitlines()
     vertices, faces = lines[: -len(order)], iter(lines[-len(order) :])
     parts = []
     for label, count in zip(*(found.tolist() for found in mesh.materials.unique(return_counts=True)), strict=True):
