@@ -192,8 +192,8 @@ def export(
 ) -> None:
     """Write an avatar's surface as a mesh with vertex colours.
 
-    Of an avatar with materials, the parts of a GLB or OBJ are named after them. In a GLB each has a base colour, by
-    which hair or clothes are recoloured in any program.
+    Of an avatar with materials, the parts of a GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB
+    each has a base colour, by which hair or clothes are recoloured in any program.
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-Colour = Annotated[str | None, tyro.conf.arg(metavar="COLOUR")]
+Colour = Annotated[str | None, tyro.conf.arg(metavar="COLOUR", help_behavior_hint="")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
