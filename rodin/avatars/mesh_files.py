@@ -7,8 +7,8 @@ A mesh that knows its materials has a part for each in GLB and OBJ, by its name.
 
     vertex colour = baseColorFactor * COLOR_0
 
-so that one number recolours it and light and shade stay. Both factors end at 1, and a palette holds what materials show
-on average: so that what is brighter than that fits too, the base is the palette's colour HEADROOM times as bright.
+so that changing the base recolours it, while light and shade stay. Both end at 1, and a palette holds what materials
+show on average; so that what is brighter fits too, the base is the palette's colour HEADROOM times as bright.
 
 Symbols: V vertices, F faces, K materials; of one part v and f.
 """

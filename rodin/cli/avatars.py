@@ -98,13 +98,13 @@ def edit(
 def recolour(avatar: AvatarFile, out: Path, colours: tyro.conf.OmitArgPrefixes[Colours] = KEPT_COLOURS) -> None:
     """Give materials of an avatar other colours, such as: --hair "#a03020" --top navy
 
-    Shade and light stay: a colour is what the material shows on average, lit as the avatar is. So does every pixel that
-    shows other materials. No model is needed. A picture of the new avatar is written beside it.
+    Shade and light stay: a colour is what the material shows on average, lit as the avatar is. Pixels that show other
+    materials stay too. No model is needed. A picture of the new avatar is written beside it.
 
     Args:
         avatar: Avatar file (.rodin.safetensors) that has materials.
         out: Avatar file to write (.rodin.safetensors).
-        colours: The new colours.
+        colours: What materials become: a CSS name such as navy, or #rgb, or #rrggbb. Those not named stay.
     """
     from rodin.cli import drawing
 
