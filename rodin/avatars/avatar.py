@@ -180,7 +180,9 @@ class Avatar:
         mesh = extract_mesh(density.reshape((resolution,) * 3), colour, threshold)
         if palette is None:
             return mesh
-        return dataclasses.replace(mesh, emitted=emitted(mesh.vertices.to(palette)).cpu(), palette=palette.cpu())
+        return dataclasses.replace(
+            mesh, emitted=emitted(mesh.vertices.to(self.planes.device)).cpu(), palette=palette.cpu()
+        )
 
     def save(self, path: Path) -> None:
         """Write the avatar to one file, whole or not at all."""
