@@ -21,8 +21,13 @@ smoke: .venv/.core
 pictures: .venv/.core
 	$(BIN)/python scripts/pictures.py
 
-test: lint
+test: lint tests/avatars/three/node_modules
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=8
+
+# three.js, in which a test reads a mesh; without it the test is skipped.
+tests/avatars/three/node_modules: tests/avatars/three/package-lock.json
+	@npm ci --prefix tests/avatars/three --no-audit --no-fund --loglevel error \
+	  || echo "three.js is not installed: its test will be skipped"
 
 lint: .venv/.all
 	$(BIN)/ruff check .

@@ -22,7 +22,8 @@ from timing import progress, ratios, spread
 from torch import Tensor
 
 from rodin.avatars.drawing import Sampling
-from rodin.avatars.mesh import Mesh, extract_mesh, write_mesh
+from rodin.avatars.mesh import Mesh, extract_mesh
+from rodin.avatars.mesh_files import write_mesh
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.avatars.seeds import Stream, seeded
 from rodin.diffusion.config import Sampler

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageColor
 from torch import Tensor
 
 from rodin.errors import UserError, one_line
@@ -53,6 +53,24 @@ def check_colours(palette: Tensor) -> None:
     if not ((palette >= 0) & (palette <= 1)).all():
         worst = palette.flatten()[(palette.flatten() - 0.5).abs().nan_to_num(torch.inf).argmax()]
         raise ValueError(f"palette must lie in [0, 1], holds {worst.item():g}")
+
+
+def parse_colour(text: str) -> tuple[float, float, float]:
+    """Red, green and blue in [0, 1] of a CSS colour: a name, #rgb, #rrggbb, rgb() or hsl().
+
+    Raises:
+        UserError: it is none, or transparent.
+    """
+    try:
+        channels = ImageColor.getrgb(text)
+    except ValueError as error:
+        raise UserError(f"{text!r} is no colour; give a CSS name such as navy, or #rrggbb such as #a03020") from error
+    if len(channels) != 3:
+        raise UserError(f"{text!r} has an alpha, but nothing here is transparent; give #rgb or #rrggbb")
+    if max(channels) > 255:
+        raise UserError(f"{text!r} is beyond white; give numbers from 0 to 255")
+    red, green, blue = (channel / 255 for channel in channels)
+    return red, green, blue
 
 
 # ---- bytes

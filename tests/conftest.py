@@ -29,6 +29,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 if TYPE_CHECKING:  # torch is left to the processes that run tests; xdist's first one only shares them out
+    from rodin.avatars.avatar import Avatar
     from rodin.camera import Camera
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as `rodin` itself does, before torch is imported
@@ -353,6 +354,49 @@ def trained_on_materials(balls: Path, quick_preset: Path, made_once: MadeOnce) -
         main(["train", "all", str(balls), *flags])
 
     return made_once("trained-on-materials", make) / "run"
+
+
+@pytest.fixture(scope="session")
+def of_materials() -> Avatar:
+    """A ball of radius 0.6 that is known in closed form, as far as planes of 64 texels hold it: hair where x > 0, top
+    where y < -0.3, else skin; its shade rises with y. Leave it as it is."""
+    import torch
+
+    from rodin.avatars.avatar import Avatar
+    from rodin.avatars.drawing import Drawing
+    from rodin.materials import MATERIALS
+    from rodin.models.refiner import Refiner, RefinerConfig
+    from rodin.render.decoder import Decoder, DecoderConfig
+
+    count = len(MATERIALS)
+    config = DecoderConfig(
+        channels=4, hidden=6, colour_layers=0, view_direction=False, density_shift=0.0, materials=count
+    )
+    decoder = Decoder(config).requires_grad_(False)
+    for value in decoder.parameters():
+        value.zero_()
+    decoder.trunk.weight[:, :3] = torch.eye(3).repeat(2, 1) * torch.tensor([1.0, 1, 1, -1, -1, -1])[:, None]
+
+    def reads(weights: tuple[float, float, float]) -> torch.Tensor:
+        """Weights of the hidden layer, which is made of pairs: silu(a) - silu(-a) = a."""
+        return torch.tensor([*weights, *(-value for value in weights)])
+
+    decoder.density.weight[0] = reads((40.0, 0.0, 0.0))  # of 0.36 - r^2, x and y
+    last = decoder.colour[-1]
+    last.bias[:count] = -60.0
+    for name, bias, weights in (("skin", 0.0, (0, 0, 0)), ("hair", 0.0, (0, 80, 0)), ("top", -48.0, (0, 0, -160))):
+        last.bias[MATERIALS.index(name)], last.weight[MATERIALS.index(name)] = bias, reads(weights)
+    last.bias[count] = 0.1  # a little red everywhere
+    last.weight[-1] = reads((0.0, 0.0, 0.4))
+
+    planes = torch.zeros(3, 4, 64, 64)
+    ramp = (torch.arange(64) + 0.5) / 32 - 1
+    rows, columns = ramp[:, None], ramp[None, :]
+    planes[:, 0] = 0.12 - (rows.square() + columns.square()) / 2  # every axis spans two planes
+    planes[0, 1], planes[0, 2] = rows, columns  # x and y
+    palette = torch.rand(count, 3, generator=torch.Generator().manual_seed(4)) * 0.6 + 0.2
+    refiner = Refiner(RefinerConfig(channels=4, width=4, blocks=1, scale=2)).requires_grad_(False)
+    return Avatar(planes, decoder, refiner, torch.zeros(512), torch.zeros(3, 4, 8, 8), Drawing(seed=0), "", palette)
 
 
 @pytest.fixture

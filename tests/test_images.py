@@ -20,6 +20,7 @@ from rodin.images import (
     from_bytes,
     open_image,
     over,
+    parse_colour,
     premultiplied,
     psnr,
     resized,
@@ -139,3 +140,36 @@ def test_structural_similarity_is_what_its_definition_says_of_flat_and_of_equal_
     one, other = (torch.full((1, 3, 24, 20), value, dtype=torch.float64) for value in (0.5, 0.5 + contrast))
     luminance = (2 * 0.5 * (0.5 + contrast) + 1e-4) / (0.5**2 + (0.5 + contrast) ** 2 + 1e-4)
     assert ssim(one, other) == pytest.approx(luminance, abs=1e-6), "flat pictures differ in luminance alone"
+
+
+# ---- colours
+
+
+@pytest.mark.parametrize(
+    ("text", "colour"),
+    [
+        ("navy", (0, 0, 128)),
+        ("RebeccaPurple", (0x66, 0x33, 0x99)),
+        ("#a03020", (0xA0, 0x30, 0x20)),
+        ("#f80", (255, 0x88, 0)),
+        ("rgb(1, 2, 3)", (1, 2, 3)),
+    ],
+)
+def test_css_colours(text: str, colour: tuple[int, int, int]) -> None:
+    assert parse_colour(text) == pytest.approx([value / 255 for value in colour])
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "'' is no colour; give a CSS name"),
+        ("dark sand", "'dark sand' is no colour; give a CSS name"),
+        ("#12", "'#12' is no colour"),
+        ("x" * 200, "is no colour"),
+        ("#12345678", "'#12345678' has an alpha, but nothing here is transparent"),
+        ("rgb(256, 0, 0)", "is beyond white; give numbers from 0 to 255"),
+    ],
+)
+def test_what_is_no_colour(text: str, line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        parse_colour(text)

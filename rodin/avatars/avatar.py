@@ -22,8 +22,9 @@ from torch import Tensor
 
 from rodin import triplane
 from rodin.avatars.drawing import Drawing
+from rodin.avatars.material_map import painted_map
 from rodin.avatars.mesh import Mesh, extract_mesh
-from rodin.camera import Camera, camera_at, orbit
+from rodin.camera import Camera, around, camera_at
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path
 from rodin.images import check_colours
@@ -139,8 +140,21 @@ class Avatar:
 
     def turntable(self, frames: int = 36, size: int = 192, elevation_deg: float = 8.0, refine: bool = False) -> Tensor:
         """Views from all around, [frames, size, size, 4], starting in front."""
-        azimuths = [360.0 * k / frames for k in range(frames)]
-        return self.render(orbit(azimuths, [elevation_deg] * frames, size=size), refine=refine)
+        return self.render(around(frames, elevation_deg, size=size), refine=refine)
+
+    def material_map(self, camera: Camera, samples: int = SAMPLES) -> Tensor:
+        """What is where, [..., H, W, 4] straight RGBA in [0, 1], from a camera or a batch of cameras: every material in
+        its colour of `MAP_COLOURS`, mixed by its share.
+
+        Raises:
+            UserError: the avatar has no materials.
+        """
+        if self.palette is None:
+            raise UserError(
+                "this avatar has no materials to show; generate one by a model that has, or render it plainly"
+            )
+        seen = self.renderer.render(camera, samples)
+        return painted_map(seen.shares, seen.alpha)
 
     def plane_picture(self) -> Tensor:
         """The planes themselves, rolled out side by side (Rodin, Sec. 3.2), as a picture [H, 3W, 3] in [0, 1].
@@ -159,7 +173,8 @@ class Avatar:
         return stretched.clamp(0, 1).unflatten(0, rolled.shape[1:])
 
     def mesh(self, resolution: int = 128, threshold: float = SURFACE_DENSITY) -> Mesh:
-        """The surface where density crosses `threshold` (1 / world units), with colours as seen from outside.
+        """The surface where density crosses `threshold` (1 / world units), with colours as seen from outside; of an
+        avatar with materials also what they are mixed of.
 
         Args:
             resolution: grid points along each side of the box.
@@ -167,12 +182,19 @@ class Avatar:
         field, palette = self.renderer.field, self.palette
         density = field.density(grid_points(resolution, self.planes).reshape(-1, 3))
 
-        def colour(points: Tensor) -> Tensor:
-            """Each point as seen from outside along its radius: a mesh has one colour a vertex, from everywhere."""
-            emitted = field.emitted(points, -torch.nn.functional.normalize(points, dim=-1))
-            return emitted if palette is None else paint(emitted, palette)
+        def emitted(points: Tensor) -> Tensor:
+            """By each point, as seen from outside along its radius: a mesh has one colour a vertex, from everywhere."""
+            return field.emitted(points, -torch.nn.functional.normalize(points, dim=-1))
 
-        return extract_mesh(density.reshape((resolution,) * 3), colour, threshold)
+        def colour(points: Tensor) -> Tensor:
+            return emitted(points) if palette is None else paint(emitted(points), palette)
+
+        mesh = extract_mesh(density.reshape((resolution,) * 3), colour, threshold)
+        if palette is None:
+            return mesh
+        return dataclasses.replace(
+            mesh, emitted=emitted(mesh.vertices.to(self.planes.device)).cpu(), palette=palette.cpu()
+        )
 
     def save(self, path: Path) -> None:
         """Write the avatar to one file, whole or not at all."""

@@ -1,31 +1,23 @@
-"""Avatars as triangle meshes with vertex colours: marching cubes, and files that other programs open right.
+"""Avatars as triangle meshes with vertex colours, by marching cubes. `rodin.avatars.mesh_files` writes them.
 
-The world is +y up and right-handed, as glTF is, so no axis is turned. Colours are sRGB everywhere but in GLB, whose
-COLOR_0 is linear by its specification.
-
-Symbols: N grid points along each side of the box, V vertices, F faces.
+Symbols: N grid points along each side of the box, V vertices, F faces, K materials.
 """
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rodin.errors import UserError
-from rodin.files import atomic_path
-from rodin.images import to_bytes
+from rodin.materials import MATERIALS
+from rodin.render.materials import split
 
 COLOUR_CHUNK = 65536  # vertices coloured at a time, which bounds memory
-_FLOAT, _UINT32, _UINT16 = 5126, 5125, 5123  # glTF component types
-_ARRAY, _ELEMENTS = 34962, 34963  # glTF buffer targets
 
 
 @dataclass(frozen=True)
@@ -37,12 +29,16 @@ class Mesh:
         faces: [F, 3] int64, indices of vertices.
         normals: [V, 3] float32, unit, outwards.
         colours: [V, 3] float32 sRGB in [0, 1].
+        emitted: [V, 2 K + 3] float32, what `rodin.render.materials` mixes the colours of; None if that is not known.
+        palette: [K, 3] float32 sRGB in [0, 1] of MATERIALS, by which it does; None likewise.
     """
 
     vertices: Tensor
     faces: Tensor
     normals: Tensor
     colours: Tensor
+    emitted: Tensor | None = None
+    palette: Tensor | None = None
 
     def __post_init__(self) -> None:
         for name in ("vertices", "normals", "colours"):
@@ -50,6 +46,21 @@ class Mesh:
                 raise ValueError(f"{name} must be [V, 3], got {list(getattr(self, name).shape)}")
         if self.faces.ndim != 2 or self.faces.shape[1] != 3:
             raise ValueError(f"faces must be [F, 3], got {list(self.faces.shape)}")
+        if (self.emitted is None) != (self.palette is None):
+            raise ValueError("emitted and palette come together; give both or none")
+        for name, shape in (
+            ("emitted", (len(self.vertices), 2 * len(MATERIALS) + 3)),
+            ("palette", (len(MATERIALS), 3)),
+        ):
+            value = getattr(self, name)
+            if value is not None and value.shape != shape:
+                raise ValueError(f"{name} must be {list(shape)}, got {list(value.shape)}")
+
+    @cached_property
+    def materials(self) -> Tensor:
+        """[F] int64, the one of MATERIALS that each face's vertices have most of."""
+        assert self.emitted is not None
+        return split(self.emitted).shares[self.faces].sum(dim=1).argmax(dim=-1)
 
 
 def extract_mesh(
@@ -107,43 +118,16 @@ def simplify_mesh(mesh: Mesh, faces: int) -> Mesh:
     new_vertices, new_faces = fast_simplification.simplify(
         mesh.vertices.numpy(), mesh.faces.numpy().astype(np.int32), target_count=faces
     )
-    nearest = cKDTree(mesh.vertices.numpy()).query(new_vertices)[1]
+    nearest = torch.from_numpy(cKDTree(mesh.vertices.numpy()).query(new_vertices)[1])
     new_faces = new_faces.astype(np.int64)
     return Mesh(
         vertices=torch.from_numpy(new_vertices).float(),
         faces=torch.from_numpy(new_faces),
         normals=torch.from_numpy(_vertex_normals(new_vertices, new_faces)).float(),
-        colours=mesh.colours[torch.from_numpy(nearest)],
+        colours=mesh.colours[nearest],
+        emitted=None if mesh.emitted is None else mesh.emitted[nearest],
+        palette=mesh.palette,
     )
-
-
-def write_mesh(path: Path, mesh: Mesh) -> None:
-    """Write a mesh in the format that the suffix names, .glb, .obj or .ply; whole or not at all.
-
-    Raises:
-        UserError: another suffix, or the place cannot be written.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix == ".glb":
-        content = _glb(mesh)
-    elif suffix in (".obj", ".ply"):
-        import trimesh
-
-        solid = trimesh.Trimesh(
-            vertices=mesh.vertices.numpy(),
-            faces=mesh.faces.numpy(),
-            vertex_normals=mesh.normals.numpy(),
-            vertex_colors=to_bytes(mesh.colours).numpy(),
-            process=False,
-        )
-        options: dict[str, Any] = {"include_normals": True} if suffix == ".obj" else {"vertex_normal": True}
-        exported = solid.export(file_type=suffix[1:], **options)
-        content = exported.encode() if isinstance(exported, str) else exported
-    else:
-        raise UserError(f"{path}: {suffix or 'no suffix'} is no mesh format here; choose .glb, .obj or .ply")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
 
 
 # ---- surface
@@ -200,53 +184,3 @@ def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(sums, axis=1, keepdims=True)
     up = np.array([0.0, 1.0, 0.0])  # where all faces around are without area, any direction will do
     return np.where(length > 0, sums / np.where(length > 0, length, 1.0), up)
-
-
-# ---- GLB
-
-
-def _glb(mesh: Mesh) -> bytes:
-    """Binary glTF 2.0.
-
-    Written here, since the usual exporter rounds colours to 8 bits, too coarse for the darks once they are linear.
-    """
-    linear = srgb_to_linear(mesh.colours)
-    rgba = torch.cat([linear, torch.ones(len(linear), 1)], dim=1)  # four channels keep every entry aligned
-    positions = mesh.vertices.numpy().astype("<f4")
-    arrays = [
-        (mesh.faces.numpy().astype("<u4").reshape(-1), _UINT32, "SCALAR", _ELEMENTS),
-        (positions, _FLOAT, "VEC3", _ARRAY),
-        (mesh.normals.numpy().astype("<f4"), _FLOAT, "VEC3", _ARRAY),
-        ((rgba * 65535.0).round().numpy().astype("<u2"), _UINT16, "VEC4", _ARRAY),
-    ]
-    accessors: list[dict[str, Any]] = []
-    views, binary = [], b""
-    for number, (array, component, kind, target) in enumerate(arrays):
-        data = array.tobytes()
-        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": len(data), "target": target})
-        accessors.append({"bufferView": number, "componentType": component, "count": len(array), "type": kind})
-        binary += data  # each array's length is a multiple of 4 bytes
-    accessors[1] |= {"min": positions.min(axis=0).tolist(), "max": positions.max(axis=0).tolist()}
-    accessors[3]["normalized"] = True
-    primitive = {"attributes": {"POSITION": 1, "NORMAL": 2, "COLOR_0": 3}, "indices": 0, "material": 0, "mode": 4}
-    document = {
-        "asset": {"version": "2.0", "generator": "rodin"},
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, "name": "avatar"}],
-        "meshes": [{"primitives": [primitive], "name": "avatar"}],
-        # Without a material the specification's default is metal, which looks black
-        "materials": [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}],
-        "accessors": accessors,
-        "bufferViews": views,
-        "buffers": [{"byteLength": len(binary)}],
-    }
-    text = json.dumps(document, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
-
-
-def srgb_to_linear(colours: Tensor) -> Tensor:
-    """sRGB values in [0, 1] to linear ones (IEC 61966-2-1)."""
-    return torch.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,9 +11,12 @@ import tyro
 
 from rodin import framing
 from rodin.avatars.drawing import Sampling
+from rodin.cli.colours import Colours
 
 AvatarFile = Annotated[Path, tyro.conf.Positional]
 DEFAULT_SAMPLING = Sampling()
+KEPT_COLOURS = Colours()
+RENDERED_SIZE = 256
 
 
 def generate(
@@ -92,6 +96,22 @@ def edit(
     drawing.edit(avatar, text, out, model_folder=model, source_text=source_text, strength=strength, sentences=sentences)
 
 
+def recolour(avatar: AvatarFile, out: Path, colours: tyro.conf.OmitArgPrefixes[Colours] = KEPT_COLOURS) -> None:
+    """Give materials of an avatar other colours, such as: --hair "#a03020" --top navy
+
+    Shade and light stay: a colour is what the material shows on average, lit as the avatar is. Pixels that show other
+    materials stay too. No model is needed. A picture of the new avatar is written beside it.
+
+    Args:
+        avatar: Avatar file (.rodin.safetensors) that has materials.
+        out: Avatar file to write (.rodin.safetensors).
+        colours: What materials become: a CSS name such as navy, or #rgb, or #rrggbb. Those not named stay.
+    """
+    from rodin.cli import drawing
+
+    drawing.recolour(avatar, {name: colour for name, colour in asdict(colours).items() if colour is not None}, out)
+
+
 def vary(avatar: AvatarFile, out: Path, model: Path | None = None, count: int = 4, seed: int = 1) -> None:
     """Draw variations of an avatar: the same latent, new noise.
 
@@ -125,14 +145,15 @@ def interpolate(first: AvatarFile, last: AvatarFile, out: Path, model: Path | No
 def render(
     avatar: AvatarFile,
     out: Path,
-    size: int = 256,
+    size: int = RENDERED_SIZE,
     azimuth: float = framing.AZIMUTH_DEG,
     elevation: float = framing.ELEVATION_DEG,
     turntable: int = 0,
     refine: bool = False,
+    materials: bool = False,
     planes: bool = False,
 ) -> None:
-    """Render a picture of an avatar, a turntable, or a picture of its tri-planes.
+    """Render a picture of an avatar, a turntable, a map of its materials, or a picture of its tri-planes.
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
@@ -142,14 +163,24 @@ def render(
         elevation: Degrees above the horizon.
         turntable: Number of views around the avatar; 0 renders one picture.
         refine: Render smaller and let the refiner enlarge it. Sharper, but views agree less with each other.
+        materials: Show what the avatar is made of, each material in a colour of its own, over white.
         planes: Show the three feature planes side by side, in false colours, instead of the avatar.
     """
     from rodin.cli import drawing
 
     if planes:
-        drawing.show_planes(avatar, out)
-    else:
-        drawing.render(avatar, out, size=size, pose=(azimuth, elevation), turntable=turntable, refine=refine)
+        others = {
+            "--size": size != RENDERED_SIZE,
+            "--azimuth": azimuth != framing.AZIMUTH_DEG,
+            "--elevation": elevation != framing.ELEVATION_DEG,
+            "--turntable": turntable != 0,
+            "--refine": refine,
+            "--materials": materials,
+        }
+        drawing.show_planes(avatar, out, others=[flag for flag, given in others.items() if given])
+        return
+    pose = (azimuth, elevation)
+    drawing.render(avatar, out, size=size, pose=pose, turntable=turntable, refine=refine, materials=materials)
 
 
 def export(
@@ -161,6 +192,9 @@ def export(
     faces: int | None = None,
 ) -> None:
     """Write an avatar's surface as a mesh with vertex colours.
+
+    Of an avatar with materials, the parts of a GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB
+    each has a base colour, by which hair or clothes are recoloured in any program.
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
@@ -203,6 +237,7 @@ def demo(
 AVATARS: dict[str, Callable[..., None]] = {
     "generate": generate,
     "edit": edit,
+    "recolour": recolour,
     "vary": vary,
     "interpolate": interpolate,
     "render": render,

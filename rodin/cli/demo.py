@@ -11,7 +11,7 @@ from pathlib import Path
 from rodin import framing
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.contact_sheet import tiled
-from rodin.avatars.mesh import write_mesh
+from rodin.avatars.mesh_files import write_mesh
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.video import write_video

@@ -6,7 +6,7 @@ Where they take a model's folder, None is the model that comes with the package.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -18,13 +18,16 @@ from tqdm import tqdm
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.contact_sheet import contact_sheet, strip
 from rodin.avatars.drawing import Sampling
-from rodin.avatars.mesh import simplify_mesh, write_mesh
+from rodin.avatars.material_map import MAP_COLOURS
+from rodin.avatars.mesh import simplify_mesh
+from rodin.avatars.mesh_files import write_mesh
 from rodin.avatars.pipeline import FRONTAL_POSE, RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.video import write_video
-from rodin.camera import camera_at
+from rodin.camera import around, camera_at
 from rodin.errors import UserError
-from rodin.images import write_picture
+from rodin.images import over, parse_colour, write_picture
+from rodin.materials import MATERIALS
 
 PICTURE_SIZE = 256
 TURNTABLE_SIZE = 160
@@ -115,6 +118,41 @@ def edit(
     write_picture(out / "before-after.png", contact_sheet([before, after], columns=1))
 
 
+def recolour(avatar: Path, colours: Mapping[str, str], out: Path) -> None:
+    """The avatar with other colours of some materials, as a file, and a picture of it beside.
+
+    Args:
+        colours: CSS colours by the names of materials.
+    """
+    if not colours:
+        raise UserError(f'no colour is given; name a material, such as --hair "#a03020", of {_flags(MATERIALS)}')
+    if not out.name.endswith(SUFFIX):
+        raise UserError(f"--out: {out} does not end in {SUFFIX}; change it")
+    parsed = {}
+    for name, colour in colours.items():
+        with _named(_flags([name])):
+            parsed[name] = parse_colour(colour)
+    loaded = Avatar.load(avatar)
+    with _named(avatar):
+        changed = loaded.recoloured(parsed)
+    changed.save(out)
+    write_picture(out.with_name(out.name.removesuffix(SUFFIX) + ".png"), changed.portrait(PICTURE_SIZE))
+    print(out)
+
+
+def _flags(names: Sequence[str]) -> str:
+    return ", ".join("--" + name.replace("_", "-") for name in names)
+
+
+@contextmanager
+def _named(what: object) -> Iterator[None]:
+    """Say what a mistake in here is one of: a flag or a file."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from error
+
+
 def vary(avatar: Path, out: Path, *, model_folder: Path | None, count: int, seed: int) -> None:
     """Avatars of the same latent and new noise, sampled as the first was."""
     check_folder(out)
@@ -142,23 +180,50 @@ def interpolate(first: Path, last: Path, out: Path, *, model_folder: Path | None
     print(f"{len(avatars)} avatars, strip.png and interpolation.gif in {out}")
 
 
-def render(avatar: Path, out: Path, *, size: int, pose: tuple[float, float], turntable: int, refine: bool) -> None:
-    """A picture from a pose (azimuth and elevation in degrees), or with `turntable` views all around a video."""
+def render(
+    avatar: Path,
+    out: Path,
+    *,
+    size: int,
+    pose: tuple[float, float],
+    turntable: int,
+    refine: bool,
+    materials: bool,
+) -> None:
+    """A picture from a pose (azimuth and elevation in degrees), or with `turntable` views all around a video; of the
+    avatar, or of what it is made of."""
+    if materials and refine:
+        raise UserError("--materials, --refine: the refiner draws colours, it knows of no materials; leave out one")
     if size < 1 or turntable < 0:
         raise UserError(f"--size {size}, --turntable {turntable}: choose a size of 1 or more and 0 or more views")
     azimuth, elevation = pose
     if not (math.isfinite(azimuth) and math.isfinite(elevation)):
         raise UserError(f"--azimuth {azimuth}, --elevation {elevation}: choose angles in degrees")
     loaded = Avatar.load(avatar)
-    if turntable:
-        write_video(out, loaded.turntable(turntable, size, elevation, refine), FRAMES_PER_SECOND)
+    camera = around(turntable, elevation, size=size) if turntable else camera_at(azimuth, elevation, size=size)
+    if materials:
+        with _named(avatar):
+            seen = over(loaded.material_map(camera), 1.0)
+        print(", ".join(f"{name} {colour}" for name, colour in MAP_COLOURS.items()))
     else:
-        write_picture(out, loaded.render(camera_at(azimuth, elevation, size=size), refine=refine))
+        seen = loaded.render(camera, refine=refine)
+    if turntable:
+        write_video(out, seen, FRAMES_PER_SECOND)
+    else:
+        write_picture(out, seen)
     print(out)
 
 
-def show_planes(avatar: Path, out: Path) -> None:
-    """A picture of the avatar's planes."""
+def show_planes(avatar: Path, out: Path, others: Sequence[str]) -> None:
+    """A picture of the avatar's planes.
+
+    Args:
+        others: flags that were given beside --planes.
+    """
+    if others:
+        raise UserError(
+            f"{', '.join(others)}: planes are shown whole, at their own size, by --planes alone; leave out the others"
+        )
     write_picture(out, Avatar.load(avatar).plane_picture())
     print(out)
 

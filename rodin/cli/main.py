@@ -269,8 +269,9 @@ GROUPS = {
 }
 DESCRIPTION = """Rodin: 3D avatars by diffusion over tri-planes.
 
-From pictures to avatars: synth (or your own captures), train all, generate; then edit, vary, interpolate, render and
-export. describe shows what a data set holds, eval measures a model, doctor reports what this installation can use.
+From pictures to avatars: synth (or your own captures), train all, generate; then edit, recolour, vary, interpolate,
+render and export. describe shows what a data set holds, eval measures a model, doctor reports what this installation
+can use.
 Every command explains itself: rodin COMMAND --help. The version: rodin --version"""
 
 

@@ -1,26 +1,23 @@
-"""Contract of rodin.avatars.mesh: closed outward surfaces in the right place, and files that a stranger reads back as
-written.
+"""Contract of rodin.avatars.mesh: closed outward surfaces in the right place, each face of the right material.
 
-References: closed forms of a sphere; trimesh as another program; the GLB's own JSON, parsed here.
+References: closed forms of a sphere; trimesh as another program.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import math
-import struct
 import sys
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import trimesh
 from torch import Tensor
 
-from rodin.avatars.mesh import Mesh, extract_mesh, simplify_mesh, srgb_to_linear, write_mesh
+from rodin.avatars.avatar import Avatar
+from rodin.avatars.mesh import Mesh, extract_mesh, simplify_mesh
 from rodin.errors import UserError
+from rodin.materials import MATERIALS
 from rodin.render.rays import grid_points
 
 CENTRE = torch.tensor([0.2, -0.1, 0.3])
@@ -148,91 +145,37 @@ def test_simplify_without_its_package(sphere: Mesh, monkeypatch: pytest.MonkeyPa
         simplify_mesh(sphere, 600)
 
 
-@pytest.mark.parametrize("suffix", [".obj", ".ply", ".PLY"])
-def test_obj_and_ply_round_trip(tmp_path: Path, sphere: Mesh, suffix: str) -> None:
-    path = tmp_path / f"a{suffix}"
-    write_mesh(path, sphere)
-    read = trimesh.load(path, process=False, maintain_order=True)
-    np.testing.assert_allclose(read.vertices, sphere.vertices, atol=1e-5)
-    assert np.array_equal(read.faces, sphere.faces)
-    np.testing.assert_allclose(read.visual.vertex_colors[:, :3] / 255, sphere.colours, atol=0.5 / 255 + 1e-6)
-    np.testing.assert_allclose(read.vertex_normals, sphere.normals, atol=1e-4)
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+# ---- materials
 
 
-def _read_glb(path: Path) -> tuple[dict[str, Any], bytes]:
-    content = path.read_bytes()
-    magic, version, length = struct.unpack_from("<4sII", content)
-    assert (magic, version, length) == (b"glTF", 2, len(content))
-    size, kind = struct.unpack_from("<I4s", content, 12)
-    assert kind == b"JSON"
-    document = json.loads(content[20 : 20 + size])
-    binary_size, kind = struct.unpack_from("<I4s", content, 20 + size)
-    assert kind == b"BIN\0"
-    assert size % 4 == binary_size % 4 == 0
-    binary = content[28 + size :]
-    assert len(binary) == binary_size == document["buffers"][0]["byteLength"]
-    return document, binary
+def well_inside(mesh: Mesh) -> dict[str, Tensor]:
+    """Faces [F] of the ball of `of_materials` that are in the middle of a material."""
+    x, y, _ = mesh.vertices[mesh.faces].mean(dim=1).unbind(dim=-1)
+    return {"hair": (x > 0.08) & (y > -0.2), "skin": (x < -0.08) & (y > -0.2), "top": (y < -0.4) & (x < 0.1)}
 
 
-def _accessor(document: dict[str, Any], binary: bytes, number: int) -> np.ndarray:
-    accessor = document["accessors"][number]
-    view = document["bufferViews"][accessor["bufferView"]]
-    data = binary[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
-    kind = {5126: "<f4", 5125: "<u4", 5123: "<u2"}[accessor["componentType"]]
-    width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
-    assert view["byteOffset"] % 4 == 0
-    return np.frombuffer(data, kind).reshape(accessor["count"], width)
+def test_faces_are_made_of_what_is_there(of_materials: Avatar) -> None:
+    mesh = of_materials.mesh(48)
+    for name, faces in well_inside(mesh).items():
+        assert int(faces.sum()) > 100, name
+        assert bool((mesh.materials[faces] == MATERIALS.index(name)).all()), name
+    assert {MATERIALS[k] for k in mesh.materials.tolist()} == {"hair", "skin", "top"}
+    assert torch.equal(mesh.palette, of_materials.palette)
 
 
-def test_glb_opens_right(tmp_path: Path, sphere: Mesh) -> None:
-    """Normals, no metal, linear colours, and triangles that turn outwards."""
-    path = tmp_path / "a.glb"
-    write_mesh(path, sphere)
-    document, binary = _read_glb(path)
-    primitive = document["meshes"][0]["primitives"][0]
-    assert document["materials"][primitive["material"]]["pbrMetallicRoughness"] == {
-        "metallicFactor": 0,
-        "roughnessFactor": 1,
-    }
-    assert set(primitive["attributes"]) == {"POSITION", "NORMAL", "COLOR_0"}
-    position = _accessor(document, binary, primitive["attributes"]["POSITION"])
-    np.testing.assert_array_equal(position, sphere.vertices)
-    np.testing.assert_array_equal(
-        document["accessors"][primitive["attributes"]["POSITION"]]["min"], position.min(axis=0)
-    )
-    np.testing.assert_array_equal(_accessor(document, binary, primitive["attributes"]["NORMAL"]), sphere.normals)
-    colour = _accessor(document, binary, primitive["attributes"]["COLOR_0"])
-    assert document["accessors"][primitive["attributes"]["COLOR_0"]]["normalized"] is True
-    assert colour.dtype == np.uint16
-    assert bool((colour[:, 3] == 65535).all())
-    np.testing.assert_allclose(colour[:, :3] / 65535, srgb_to_linear(sphere.colours), atol=1e-5)
-    faces = _accessor(document, binary, primitive["indices"]).reshape(-1, 3).astype(int)
-    assert np.array_equal(faces, sphere.faces)
-    a, b, c = (position[faces[:, k]].astype(np.float64) for k in range(3))
-    assert (a * np.cross(b, c)).sum() / 6 == pytest.approx(4 / 3 * math.pi * RADIUS**3, rel=0.005)
+def test_a_simplified_mesh_keeps_materials(of_materials: Avatar) -> None:
+    small = simplify_mesh(of_materials.mesh(48), 900)
+    assert len(small.faces) < 1000
+    for name, faces in well_inside(small).items():
+        assert int(faces.sum()) > 20, name
+        assert bool((small.materials[faces] == MATERIALS.index(name)).all()), name
 
 
-def test_glb_is_read_by_another_program(tmp_path: Path, sphere: Mesh) -> None:
-    write_mesh(tmp_path / "a.glb", sphere)
-    scene = trimesh.load(tmp_path / "a.glb", process=False)
-    (read,) = scene.geometry.values()
-    np.testing.assert_allclose(read.vertices, sphere.vertices, atol=1e-6)
-    assert read.is_watertight
-    assert read.volume > 0
-
-
-def test_srgb_to_linear_known_values() -> None:
-    known = torch.tensor([0.0, 0.04045, 0.5, 188 / 255, 1.0])
-    torch.testing.assert_close(
-        srgb_to_linear(known), torch.tensor([0.0, 0.0031308, 0.2140411, 0.5028865, 1.0]), atol=1e-6, rtol=1e-5
-    )
-
-
-def test_other_suffixes_and_places_are_refused(tmp_path: Path, sphere: Mesh) -> None:
-    for name in ("a.stl", "a"):
-        with pytest.raises(UserError, match=r"glb, \.obj or \.ply"):
-            write_mesh(tmp_path / name, sphere)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written"):
-        write_mesh(tmp_path / "file" / "a.glb", sphere)
+def test_materials_come_with_their_palette(of_materials: Avatar) -> None:
+    mesh = of_materials.mesh(24)
+    with pytest.raises(ValueError, match="emitted and palette come together"):
+        dataclasses.replace(mesh, palette=None)
+    with pytest.raises(ValueError, match=r"palette must be \[13, 3\], got \[4, 3\]"):
+        dataclasses.replace(mesh, palette=torch.zeros(4, 3))
+    with pytest.raises(ValueError, match=r"emitted must be"):
+        dataclasses.replace(mesh, emitted=mesh.emitted[:-1])

@@ -33,25 +33,6 @@ Launcher = Callable[..., subprocess.Popen[str]]
 Until = Callable[[Callable[[], bool]], None]
 
 
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]) -> Fails:
-    """fails(arguments) -> the one line that the command ends with, progress bars aside."""
-
-    def run(*arguments: object) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        assert ended.value.code == 2
-        error = capsys.readouterr().err
-        assert "Traceback" not in error
-        lines = [line for line in re.split(r"[\r\n]+", error) if line.strip()]
-        assert [line for line in lines if "rodin: " in line] == lines[-1:]
-        assert lines[-1].startswith("rodin: ")
-        return lines[-1].removeprefix("rodin: ")
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def avatar(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An avatar's file: the fitted ball0, which has a clear surface."""
@@ -129,10 +110,11 @@ FLAGS = {
     ("generate",): "out model text image seed count guidance-scale prior-guidance-scale temperature steps sampler "
     "upsampling-steps candidates refine azimuth elevation search-pose sentences",
     ("edit",): "text out model source-text strength sentences",
+    ("recolour",): "out skin lips hair lash iris eye-white mouth top hat frame lens jewellery other",
     ("vary",): "out model count seed",
     ("interpolate",): "out model steps",
     ("doctor",): "",
-    ("render",): "out size azimuth elevation turntable refine planes",
+    ("render",): "out size azimuth elevation turntable refine materials planes",
     ("export",): "format out resolution threshold faces",
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",

@@ -14,6 +14,7 @@ import torch
 
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.drawing import Drawing
+from rodin.materials import MATERIALS
 from rodin.models.prior import Prior, PriorConfig
 from rodin.models.refiner import Refiner, RefinerConfig
 from rodin.networks.unet import UNet, UNetConfig
@@ -37,6 +38,7 @@ note("torch")
 import rodin
 rodin.RodinPipeline
 note("rodin")
+from rodin.materials import MATERIALS
 from rodin.models.prior import Prior, PriorConfig
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import load_component
@@ -44,8 +46,11 @@ load_component(UNet, UNetConfig, folder / "base")
 load_component(Prior, PriorConfig, folder / "prior")
 note("networks")
 from rodin.cli.main import main
-main(["render", str(next(folder.glob("avatar*"))), "--out", str(folder / "avatar.png"), "--size", "16"])
+main(["render", str(next(folder.glob("avatar*"))), "--out", str(folder / "picture.png"), "--size", "16"])
 note("render")
+out = ["--out", str(folder / "new.rodin.safetensors")]
+main(["recolour", str(next(folder.glob("avatar*safetensors"))), "--hair", "red", *out])
+note("recolour")
 import scipy
 note("scipy")
 print(json.dumps(new))
@@ -56,10 +61,11 @@ print(json.dumps(new))
 def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The modules that are new with each step of ALL."""
     folder = tmp_path_factory.mktemp("startup")
-    decoder = Decoder(DecoderConfig(channels=4))
+    decoder = Decoder(DecoderConfig(channels=4, materials=len(MATERIALS)))
     refiner = Refiner(RefinerConfig(channels=4, width=8, blocks=1, scale=2))
     drawing, noise = Drawing(seed=0), torch.zeros(3, 4, 4, 4)
-    avatar = Avatar(torch.randn(3, 4, 8, 8), decoder, refiner, torch.zeros(512), noise, drawing, "")
+    palette = torch.rand(len(MATERIALS), 3)
+    avatar = Avatar(torch.randn(3, 4, 8, 8), decoder, refiner, torch.zeros(512), noise, drawing, "", palette)
     avatar.save(folder / f"avatar{SUFFIX}")
     save_component(UNet(BASE), folder / "base")
     save_component(Prior(PriorConfig(width=8, layers=1, heads=2, text_width=8)), folder / "prior")
@@ -78,8 +84,8 @@ def test_reading_networks_imports_no_compiler(imported: dict[str, set[str]]) -> 
     assert not SLOW & (imported["torch"] | imported["rodin"] | imported["networks"])
 
 
-def test_rendering_imports_no_models_of_others(imported: dict[str, set[str]]) -> None:
-    assert not SLOW & imported["render"]
+def test_rendering_and_recolouring_import_no_models_of_others(imported: dict[str, set[str]]) -> None:
+    assert not SLOW & (imported["render"] | imported["recolour"])
 
 
 def test_the_slow_modules_are_seen(imported: dict[str, set[str]]) -> None:
