@@ -89,8 +89,8 @@ class Avatar:
         """The materials that can be seen of it from around; none where its decoder has none."""
         if self.palette is None:
             return set()
-        around = orbit([0.0, 90.0, 180.0, 270.0], [10.0] * 4, size=LOOK_SIZE)
-        seen = self.renderer.render(around, SAMPLES)
+        sides = around(4, size=LOOK_SIZE)
+        seen = self.renderer.render(sides, SAMPLES)
         largest = seen.shares[seen.alpha > 0.5].argmax(dim=-1)
         counts = torch.bincount(largest, minlength=len(MATERIALS))
         return {name for name, count in zip(MATERIALS, counts.tolist(), strict=True) if count > SHOWN * len(largest)}
