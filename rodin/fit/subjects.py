@@ -28,7 +28,7 @@ from rodin.errors import UserError
 from rodin.files import atomic_path, check_settings, plain, write_json
 from rodin.fit.batch import fit_planes_batch
 from rodin.fit.measure import judge, overlap
-from rodin.fit.palette import mean_colours
+from rodin.fit.palette import material_presence, mean_colours
 from rodin.fit.planes import FitConfig, FittedPlanes, fit_planes
 from rodin.fit.scene import HeldOut, Scene, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
@@ -116,7 +116,7 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
     with tqdm(chosen, desc="decoder: loading views", leave=False) as loading:
         loaded = [load_for(config.decoder, folders[k], fit.image_size) for k in loading]
     scenes = [prepare(subject, fit.samples, fit.held_out)[0] for subject in loaded]
-    palettes = torch.stack([mean_colours(subject)[0] for subject in loaded]) if config.decoder.materials else None
+    palettes = torch.stack([mean_colours(subject) for subject in loaded]) if config.decoder.materials else None
     with tqdm(total=config.shared.common_steps + config.shared.steps, desc="decoder") as bar:
 
         def report(loss: float) -> None:
@@ -201,7 +201,7 @@ def fit_on_device(
             batch, others = todo[first : first + count], todo[first + count :]
             loaded = [job.result() for job in upcoming]
             upcoming = [pool.submit(load, folder) for folder, _ in others[:count]]
-            begun = [mean_colours(subject)[0] for subject, _, _ in loaded] if decoder.config.materials else None
+            begun = [mean_colours(subject) for subject, _, _ in loaded] if decoder.config.materials else None
             found = fit_planes_batch(
                 [scene for _, scene, _ in loaded],
                 decoder,
@@ -228,7 +228,7 @@ def fit_subject(
 ) -> FittedSubject:
     """Fit and judge one subject, which `load_for` has read."""
     scene, held_out = prepare(subject, config.samples, config.held_out)
-    palette = mean_colours(subject)[0] if decoder.config.materials else None
+    palette = mean_colours(subject) if decoder.config.materials else None
     fitted = fit_planes(scene, decoder, start, config, seed=seed, palette=palette)
     return judged(subject, fitted, decoder, held_out)
 
@@ -238,7 +238,7 @@ def judged(subject: MultiView, fitted: FittedPlanes, decoder: Decoder, held_out:
     psnr, ssim = judge(fitted.planes, decoder, held_out, fitted.palette)
     made_of: dict[str, torch.Tensor] = {}
     if fitted.palette is not None:
-        _, presence = mean_colours(subject)
+        presence = material_presence(subject)
         iou = overlap(fitted.planes, decoder, held_out, fitted.palette)
         made_of = {"palette": fitted.palette.cpu(), "presence": presence, "iou": iou}
     return FittedSubject(
