@@ -42,7 +42,7 @@ def main() -> None:
     subjects = [load_subject(folder, fit.image_size, maps=True) for folder in folders]
     learners, judged = subjects[:LEARNED], subjects[LEARNED:]
     scenes = [prepare(one, fit.samples, HELD_OUT)[0] for one in learners]
-    palettes = torch.stack([mean_colours(one) for one in learners])
+    palettes = torch.stack([mean_colours(scene) for scene in scenes])
     shared = replace(fitting.shared, steps=fitting.shared.steps // 2)
     learned = learn_decoder(scenes, config, shared, fit, seed=0, report=lambda _: None, palettes=palettes)
     print("| views | held-out PSNR | worst | IoU of skin, hair, top |\n|---|---|---|---|")
@@ -52,7 +52,7 @@ def main() -> None:
         for subject in judged:
             seen, held_out = parted(subject, count)
             scene, _ = prepare(seen, fit.samples, 0)
-            palette = mean_colours(seen)
+            palette = mean_colours(scene)
             fitted = fit_planes(scene, learned.decoder, learned.start, fit, seed=0, palette=palette)
             assert fitted.palette is not None
             found.append(judge(fitted.planes, learned.decoder, held_out, fitted.palette)[0])

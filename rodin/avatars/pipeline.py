@@ -33,7 +33,7 @@ from rodin.models.perceptual import load_features
 from rodin.models.prior import sample_latents
 from rodin.models.sentence import SentenceEncoder
 from rodin.models.text import TextCondition, TextReader
-from rodin.models.upsampler import upsample
+from rodin.models.upsampler import takes_latent, upsample
 
 LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
@@ -252,7 +252,7 @@ class RodinPipeline:
         for start in range(0, len(drawings), BATCH):
             part = slice(start, start + BATCH)
             low = self._sample_base(latents[part], noise[part], drawings[part], callback)
-            planes = self._enlarge(low, drawings[part])
+            planes = self._enlarge(low, latents[part], drawings[part])
             palettes = self._palettes(latents[part])
             avatars += self._avatars(planes, latents[part], noise[part], drawings[part], palettes=palettes)
         return avatars
@@ -289,8 +289,8 @@ class RodinPipeline:
         """What the base model is told: z [B, 512], or nothing if it was trained without."""
         return latents.to(self.device) if self.base.config.latent_dim else None
 
-    def _enlarge(self, low: Tensor, drawings: list[Drawing]) -> Tensor:
-        """The base model's residuals [B, 3, C, h, w] to planes [B, 3, C, H, W], on the CPU."""
+    def _enlarge(self, low: Tensor, latents: Tensor, drawings: list[Drawing]) -> Tensor:
+        """The base model's residuals [B, 3, C, h, w] for latents [B, 512] to planes [B, 3, C, H, W], on the CPU."""
         generators = seeded([drawing.seed for drawing in drawings], Stream.UPSAMPLER)
         residual = upsample(
             self.upsampler,
@@ -300,6 +300,7 @@ class RodinPipeline:
             generators=generators,
             steps=drawings[0].sampling.upsampling_steps,
             clip=self.statistics.config.clip,
+            z=latents if takes_latent(self.upsampler.config) else None,
         )
         return self.statistics.denormalize(residual).cpu()
 
@@ -366,7 +367,7 @@ class RodinPipeline:
             guidance_scale=drawing.sampling.guidance_scale,
             progress=report,
         )
-        enlarged = self._enlarge(low[None], [drawing])[0].to(self.device)
+        enlarged = self._enlarge(low[None], latent[None], [drawing])[0].to(self.device)
         planes = inversion.fit(enlarged, self.statistics, photo, steps=drawing.refine, progress=report)
         palettes = [inversion.palette(planes, photo)]
         return self._avatars(planes[None], latent[None], noise, [drawing], palettes=palettes)[0]

@@ -28,7 +28,7 @@ from rodin.errors import UserError
 from rodin.files import atomic_path, check_settings, plain, write_json
 from rodin.fit.batch import fit_planes_batch
 from rodin.fit.measure import judge, overlap
-from rodin.fit.palette import material_presence, mean_colours
+from rodin.fit.palette import material_presence, mean_colours, shares_of
 from rodin.fit.planes import FitConfig, FittedPlanes, fit_planes
 from rodin.fit.scene import HeldOut, Scene, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
@@ -116,7 +116,7 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
     with tqdm(chosen, desc="decoder: loading views", leave=False) as loading:
         loaded = [load_for(config.decoder, folders[k], fit.image_size) for k in loading]
     scenes = [prepare(subject, fit.samples, fit.held_out)[0] for subject in loaded]
-    palettes = torch.stack([mean_colours(subject) for subject in loaded]) if config.decoder.materials else None
+    palettes = torch.stack([mean_colours(scene) for scene in scenes]) if config.decoder.materials else None
     with tqdm(total=config.shared.common_steps + config.shared.steps, desc="decoder") as bar:
 
         def report(loss: float) -> None:
@@ -201,7 +201,7 @@ def fit_on_device(
             batch, others = todo[first : first + count], todo[first + count :]
             loaded = [job.result() for job in upcoming]
             upcoming = [pool.submit(load, folder) for folder, _ in others[:count]]
-            begun = [mean_colours(subject) for subject, _, _ in loaded] if decoder.config.materials else None
+            begun = [mean_colours(scene) for _, scene, _ in loaded] if decoder.config.materials else None
             found = fit_planes_batch(
                 [scene for _, scene, _ in loaded],
                 decoder,
@@ -219,8 +219,15 @@ def fit_on_device(
 
 
 def load_for(decoder: DecoderConfig, folder: Path, size: int) -> MultiView:
-    """A subject as a decoder's fits need it: see `load_subject`; with its maps if the decoder has materials."""
-    return load_subject(folder, size, maps=bool(decoder.materials))
+    """A subject as a decoder's fits need it: see `load_subject`; with its maps if the decoder has materials.
+
+    Raises:
+        UserError: as `load_subject`, or the capture has no maps, which such a decoder learns from.
+    """
+    subject = load_subject(folder, size, maps=bool(decoder.materials))
+    if decoder.materials:
+        shares_of(subject)
+    return subject
 
 
 def fit_subject(
@@ -228,7 +235,7 @@ def fit_subject(
 ) -> FittedSubject:
     """Fit and judge one subject, which `load_for` has read."""
     scene, held_out = prepare(subject, config.samples, config.held_out)
-    palette = mean_colours(subject) if decoder.config.materials else None
+    palette = mean_colours(scene) if decoder.config.materials else None
     fitted = fit_planes(scene, decoder, start, config, seed=seed, palette=palette)
     return judged(subject, fitted, decoder, held_out)
 

@@ -1,9 +1,9 @@
 """The upsampler: low-resolution planes to larger ones, by a diffusion model of its own (Rodin, Sec. 3.2).
 
 Its network is the U-Net of `rodin.networks.unet`, conditioned on the low-resolution planes and on how much they are
-damaged (`rodin.train.condition_augmentation`); it predicts x_0.
+damaged (`rodin.train.condition_augmentation`), and on the latent z too if it is made for it; it predicts x_0.
 
-Symbols: B batch, C channels, h w rows and columns of the low-resolution planes, H W of the others. All planes are
+Symbols: B batch, C channels, D latent numbers, h w rows and columns of the low-resolution planes, H W of the others. All planes are
 residuals of unit variance (`rodin.models.statistics.PlaneStatistics`).
 """
 
@@ -14,9 +14,12 @@ from torch import Tensor, nn
 
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.sampling import Scheduler, draw_noise, sample
+from rodin.models.clip import LATENT_DIM
+from rodin.networks.unet import UNetConfig
 from rodin.triplane import check_planes
 
 LEVELS = 3  # of augmentation: down-sampling, blur, noise
+LEVELS_AND_LATENT = LEVELS + LATENT_DIM  # numbers that a network is told which takes z too
 
 
 @torch.no_grad()
@@ -28,6 +31,7 @@ def upsample(
     generators: list[torch.Generator],
     steps: int,
     clip: float,
+    z: Tensor | None = None,
 ) -> Tensor:
     """Draw planes of `size` x `size` for low-resolution ones; both are residuals.
 
@@ -42,6 +46,7 @@ def upsample(
         steps: denoising steps of DDIM. The condition says nearly all: 3 come as near to the true planes as more do,
             and nearer than those of DPM-Solver++.
         clip: bound on the residual, see `PlaneStatistics`.
+        z: [B, D] latents of unit length, for a network that is told them (`takes_latent`) and for no other.
 
     Returns:
         [B, 3, C, size, size]
@@ -53,14 +58,31 @@ def upsample(
     if len(generators) != len(low_res):
         raise ValueError(f"one generator a sample, got {len(generators)} for {len(low_res)}")
     shape = (*low_res.shape[1:3], size, size)
-    level = low_res.new_zeros(1, LEVELS)
+    vectors = network_vector(low_res.new_zeros(len(low_res), LEVELS), z)
     drawn = low_res.new_empty(len(low_res), *shape)
     for index, generator in enumerate(generators):
         noise = draw_noise(shape, [generator], low_res.device)
-        condition = low_res[index : index + 1]
+        condition, vector = low_res[index : index + 1], vectors[index : index + 1]
 
-        def denoise(x: Tensor, t: Tensor, condition: Tensor = condition) -> Tensor:
-            return network(x, t, level, condition)
+        def denoise(x: Tensor, t: Tensor, condition: Tensor = condition, vector: Tensor = vector) -> Tensor:
+            return network(x, t, vector, condition)
 
         drawn[index] = sample(denoise, Scheduler(diffusion, "ddim"), noise, [generator], steps=steps, clip=clip)[0]
     return drawn
+
+
+def takes_latent(config: UNetConfig) -> bool:
+    """Whether an upsampler's network is told z beside the levels of augmentation."""
+    return config.latent_dim == LEVELS_AND_LATENT
+
+
+def network_vector(levels: Tensor, z: Tensor | None) -> Tensor:
+    """What the network is told beside the planes, [B, LEVELS] or [B, LEVELS + D].
+
+    The network scales its vector to the length that unit variance would give it, so each level weighs the same in both.
+
+    Args:
+        levels: [B, LEVELS] of augmentation.
+        z: [B, D] or None.
+    """
+    return levels if z is None else torch.cat([levels, z.to(levels)], dim=1)

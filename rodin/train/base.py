@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rodin.data.shards import read_index
@@ -22,7 +21,7 @@ from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.pictures import SHOWN, plane_rows
 from rodin.train.sketch import learn_sketch
-from rodin.train.subjects import check_channels, load_subjects, rank_share, split_subjects
+from rodin.train.subjects import blurred_latents, check_channels, load_subjects, rank_share, split_subjects
 from rodin.train.validate import JUDGED, validation
 
 DRAWING_STEPS = 10  # of the pictures' sampler
@@ -111,8 +110,7 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
         kept = torch.rand(loop.batch_size, 1, **kind) >= config.latent_dropout  # type: ignore[arg-type]
         z = None
         if unet.latent_dim:
-            noise = torch.randn(latents[chosen].shape, **kind) / unet.latent_dim**0.5  # type: ignore[arg-type]
-            z = F.normalize(latents[chosen] + config.latent_noise * noise, dim=-1) * kept
+            z = blurred_latents(latents[chosen], config.latent_noise, generator) * kept
         return noising.losses(lambda x, t: network(x, t, z), planes[chosen].float(), generator)
 
     measure, shown = None, [own.first(SHOWN)]

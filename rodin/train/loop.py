@@ -1,4 +1,4 @@
-"""The one training loop: AdamW, warm-up and cosine decay, moving average, checkpoints, log. It knows no model.
+"""The one training loop: optimizer, warm-up and cosine decay, moving average, checkpoints, log. It knows no model.
 
 A stage gives a model and a loss that draws its own batch. Every draw of a step comes from a generator seeded by (seed,
 rank, step), so a run that was stopped and resumed equals one that was not, and the ranks of a parallel run (launched by
@@ -28,6 +28,7 @@ from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, check_settings, plain, write_json
 from rodin.train.clock import Clock
 from rodin.train.log import Log
+from rodin.train.optimizers import Kind, make_optimizers
 
 Loss = Callable[[nn.Module, torch.Generator], dict[str, Tensor]]
 Seen = TypeVar("Seen")
@@ -49,8 +50,9 @@ class LoopConfig:
         batch_size: samples a step in each process.
         learning_rate: at the top, after the warm-up; cosine decay to a hundredth of it follows.
         warmup_steps: of linear rise.
-        weight_decay: of AdamW.
+        weight_decay: of the optimizer.
         betas: of AdamW.
+        optimizer: "adamw", or "muon" for matrices and kernels beside it (`rodin.train.optimizers`).
         ema_decay: of the moving average of the weights; lower in the first steps, so that short runs have a mean too.
         gradient_clip: the largest norm of the whole gradient; 0 = off.
         bf16: run the model in bfloat16 where the processor computes in it; elsewhere in float32, which the log says.
@@ -64,6 +66,7 @@ class LoopConfig:
     warmup_steps: int = 100
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.99)
+    optimizer: Kind = "adamw"
     ema_decay: float = 0.9999
     gradient_clip: float = 1.0
     bf16: bool = False
@@ -102,7 +105,7 @@ class Measure:
 
 
 class Pupil:
-    """What is trained: a model, the moving average of its weights, the optimizer, the numbers that it computes in.
+    """What is trained: a model, the moving average of its weights, its optimizers, the numbers that it computes in.
 
     Args:
         model: as `run_loop` is given it.
@@ -110,15 +113,11 @@ class Pupil:
 
     def __init__(self, model: nn.Module, config: LoopConfig, accelerator: Accelerator) -> None:
         device = accelerator.device
-        optimizer = torch.optim.AdamW(
-            model.parameters(),
-            config.learning_rate,
-            config.betas,
-            weight_decay=config.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
-        )
-        self.prepared, self.optimizer = accelerator.prepare(model.train(), optimizer)
+        self.prepared = accelerator.prepare(model.train())
         self.plain: nn.Module = accelerator.unwrap_model(self.prepared)
+        self.optimizers = make_optimizers(
+            self.plain, config.optimizer, config.learning_rate, config.weight_decay, config.betas
+        )
         self.average = copy.deepcopy(self.plain).eval().requires_grad_(False)
         half = config.bf16 and has_bf16(device)
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
@@ -127,15 +126,16 @@ class Pupil:
 
     def learn(self, loss: Loss, generator: torch.Generator, rate: float, step: int) -> dict[str, Tensor]:
         """Make step number `step` at a learning rate; the terms of its loss."""
-        for group in self.optimizer.param_groups:
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = rate
         with self.autocast:
             terms = loss(self.prepared, generator)
         self.accelerator.backward(terms["loss"])
         if self.config.gradient_clip:
             self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.config.gradient_clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         self._follow(min(self.config.ema_decay, (1 + step) / (10 + step)))
         return terms
 
@@ -159,7 +159,7 @@ class Pupil:
             "seconds": seconds,
             "model": self.plain.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         with atomic_path(path) as temporary:
             torch.save(values, temporary)
@@ -176,7 +176,8 @@ class Pupil:
             values = torch.load(path, map_location="cpu", weights_only=True)
             self.plain.load_state_dict(values["model"])
             self.average.load_state_dict(values["average"])
-            self.optimizer.load_state_dict(values["optimizer"])
+            for optimizer, state in zip(self.optimizers, values["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
             return int(values["step"]), float(values["seconds"])
         except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
             raise UserError(

@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rodin.data.shards import read_shards
@@ -16,7 +15,7 @@ from rodin.models.clip import Encoder
 from rodin.models.palette import PaletteConfig, PaletteNetwork, palette_loss
 from rodin.parts import load_component, save_component
 from rodin.train.loop import LoopConfig, Measure, process_state, run_loop
-from rodin.train.subjects import ENCODED_AT_ONCE, split_subjects
+from rodin.train.subjects import ENCODED_AT_ONCE, blurred_latents, split_subjects
 
 PRESENT = 1e-4  # least share of what the views show: a dozen pixels of 24 views of 128 x 128 on a third of each
 
@@ -77,8 +76,7 @@ def train_palette(run: Path, config: PaletteTraining) -> None:
     def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
         kind = {"generator": generator, "device": state.device}
         index = chosen[torch.randint(len(chosen), (config.loop.batch_size,), **kind)]  # type: ignore[call-overload]
-        noise = torch.randn(latents[index].shape, **kind) / config.network.latent_dim**0.5  # type: ignore[arg-type]
-        z = F.normalize(latents[index] + config.latent_noise * noise, dim=-1)
+        z = blurred_latents(latents[index], config.latent_noise, generator)
         return {"loss": palette_loss(network(z), palettes[index], present[index])}
 
     def figures(network: nn.Module) -> list[float]:

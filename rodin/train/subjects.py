@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from accelerate import PartialState
 from torch import Tensor
 
@@ -76,6 +77,16 @@ def load_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool 
         palettes += [subject.palette for subject in batch]
         latents.append(encoder.encode_images(torch.stack([subject.frontal for subject in batch])))
     return Loaded(torch.stack(planes), torch.cat(latents).float(), stacked_palettes(palettes))
+
+
+def blurred_latents(latents: Tensor, length: float, generator: torch.Generator) -> Tensor:
+    """Latents [B, D] of unit length with noise of a length added, of unit length again.
+
+    Each training subject has one z, which a network would otherwise learn by heart; the prior's are never quite one of
+    them.
+    """
+    noise = torch.randn(latents.shape, generator=generator, device=latents.device) / latents.shape[1] ** 0.5
+    return F.normalize(latents + length * noise, dim=-1)
 
 
 def stacked_palettes(palettes: list[Tensor | None]) -> Tensor | None:

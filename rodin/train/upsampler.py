@@ -1,4 +1,4 @@
-"""Train the upsampler: fitted planes to `RUN/upsampler` (Rodin, Sec. 3.2).
+"""Train the upsampler: fitted planes and their latents to `RUN/upsampler` (Rodin, Sec. 3.2).
 
 Each step draws fitted planes, their reduced and damaged copies as the condition, and noise. The network's x_0 is
 compared with the planes themselves, and for some of the batch a random patch of its render with that of the planes.
@@ -10,6 +10,7 @@ RUN/upsampler/perceptual.json    which features the perceptual loss was taken in
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -31,15 +32,16 @@ from rodin.models.perceptual import (
     recorded_features,
 )
 from rodin.models.statistics import load_statistics
-from rodin.models.upsampler import LEVELS, upsample
+from rodin.models.upsampler import LEVELS, LEVELS_AND_LATENT, network_vector, takes_latent, upsample
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import load_component, module_hash
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.condition_augmentation import ConditionAugment, augment_condition
-from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.loop import LoopConfig, Measure, process_state, run_loop
 from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.pictures import SHOWN, plane_rows
-from rodin.train.subjects import check_channels, rank_share, read_subjects, stacked_palettes
+from rodin.train.subjects import Loaded, blurred_latents, check_channels, load_subjects, rank_share, split_subjects
+from rodin.train.validate import JUDGED, SHARE, STEP_COST
 from rodin.triplane import resize
 
 DRAWING_STEPS = 3  # of the pictures' sampler
@@ -50,12 +52,16 @@ class UpsamplerTraining:
     """The upsampler and how it is trained.
 
     Args:
-        network: its size is that of the fitted planes, its z the levels of augmentation.
+        network: its size is that of the fitted planes, its vector the levels of augmentation, and z if it is wide
+            enough for both (`rodin.models.upsampler.takes_latent`).
         diffusion: predicts x_0 ("sample").
         loop: how to train.
         scale: side of the planes, divided by that of the low-resolution ones.
         augment: the damage to the condition.
+        latent_noise: length of the noise added to z, as in `rodin.train.base`; of a network that takes z.
         patches: what is looked at in renders.
+        held_out_every: as in `rodin.train.base`: one subject of so many is never trained on, and the log tells how far
+            from its planes those lie that are drawn for them reduced; 0 = none.
         rendered: samples of each step's batch that are rendered, one patch each; 0 = L2 on the planes alone.
         pixel_weight: of the squared error of a patch's pixels.
         perceptual_weight: of a patch's perceptual distance.
@@ -70,6 +76,8 @@ class UpsamplerTraining:
     loop: LoopConfig
     scale: int = 4
     augment: ConditionAugment = field(default_factory=ConditionAugment)
+    latent_noise: float = 0.0
+    held_out_every: int = 0
     patches: PatchConfig
     rendered: int = 1
     pixel_weight: float = 1.0
@@ -78,11 +86,18 @@ class UpsamplerTraining:
     def __post_init__(self) -> None:
         network, diffusion = self.network, self.diffusion
         channels = network.in_channels
-        if (network.out_channels, network.condition_channels, network.latent_dim) != (channels, channels, LEVELS):
+        widths = (LEVELS, LEVELS_AND_LATENT)
+        if (network.out_channels, network.condition_channels) != (channels, channels) or (
+            network.latent_dim not in widths
+        ):
             raise ValueError(
                 f"network: with in_channels {channels} an upsampler has out_channels {channels}, condition_channels "
-                f"{channels} and latent_dim {LEVELS}, got {network.out_channels}, {network.condition_channels}, "
-                f"{network.latent_dim}"
+                f"{channels} and latent_dim {LEVELS}, or {LEVELS_AND_LATENT} with z, got {network.out_channels}, "
+                f"{network.condition_channels}, {network.latent_dim}"
+            )
+        if self.latent_noise < 0 or (self.latent_noise and not takes_latent(network)):
+            raise ValueError(
+                f"latent_noise must be at least 0, and 0 where the network takes no z, got {self.latent_noise}"
             )
         if diffusion.prediction != "sample" or diffusion.learned_variance:
             found = f"{diffusion.prediction!r}, {diffusion.learned_variance}"
@@ -91,6 +106,8 @@ class UpsamplerTraining:
             raise ValueError(f"scale must divide the network's size {network.size} and be at least 2, got {self.scale}")
         if not 0 <= self.rendered <= self.loop.batch_size:
             raise ValueError(f"rendered must lie in 0 to batch_size {self.loop.batch_size}, got {self.rendered}")
+        if self.held_out_every < 0 or self.held_out_every == 1:
+            raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
         for name in ("pixel_weight", "perceptual_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -124,11 +141,9 @@ def train_upsampler(
 
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False).to(state.device)
     count = read_index(run / "planes", decoder_hash=module_hash(decoder)).count
-    share = rank_share(run, list(range(count)), state)
-    loaded = [(one.planes.half(), one.palette) for one in read_subjects(run, config.network.size, share)]
-    planes = torch.stack([one for one, _ in loaded]).to(state.device)  # [N, 3, C, H, W]
-    palettes = stacked_palettes([palette for _, palette in loaded])
-    palettes = None if palettes is None else palettes.to(state.device)
+    trained, held_out = split_subjects(count, config.held_out_every)
+    own = load_subjects(run, config.network.size, rank_share(run, trained, state)).to(state.device)
+    planes, latents, palettes = own
     check_channels(run, planes, config.network)
     statistics = load_statistics(run / "planes").resized(config.network.size).to(state.device)
     noising = Diffusion(config.diffusion, state.device)
@@ -137,7 +152,7 @@ def train_upsampler(
     def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
         chosen = torch.randint(len(planes), (config.loop.batch_size,), generator=generator, device=state.device)
         x0 = planes[chosen].float()
-        clean = predict_clean(network, x0, noising, config, generator=generator)
+        clean = predict_clean(network, x0, latents[chosen], noising, config, generator=generator)
         error = (clean - x0).square().mean()
         if not config.rendered:
             return {"loss": error, "planes": error}
@@ -154,16 +169,31 @@ def train_upsampler(
         total = error + config.pixel_weight * pixel + config.perceptual_weight * perceptual
         return {"loss": total, "planes": error, "pixel": pixel, "perceptual": perceptual}
 
-    def draw(network: nn.Module) -> Tensor:
-        shown, size = planes[:SHOWN].float(), config.network.size
-        low = resize(shown, size // config.scale, size // config.scale)
-        seeds = [torch.Generator().manual_seed(index) for index in range(len(shown))]
+    def redraw(network: nn.Module, some: Loaded) -> tuple[Tensor, Tensor]:
+        """Planes reduced, and what the network makes of them."""
+        size, side = config.network.size, config.network.size // config.scale
+        low = resize(some.planes.float(), side, side)
+        seeds = [torch.Generator().manual_seed(index) for index in range(len(low))]
         steps = min(DRAWING_STEPS, config.diffusion.train_steps)
-        drawn = upsample(
-            network, config.diffusion, low, size, generators=seeds, steps=steps, clip=statistics.config.clip
+        z = some.latents if takes_latent(config.network) else None
+        return low, upsample(
+            network, config.diffusion, low, size, generators=seeds, steps=steps, clip=statistics.config.clip, z=z
         )
-        colours = () if palettes is None else list(palettes[:SHOWN])
-        return plane_rows([low, drawn, shown], statistics, decoder, colours)
+
+    def draw(network: nn.Module) -> Tensor:
+        some = own.first(SHOWN)
+        colours = () if some.palettes is None else list(some.palettes)
+        return plane_rows([*redraw(network, some), some.planes.float()], statistics, decoder, colours)
+
+    measure = None
+    if held_out and state.is_main_process:  # which alone measures and draws
+        others = load_subjects(run, config.network.size, held_out[:JUDGED]).to(state.device)
+
+        def figures(network: nn.Module) -> list[float]:
+            return [(redraw(network, others)[1] - others.planes.float()).square().mean().item()]
+
+        cost = DRAWING_STEPS * len(others.planes) / (STEP_COST * config.loop.batch_size)  # in steps of the training
+        measure = Measure(names=("x0",), figures=figures, every=ceil(cost / SHARE))
 
     torch.manual_seed(config.loop.seed)
     settings = {**asdict(config), "perceptual": features.name, "start": start and str(start)}
@@ -171,7 +201,9 @@ def train_upsampler(
     model = UNet(config.network)
     if start is not None:
         take_denoiser(model, config.diffusion, start / "upsampler")
-    average = run_loop(model, loss, config.loop, scratch, label="upsampler", settings=settings, hours=hours, draw=draw)
+    average = run_loop(
+        model, loss, config.loop, scratch, label="upsampler", settings=settings, hours=hours, measure=measure, draw=draw
+    )
     if state.is_main_process:
         with atomic_path(output) as temporary:
             save_denoiser(average, config.diffusion, temporary)  # type: ignore[arg-type]
@@ -180,14 +212,24 @@ def train_upsampler(
 
 
 def predict_clean(
-    network: nn.Module, x0: Tensor, noising: Diffusion, config: UpsamplerTraining, generator: torch.Generator
+    network: nn.Module,
+    x0: Tensor,
+    latents: Tensor,
+    noising: Diffusion,
+    config: UpsamplerTraining,
+    generator: torch.Generator,
 ) -> Tensor:
-    """The network's x_0 [B, 3, C, H, W] of planes x0 of that shape, from noised planes and a damaged condition."""
+    """The network's x_0 [B, 3, C, H, W] of planes x0 of that shape, from noised planes and a damaged condition.
+
+    Args:
+        latents: [B, D] of unit length; a network that takes no z does not see them.
+    """
     side = config.network.size // config.scale
     low_res, levels = augment_condition(resize(x0, side, side), config.augment, generator)
     t = noising.draw_timesteps(len(x0), generator)
     noise = torch.randn(x0.shape, generator=generator, device=generator.device)
-    return network(noising.add_noise(x0, noise, t), t, levels, low_res).float()
+    z = blurred_latents(latents, config.latent_noise, generator) if takes_latent(config.network) else None
+    return network(noising.add_noise(x0, noise, t), t, network_vector(levels, z), low_res).float()
 
 
 def rendered_losses(

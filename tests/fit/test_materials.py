@@ -7,12 +7,15 @@ The subjects are balls, one half of each of one material, seen by hand-made rays
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
 
 from rodin.camera import Camera, orbit
 from rodin.fit.losses import LossConfig
+from rodin.fit.palette import mean_colours
 from rodin.fit.planes import FitConfig, FittedPlanes, fit_planes
 from rodin.fit.scene import Scene, empty_cells
 from rodin.fit.shared import SharedConfig, SharedDecoder, learn_decoder
@@ -64,6 +67,16 @@ def scene_of(colours: Tensor, maps: bool = True) -> Scene:
         empty=empty_cells(occupancy),
         shares=shares[seen] if maps else None,
     )
+
+
+def test_a_palette_begins_at_the_mean_colours_of_what_the_fit_sees() -> None:
+    scene = scene_of(COLOURS[0])
+    torch.testing.assert_close(mean_colours(scene), COLOURS[0])
+    assert scene.shares is not None
+    third = torch.cat([scene.shares, torch.zeros(len(scene.rays), 1)], dim=1)  # of a material that nothing is made of
+    torch.testing.assert_close(mean_colours(dataclasses.replace(scene, shares=third))[2], torch.full((3,), 0.5))
+    with pytest.raises(ValueError, match="no material maps"):
+        mean_colours(scene_of(COLOURS[0], maps=False))
 
 
 @pytest.fixture(scope="module")

@@ -117,6 +117,14 @@ def test_a_sample_depends_on_its_condition_and_generator_alone() -> None:
     assert both.abs().max() <= 5.0
 
 
+def test_each_sample_is_told_its_own_z() -> None:
+    network, low, z = Watched(), planes(2), torch.eye(512)[:2]
+    upsample(network, DIFFUSION, low, 16, [seeded(4), seeded(5)], 2, clip=5.0, z=z)
+    told = torch.cat(network.levels)
+    assert not told[:, :LEVELS].any()
+    assert torch.equal(told[:, LEVELS:], z.repeat_interleave(2, dim=0))
+
+
 def test_none_at_all_is_allowed() -> None:
     assert upsample(Watched(), DIFFUSION, planes(2)[:0], 16, [], 5, clip=5.0).shape == (0, 3, 2, 16, 16)
 

@@ -224,7 +224,7 @@ def test_gradients_are_clipped(tmp_path: Path, clip: float, bounded: bool) -> No
         return {"loss": 1e3 * fit_halves(model, generator)["loss"]}
 
     run_loop(new_model(), steep, dataclasses.replace(CONFIG, gradient_clip=clip), tmp_path, "test")
-    moments = torch.load(tmp_path / CHECKPOINT_NAME, weights_only=True)["optimizer"]["state"].values()
+    moments = torch.load(tmp_path / CHECKPOINT_NAME, weights_only=True)["optimizers"][0]["state"].values()
     # Adam's second moment is a mean of squared gradients, whose sum the clip bounds
     assert (sum(moment["exp_avg_sq"].sum() for moment in moments) <= clip**2) == bounded
 

@@ -167,8 +167,10 @@ class Watched(nn.Module):
 def test_levels_and_low_resolution_planes_reach_the_network() -> None:
     x0 = torch.randn(64, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     network = Watched()
-    predict_clean(network, x0, Diffusion(CONFIG.diffusion), CONFIG, torch.Generator().manual_seed(1))
+    latents = torch.nn.functional.normalize(torch.randn(64, 512), dim=1)
+    predict_clean(network, x0, latents, Diffusion(CONFIG.diffusion), CONFIG, torch.Generator().manual_seed(1))
     x, t, levels, low_res = network.given
+    assert levels.shape == (64, 3)  # and no z
     assert x.shape == x0.shape
     assert low_res.shape == (64, 3, 4, 4, 4)
     assert t.max() <= 99
@@ -179,6 +181,38 @@ def test_levels_and_low_resolution_planes_reach_the_network() -> None:
     assert ((low_res - resize(x0, 4, 4))[~clean].flatten(1).abs().amax(dim=1) > 0).all()
     noisier = (x - x0).flatten(1).std(dim=1)[t.argsort()]
     assert noisier[:16].mean() < 0.2 < 1.0 < noisier[-16:].mean()
+
+
+WITH_LATENT = dataclasses.replace(CONFIG, network=dataclasses.replace(UNET, latent_dim=515), latent_noise=0.4)
+
+
+def test_a_network_made_for_it_is_told_z() -> None:
+    x0, network = torch.randn(64, 3, 4, 16, 16), Watched()
+    latents = torch.nn.functional.normalize(torch.randn(64, 512), dim=1)
+    predict_clean(network, x0, latents, Diffusion(CONFIG.diffusion), WITH_LATENT, torch.Generator().manual_seed(1))
+    vector = network.given[2]
+    assert vector.shape == (64, 515)
+    told = vector[:, 3:]
+    torch.testing.assert_close(told.norm(dim=1), torch.ones(64))
+    # noise of length 0.4 on length 1, nearly at right angles to it
+    assert (told * latents).sum(dim=1).mean().item() == pytest.approx(1 / (1 + 0.4**2) ** 0.5, abs=0.02)
+
+
+def test_it_trains_on_z_and_measures_subjects_that_it_does_not_see(run: Path) -> None:
+    config = dataclasses.replace(WITH_LATENT, held_out_every=4)
+    train_upsampler(run, config, None)
+    names, *_, last = (row.split(",") for row in rows(run))
+    error = float(dict(zip(names, last, strict=True))["x0"])
+    network, diffusion = load_denoiser(UNet, UNetConfig, run / "upsampler")
+    encoder = Encoder.from_pretrained(run / "encoder")
+    unseen = list(read_subjects(run, 16, [3, 7]))
+    true = torch.stack([one.planes for one in unseen])
+    z = encoder.encode_images(torch.stack([one.frontal for one in unseen]))
+    seeds = [torch.Generator().manual_seed(index) for index in range(2)]
+    drawn = upsample(network, diffusion, resize(true.half().float(), 4, 4), 16, seeds, 3, clip=5.0, z=z)
+    assert error == pytest.approx((drawn - true).square().mean().item(), rel=0.02)
+    with pytest.raises(ValueError, match="vector must be"):
+        upsample(network, diffusion, resize(true, 4, 4), 16, seeds, 3, clip=5.0)
 
 
 def test_the_features_are_recorded(trained_once: Path, vgg: Path) -> None:
