@@ -315,9 +315,8 @@ def train_priors(lab: Lab) -> None:
         for said in (False, True):
             drawn = draw_latents(prior, reader, [one[0] for one in lab.captions(held_out, said)])
             cosine = F.cosine_similarity(drawn, unseen).mean().item()
-            print(
-                f"prior of {'full' if full else 'partial'} captions, given {'full' if said else 'partial'}: {cosine:.3f}"
-            )
+            learned, given = ("full" if one else "partial" for one in (full, said))
+            print(f"prior of {learned} captions, given {given} ones: cosine {cosine:.3f}", flush=True)
 
 
 def learn_prior(
@@ -399,7 +398,7 @@ def samples_of(lab: Lab, name: str) -> str:
     """That a lever was trained on."""
     path = lab.out / f"{name.split(', ')[-1]}.training" / "settings.json"
     if not path.exists():
-        return "–"
+        return "-"
     settings = json.loads(path.read_text())
     return str(settings["steps"] * settings["batch_size"])
 
@@ -435,7 +434,7 @@ def errors(lab: Lab, name: str, held_out: list[int]) -> list[str]:
     """Of a base model's x_0 at 16 x 16 texels, whatever its size."""
     folder = lab.out / ("cascade-16" if name == "cascade" else name)
     if not folder.exists() or "up" in name:
-        return ["–"] * len(NEAR_NOISE)
+        return ["-"] * len(NEAR_NOISE)
     base, diffusion = load_denoiser(UNet, UNetConfig, folder)
     noising, own = Diffusion(diffusion), lab.planes(base.config.size, held_out)
     x0, z = own.planes.float(), own.latents

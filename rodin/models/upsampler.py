@@ -1,10 +1,10 @@
 """The upsampler: low-resolution planes to larger ones, by a diffusion model of its own (Rodin, Sec. 3.2).
 
 Its network is the U-Net of `rodin.networks.unet`, conditioned on the low-resolution planes and on how much they are
-damaged (`rodin.train.condition_augmentation`), and on the latent z too if it is made for it; it predicts x_0.
+damaged (`rodin.train.condition_augmentation`), and on the latent z too if it is made for that; it predicts x_0.
 
-Symbols: B batch, C channels, D latent numbers, h w rows and columns of the low-resolution planes, H W of the others. All planes are
-residuals of unit variance (`rodin.models.statistics.PlaneStatistics`).
+Symbols: B batch, C channels, D latent numbers, h w rows and columns of the low-resolution planes, H W of the others.
+All planes are residuals of unit variance (`rodin.models.statistics.PlaneStatistics`).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Contract: Muon moves matrices and kernels by nearly orthogonal steps of AdamW's size, AdamW all else as it does alone,
-and a run by either goes on from its state as if it had not stopped."""
+"""Contract: Muon moves matrices and kernels by nearly orthogonal steps of AdamW's size, AdamW all else as it does
+alone, and a run by either goes on from its state as if it had not stopped."""
 
 from __future__ import annotations
 
