@@ -80,7 +80,7 @@ def upsampler_step() -> nn.Module:
     size = config.network.size
     planes = torch.randn(1, 3, config.network.in_channels, size, size)
     with half():
-        clean = predict_clean(network, planes, Diffusion(config.diffusion), config, generator)
+        clean = predict_clean(network, planes, torch.zeros(1, 512), Diffusion(config.diffusion), config, generator)
     # Fog of noise planes fills the box: more samples count than in a head, so that this is an upper bound.
     pixel, perceptual = rendered_losses(clean, planes, decoder, features, config=config.patches, generator=generator)
     error = (clean - planes).square().mean()

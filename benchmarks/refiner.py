@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from rodin.camera import Camera, orbit
 from rodin.data.captures import MultiView, load_subject
+from rodin.data.shards import FittedSubject
 from rodin.fit.measure import judge
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import prepare
@@ -42,9 +43,9 @@ VIEWS, HELD_OUT, SAMPLES = 24, 4, 128
 KINDS = ("resized", "refined", "rendered")
 
 
-def pictures(refiner: Refiner, planes: Tensor, decoder: Decoder, camera: Camera) -> dict[str, Tensor]:
+def pictures(refiner: Refiner, fitted: FittedSubject, decoder: Decoder, camera: Camera) -> dict[str, Tensor]:
     """The three kinds of pictures [V, H, W, 4], straight RGBA, of an avatar from V cameras."""
-    renderer = Renderer.culled(planes, decoder)
+    renderer = Renderer.culled(fitted.planes, decoder, fitted.palette)
     scale = refiner.config.scale
     small = camera.resized(camera.width // scale, camera.height // scale)
     resized = enlarge_picture(render_inputs(renderer, small, SAMPLES), scale).movedim(1, -1)
@@ -56,8 +57,10 @@ def pictures(refiner: Refiner, planes: Tensor, decoder: Decoder, camera: Camera)
     }
 
 
-def refit(images: Tensor, camera: Camera, decoder: Decoder, start: Tensor, fit: FitConfig) -> float:
-    """PSNR in dB, on held-out views, of planes fitted to the others."""
+def refit(
+    images: Tensor, camera: Camera, decoder: Decoder, start: Tensor, fit: FitConfig, palette: Tensor | None
+) -> float:
+    """PSNR in dB, on held-out views, of planes fitted to the others, beginning at a palette [K, 3] if there is one."""
     views = MultiView(
         name="re-fit",
         folder=Path("re-fit"),
@@ -69,7 +72,8 @@ def refit(images: Tensor, camera: Camera, decoder: Decoder, start: Tensor, fit: 
         frontal=0,
     )
     scene, held_out = prepare(views, fit.samples, HELD_OUT)
-    return judge(fit_planes(scene, decoder, start, fit, seed=0).planes, decoder, held_out)[0]
+    fitted = fit_planes(scene, decoder, start, fit, seed=0, palette=palette)
+    return judge(fitted.planes, decoder, held_out, fitted.palette)[0]
 
 
 def main() -> None:
@@ -96,12 +100,12 @@ def main() -> None:
     for index in tqdm(chosen, desc="judging", leave=False):
         folder, fitted = subjects[index]
         views = load_subject(folder, size)
-        for kind, images in pictures(refiner, fitted.planes, decoder, views.camera).items():
+        for kind, images in pictures(refiner, fitted, decoder, views.camera).items():
             seen, true = over(images, 1.0).movedim(-1, 1), over(views.images, 1.0).movedim(-1, 1)
             for one, other in zip(seen.split(1), true.split(1), strict=True):
                 quality[kind].append(list(image_quality(one, other, features).values()))
-        for kind, images in pictures(refiner, fitted.planes, decoder, camera).items():
-            agreement[kind].append(refit(images, camera, decoder, start, fit))
+        for kind, images in pictures(refiner, fitted, decoder, camera).items():
+            agreement[kind].append(refit(images, camera, decoder, start, fit, palette=fitted.palette))
     whose = "held-out" if held_out else "training"
     print(f"{len(chosen)} {whose} subjects of {arguments.data}, {size // refiner.config.scale} -> {size} pixels")
     print(f"refiner trained with {refiner.config.perceptual}, perceptual distance by {features.name}")

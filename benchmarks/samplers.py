@@ -32,7 +32,7 @@ from rodin.evaluate.features import features
 from rodin.evaluate.fid import fid, kid
 from rodin.evaluate.subjects import RealSet, load_real
 from rodin.images import over
-from rodin.models.upsampler import upsample
+from rodin.models.upsampler import takes_latent, upsample
 from rodin.render.renderer import Renderer
 
 SAMPLERS: tuple[Sampler, ...] = ("dpm++", "ddim", "ancestral")
@@ -114,10 +114,12 @@ def draw(pipe: RodinPipeline, row: Row, latents: Tensor, seeds: list[int], real:
         generators(seeds),
         UPSAMPLING_STEPS,
         clip,
+        z=latents if takes_latent(pipe.upsampler.config) else None,
     )
-    for planes in pipe.statistics.denormalize(residual):
+    palettes = [None] * len(latents) if pipe.palette is None else pipe.palette.palettes(latents)
+    for planes, palette in zip(pipe.statistics.denormalize(residual), palettes, strict=True):
         camera = real.cameras[len(row.pictures)]
-        row.pictures.append(Renderer.culled(planes, pipe.decoder).image(camera, BINS)[0])
+        row.pictures.append(Renderer.culled(planes, pipe.decoder, palette).image(camera, BINS)[0])
 
 
 def generators(seeds: list[int]) -> list[torch.Generator]:

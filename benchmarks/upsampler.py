@@ -20,17 +20,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import list_subjects
 from rodin.files import read_json
+from rodin.fit.palette import mean_colours
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import HeldOut, prepare
-from rodin.fit.subjects import SETTINGS_NAME, read_start
+from rodin.fit.subjects import SETTINGS_NAME, load_for, read_start
 from rodin.images import over, psnr
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import load_denoiser
 from rodin.models.perceptual import Features, load_features, perceptual_distance
 from rodin.models.statistics import load_statistics
-from rodin.models.upsampler import upsample
+from rodin.models.upsampler import takes_latent, upsample
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import config_from_dict, load_component
 from rodin.render.decoder import Decoder, DecoderConfig
@@ -45,9 +46,10 @@ def bicubic(planes: Tensor, size: int) -> Tensor:
     return F.interpolate(planes, (size, size), mode="bicubic", align_corners=False)
 
 
-def render(planes: Tensor, decoder: Decoder, held_out: HeldOut) -> Tensor:
+def render(planes: Tensor, decoder: Decoder, held_out: HeldOut, palette: Tensor | None) -> Tensor:
     """[V, 3, H, W] over white, from the held-out views."""
-    return over(render_image(planes, decoder, held_out.camera, samples=128)[0], 1.0).permute(0, 3, 1, 2)
+    image = render_image(planes, decoder, held_out.camera, samples=128, palette=palette)[0]
+    return over(image, 1.0).permute(0, 3, 1, 2)
 
 
 def compare(features: Features, images: Tensor, wanted: Tensor) -> tuple[float, float]:
@@ -56,7 +58,7 @@ def compare(features: Features, images: Tensor, wanted: Tensor) -> tuple[float, 
 
 
 @torch.no_grad()
-def measure(run: Path, data: Path, steps: int, scale: int, features: Features) -> dict[str, Tensor]:
+def measure(run: Path, data: Path, steps: int, scale: int, encoder: Encoder, features: Features) -> dict[str, Tensor]:
     """[subjects, 4] of every way: PSNR and distance to the fitted planes' renders, then to the views."""
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
     network, diffusion = load_denoiser(UNet, UNetConfig, run / "upsampler")
@@ -67,22 +69,25 @@ def measure(run: Path, data: Path, steps: int, scale: int, features: Features) -
     size, clip = fit.plane_size, statistics.config.clip
     rows: dict[str, list[list[float]]] = {name: [] for name in (FITTED, PLANES, RESIDUAL, UPSAMPLED)}
     for index, folder in enumerate(tqdm(list_subjects(data), desc="subjects", leave=False)):
-        scene, held_out = prepare(load_subject(folder, fit.image_size), fit.samples, fit.held_out)
+        subject = load_for(decoder.config, folder, fit.image_size)
+        scene, held_out = prepare(subject, fit.samples, fit.held_out)
+        begin = mean_colours(scene) if decoder.config.materials else None
         with torch.enable_grad():
-            fitted = fit_planes(scene, decoder, start, fit, seed).planes
+            fitted, palette = fit_planes(scene, decoder, start, fit, seed, palette=begin)
         residual = statistics.normalize(fitted)
         low_res = resize(residual, size // scale, size // scale)
         generators = [torch.Generator().manual_seed(index)]
-        drawn = upsample(network, diffusion, low_res[None], size, generators, steps, clip)[0]
+        z = encoder.encode_images(subject.images[subject.frontal][None]) if takes_latent(network.config) else None
+        drawn = upsample(network, diffusion, low_res[None], size, generators, steps, clip, z=z)[0]
         ways = {
             FITTED: fitted,
             PLANES: bicubic(resize(fitted, size // scale, size // scale), size),
             RESIDUAL: statistics.denormalize(bicubic(low_res, size)),
             UPSAMPLED: statistics.denormalize(drawn),
         }
-        true, views = render(fitted, decoder, held_out), over(held_out.images, 1.0).permute(0, 3, 1, 2)
+        true, views = render(fitted, decoder, held_out, palette), over(held_out.images, 1.0).permute(0, 3, 1, 2)
         for name, planes in ways.items():
-            images = render(planes, decoder, held_out)
+            images = render(planes, decoder, held_out, palette)
             rows[name].append([*compare(features, images, true), *compare(features, images, views)])
     return {name: torch.tensor(values) for name, values in rows.items()}
 
@@ -102,8 +107,9 @@ def main() -> None:
     parser.add_argument("--vgg", type=Path, help="VGG-16's weights, to judge by them and not by the run's encoder")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    features = load_features(Encoder.from_pretrained(arguments.run / "encoder"), arguments.vgg)
-    table = measure(arguments.run, arguments.data, arguments.steps, arguments.scale, features)
+    encoder = Encoder.from_pretrained(arguments.run / "encoder")
+    features = load_features(encoder, arguments.vgg)
+    table = measure(arguments.run, arguments.data, arguments.steps, arguments.scale, encoder, features)
     count = len(table[FITTED])
     print(f"{count} subjects of {arguments.data}, {arguments.steps} steps, perceptual distance by {features.name}")
     print("                     to the fitted planes      to the held-out views")

@@ -106,7 +106,7 @@ def smoke() -> Preset:
             ),
         ),
         fitting=FittingConfig(
-            decoder=DecoderConfig(channels=8),
+            decoder=DecoderConfig(channels=8, materials=len(MATERIALS)),
             shared=SharedConfig(subjects=8, common_steps=60, steps=200),
             planes=FitConfig(
                 plane_size=64, image_size=64, samples=48, steps=110, rays=512, learning_rate=0.15, smallest_scale=0.25
@@ -163,6 +163,10 @@ def smoke() -> Preset:
             image_size=32,
             views=8,
             patch=16,
+        ),
+        palette=PaletteTraining(
+            network=PaletteConfig(materials=len(MATERIALS), hidden=64),
+            loop=LoopConfig(steps=400, batch_size=32, learning_rate=2e-3, weight_decay=0.05, ema_decay=0.98),
         ),
     )
 
