@@ -70,6 +70,11 @@ def test_format(rendered: Path) -> None:
     assert not list(rendered.rglob(".writing-*"))
 
 
+@needs_blender
+def test_the_logs_keep_nothing_of_subjects_that_went_well(rendered: Path) -> None:
+    assert "Fra:" not in (rendered / ".logs" / "worker-0.log").read_text()
+
+
 def shares(out: Path, view: int) -> np.ndarray:
     """A view's material map, [H, W, K] as uint8."""
     bands = np.asarray(Image.open(out / "00000" / f"{view:03d}.materials.webp").convert("L"))
