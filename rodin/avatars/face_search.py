@@ -17,8 +17,11 @@ from torch import Tensor
 from rodin.avatars.faces import LEFT_EYE, MOUTH_LEFT, MOUTH_RIGHT, RIGHT_EYE, Face, find_faces
 from rodin.images import resized
 
-SEARCH_SIDES = (256, 640, 1280, 2560)  # pixels of the longer side: at least, then larger until a face is found
+SEARCH_SIDES = (640, 1280, 2560)  # pixels of the longer side
+SMALLEST_SEARCHED = 256  # pixels of the longer side, to which smaller pictures are enlarged
+DARK = 0.3  # mean of a picture whose shadows are worth a look
 AGREEMENT = 0.8  # of a face with itself, see above
+TURNED_AGREEMENT = 0.95  # of one in a turned picture: a drawn face that stands on its head reaches 0.92
 LOOKED_AT = (50, 75, 110)  # pixels across that a face is looked at again with
 CANDIDATES = 8  # the largest that are looked at
 # How far the mouth is below the eyes, in distances of the eyes: 0.9 to 1.3 from the front, 1.7 and more in profile
@@ -44,24 +47,37 @@ def search_faces(image: Tensor) -> Search:
     """The faces of a picture [H, W, 3] in [0, 1].
 
     A picture in which a face is upright is taken to be upright. Faces are sought in a small copy first, and in larger
-    ones until one is found, so that the largest are.
+    ones until one is found: all that are larger are found with it. Dark pictures are looked at once more, with their
+    shadows lifted.
     """
+    found = _search_sizes(image)
+    if not found.faces and float(image.mean()) < DARK:
+        lifted = _search_sizes(image.sqrt())
+        found = lifted if lifted.faces or not found.aside else found
+    return found
+
+
+def _search_sizes(image: Tensor) -> Search:
     height, width = image.shape[:2]
     longest = max(height, width)
     aside: Search | None = None
-    for least, most in zip(SEARCH_SIDES, SEARCH_SIDES[1:], strict=False):
-        if longest <= least and least != SEARCH_SIDES[0]:
-            break
-        scale = min(max(longest, SEARCH_SIDES[0]), most) / longest
+    for side in SEARCH_SIDES:
+        scale = min(max(longest, SMALLEST_SEARCHED), side) / longest
         small = resized(image, max(round(height * scale), 1), max(round(width * scale), 1))
-        found = [_search_turned(small, turns, scale) for turns in (0,)]
+        found = [_search_turned(small, 0, scale)]
         if not found[0].faces:
             found += [_search_turned(small, turns, scale) for turns in (1, 3, 2)]
-        best = max(found, key=lambda search: max((face.score for face in search.faces), default=0.0))
-        if best.faces:
+        best = max(found, key=_best_score)
+        if best.faces and (not best.turns or _best_score(best) > TURNED_AGREEMENT):
             return best
         aside = aside or next((search for search in found if search.aside), None)
+        if longest <= side:
+            break
     return aside or Search(0, [], [])
+
+
+def _best_score(search: Search) -> float:
+    return max((face.score for face in search.faces), default=0.0)
 
 
 def _search_turned(image: Tensor, turns: int, scale: float) -> Search:
@@ -69,27 +85,34 @@ def _search_turned(image: Tensor, turns: int, scale: float) -> Search:
     turned = torch.rot90(image, turns)
     candidates = sorted(find_faces(turned), key=lambda face: -face.width)[:CANDIDATES]
     sure = [
-        Face(tuple(edge / scale for edge in face.box), face.points / scale, agreement)  # type: ignore[arg-type]
+        Face((left / scale, top / scale, right / scale, bottom / scale), face.points / scale, agreement)
         for face in candidates
-        if (agreement := _agreement(turned, face)) > AGREEMENT
+        for left, top, right, bottom in (face.box,)
+        if (agreement := _agreement(turned, face))
     ]
     aside = [face for face in sure if mouth_below_eyes(face) > ASIDE * eye_distance(face)]
     return Search(turns, [face for face in sure if face not in aside], aside)
 
 
 def _agreement(image: Tensor, face: Face) -> float:
-    """The mean score of a face over all ways it is looked at again, 0 where it is not found."""
+    """The mean score of a face over all ways it is looked at again, 0 where it is not found; 0 below AGREEMENT."""
     left, top, right, bottom = face.box
-    half = max(right - left, bottom - top)
-    seen = square_of(image, (left + right) / 2, (top + bottom) / 2, 2 * half, outside=0.5)
-    total = 0.0
+    seen = square_of(image, (left + right) / 2, (top + bottom) / 2, 2 * max(right - left, bottom - top), outside=0.5)
+    views = 2 * len(LOOKED_AT)
+    missing = 0.0
     for width in LOOKED_AT:
-        size = 2 * width
-        view = resized(seen, size, size)
+        view = resized(seen, 2 * width, 2 * width)
         for mirrored in (view, view.flip(1)):
-            scores = [again.score for again in find_faces(mirrored) if _is_central(again, size)]
-            total += max(scores, default=0.0)
-    return total / (2 * len(LOOKED_AT))
+            again = central_face(mirrored)
+            missing += 1 - (again.score if again else 0.0)
+            if missing > (1 - AGREEMENT) * views:
+                return 0.0
+    return 1 - missing / views
+
+
+def central_face(square: Tensor) -> Face | None:
+    """The likeliest face in the middle of a square picture [S, S, 3]; None where none is found."""
+    return next((face for face in find_faces(square) if _is_central(face, len(square))), None)
 
 
 def _is_central(face: Face, size: int) -> bool:

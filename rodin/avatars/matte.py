@@ -18,6 +18,13 @@ from rodin.images import over, resized
 Array = NDArray[np.float64]
 
 MATTE_SIDE = 128
+BINS = np.array([16, 20, 20])  # of the histograms: L, a, b
+
+# A matte is in doubt if so much of the person looks like what is behind, or of that like the person. Avatars composited
+# over 16 backgrounds (plain, wood, brick, grass, a shelf of books): of 73 mattes that share less than 85 % of their
+# union with the truth, 68 are in doubt, of 44 that share more than 94 %, three.
+PERSON_STRANGE, BEHIND_STRANGE = 0.12, 0.10
+TOUCHING = 0.25  # of each of three sides, from which on a matte reaches it
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,10 @@ def foreground(framed: Tensor) -> Matte:
         alpha = np.clip((chances[0] - 0.2) / 0.6, 0, 1)
     else:
         alpha = (sure == 1).astype(np.float64)
+    doubt = _doubt(lab, alpha * known, inside, outside, known)
     matte = torch.from_numpy(alpha * bust * known).float()
     whole = resized(matte[..., None], *framed.shape[:2])[..., 0] * framed[..., 3]
-    return Matte(whole, "")
+    return Matte(whole, doubt)
 
 
 def bust_outline(size: int) -> Tensor:
@@ -87,23 +95,12 @@ def _template(size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Array, A
 
 def _by_colour(lab: Array, inside: NDArray[np.bool_], outside: NDArray[np.bool_], likely: Array) -> Array:
     """The chance [S, S] of each pixel to be the person, by place and by colour histograms learned from the chances."""
-    from scipy import ndimage
-
-    bins = np.array([16, 20, 20])
-    smooth = ndimage.gaussian_filter(lab, (0.7, 0.7, 0))
-    place = tuple((np.clip(smooth * [1, 0.8, 0.8] + [0, 0.5, 0.5], 0, 1) * bins).round().astype(int).transpose(2, 0, 1))
-
-    def likelihood(weights: Array) -> Array:
-        histogram = np.zeros(bins + 1)
-        np.add.at(histogram, place, weights)
-        histogram = ndimage.gaussian_filter(histogram, 1.0)
-        return (histogram / histogram.sum() + 1e-5)[place]
-
+    places = _places(lab)
     prior = np.log(likely / (1 - likely))
     chance = likely
     for _ in range(5):
         chance = np.where(inside, 1.0, np.where(outside, 0.0, chance))
-        ratio = np.log(likelihood(chance) / likelihood(1 - chance))
+        ratio = np.log(_likelihood(places, chance) / _likelihood(places, 1 - chance))
         chance = 1 / (1 + np.exp(-(prior + np.clip(ratio, -4, 4))))
     return chance
 
@@ -117,3 +114,44 @@ def _sure(chance: Array, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) 
     person = pieces == pieces[inside][0]  # one piece around the face; what else has its colours does not count
     behind = (ndimage.maximum_filter(chance, 3) < 0.15) | outside
     return np.where(person, 1, np.where(behind & ~inside, 2, 0))
+
+
+def _places(lab: Array) -> tuple[NDArray[np.int64], ...]:
+    """The bin of each pixel's colour in a histogram: three indices, [S, S] each."""
+    from scipy import ndimage
+
+    smooth = ndimage.gaussian_filter(lab, (0.7, 0.7, 0))
+    numbers = np.clip(smooth * [1, 0.8, 0.8] + [0, 0.5, 0.5], 0, 1) * BINS
+    return tuple(numbers.round().astype(np.int64).transpose(2, 0, 1))
+
+
+def _likelihood(places: tuple[NDArray[np.int64], ...], weights: Array) -> Array:
+    """How often each pixel's colour [S, S] is among weighted pixels."""
+    from scipy import ndimage
+
+    histogram = np.zeros(BINS + 1)
+    np.add.at(histogram, places, weights)
+    histogram = ndimage.gaussian_filter(histogram, 1.0)
+    return (histogram / max(histogram.sum(), 1e-5) + 1e-5)[places]
+
+
+def _doubt(
+    lab: Array, alpha: Array, inside: NDArray[np.bool_], outside: NDArray[np.bool_], known: NDArray[np.bool_]
+) -> str:
+    """Why an alpha [S, S] may be wrong: it reaches three sides, or much of it has colours of what is behind."""
+    from scipy import ndimage
+
+    size = len(alpha)
+    rows, columns = (np.mgrid[:size, :size] + 0.5) / size
+    edge = ndimage.binary_dilation(outside, iterations=3) & ~outside & (rows < 0.68)
+    sides = (edge & (rows < 0.2), edge & (rows > 0.2) & (columns < 0.5), edge & (rows > 0.2) & (columns > 0.5))
+    if all((alpha[side] > 0.5).mean() > TOUCHING for side in sides if side.any()):
+        return "what was found reaches three sides of the frame"
+    places, seen = _places(lab), known & (rows < 0.8)
+    behinds = _likelihood(places, alpha * seen) < _likelihood(places, (1 - alpha) * seen)
+    judged = known & (rows < 0.7) & ~inside
+    person, behind = (alpha * judged), ((1 - alpha) * judged)
+    strange = (person * behinds).sum() / max(person.sum(), 1e-5), (behind * ~behinds).sum() / max(behind.sum(), 1e-5)
+    if strange[0] > PERSON_STRANGE or strange[1] > BEHIND_STRANGE:
+        return "the person and what is behind have the same colours"
+    return ""

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from rodin.avatars.face_search import (
     Search,
+    central_face,
     centre,
     eye_distance,
     mouth_below_eyes,
@@ -58,10 +59,11 @@ FACE_CENTRE = (0.50, 0.588)
 FACE_SPAN = 0.34
 CENTRE_OFF, SPAN_OFF = 0.08, 1.5  # up to which a cut-out's face is where renders have it: in frames, as a ratio
 LEVEL_DEG = 10  # tilts below which a face is left as it is
+LEVELLINGS = 3  # times that a face is turned and found again, at most
 
 ADVICE = "cut the head out, as a PNG that is transparent around it"
 
-# The brightest hundredth of a photograph lies above DARK, or it is underexposed and multiplied until it is BRIGHT
+# The brightest hundredth of a framed photograph lies above DARK, or it is underexposed and multiplied until it is BRIGHT
 DARK, BRIGHT = 0.5, 0.9
 
 
@@ -194,9 +196,9 @@ def cut_out(pixels: Tensor) -> Portrait:
     face = found.faces[0]
     if not found.turns and len(found.faces) == 1 and _is_in_place(face, height, width):
         return Portrait(as_framed, f"a cut-out: its face is in place, used as framed {size}")
-    framed = frame_face(torch.rot90(pixels, found.turns), face)
+    framed, tilt = frame_face(torch.rot90(pixels, found.turns), face)
     framed = torch.cat([framed[..., :3], framed[..., 3:] * bust_outline(framed.shape[0])[..., None]], dim=-1)
-    how = f"a cut-out{_turned(found)}: {_which(found)}, and framed by it, its alpha kept{_small(framed)}"
+    how = f"a cut-out{_turned(found, tilt)}: {_which(found)}, and framed by it, its alpha kept{_small(framed)}"
     return Portrait(framed, how)
 
 
@@ -218,53 +220,59 @@ def _is_in_place(face: Face, height: int, width: int) -> bool:
 
 def photograph(pixels: Tensor, name: str) -> Portrait:
     """The portrait of a photograph [H, W, 4] (what is transparent in it counts as background)."""
-    bright = exposed(pixels)
-    found = search_faces(over(bright, 1.0))
+    found = search_faces(over(pixels, 1.0))
     if not found.faces:
         lacks = "a face is found, but it looks to the side" if found.aside else "no face found"
         raise UserError(
             f"{name}: {lacks}; give a sharper photograph from the front, or cut the head out (a PNG that is "
             "transparent around it is used as framed)"
         )
-    framed = frame_face(torch.rot90(bright, found.turns), found.faces[0])
-    matte = foreground(framed)
-    light = ", brightened" if bright is not pixels else ""
-    behind = f"its background is NOT removed well ({matte.doubt}): {ADVICE}" if matte.doubt else "its background removed"
-    how = f"a photograph{_turned(found)}{light}: {_which(found)}, and {behind}{_small(framed)}"
-    return Portrait(torch.cat([framed[..., :3], matte.alpha[..., None]], dim=-1), how)
+    framed, tilt = frame_face(torch.rot90(pixels, found.turns), found.faces[0])
+    bright = exposed(framed)
+    matte = foreground(bright)
+    behind = f"parts of its background may be left ({matte.doubt}): {ADVICE}" if matte.doubt else "its background removed"
+    light = ", brightened" if bright is not framed else ""
+    how = f"a photograph{_turned(found, tilt)}{light}: {_which(found)}, and {behind}{_small(framed)}"
+    return Portrait(torch.cat([bright[..., :3], matte.alpha[..., None]], dim=-1), how)
 
 
-def exposed(pixels: Tensor) -> Tensor:
-    """A photograph [H, W, 4] as bright as it should be; the same tensor where it is bright enough."""
-    rows, columns = (slice(None, None, max(side // 512, 1)) for side in pixels.shape[:2])
-    brightest = float(over(pixels[rows, columns], 0.0).amax(dim=-1).quantile(0.99))
-    if brightest > DARK or brightest < 0.02:
-        return pixels
-    return torch.cat([(pixels[..., :3] * (BRIGHT / brightest)).clamp_max(1), pixels[..., 3:]], dim=-1)
+def exposed(framed: Tensor) -> Tensor:
+    """A framed photograph [S, S, 4] as bright as it should be; the same tensor where it is bright enough."""
+    seen = framed[framed[..., 3] > 0.5][..., :3].amax(dim=-1)
+    brightest = float(seen.quantile(0.99)) if len(seen) else 1.0
+    if brightest > DARK:
+        return framed
+    gain = BRIGHT / max(brightest, 0.02)
+    return torch.cat([(framed[..., :3] * gain).clamp_max(1), framed[..., 3:]], dim=-1)
 
 
-def frame_face(pixels: Tensor, face: Face) -> Tensor:
-    """[S, S, 4] of a picture [H, W, 4], cut so that a face lies where faces lie in our renders, its eyes level.
+def frame_face(pixels: Tensor, face: Face) -> tuple[Tensor, float]:
+    """A picture [H, W, 4] cut so that a face lies where faces lie in our renders, its eyes level.
 
-    What the frame shows beyond the picture is transparent.
+    Returns:
+        [S, S, 4], transparent where the frame shows what is beyond the picture, and by how many degrees it was turned
+        to the left.
     """
-    side = max(round(_span(face) / FACE_SPAN), 1)
-    tilt = math.radians(tilt_deg(face)) if abs(tilt_deg(face)) > LEVEL_DEG else 0.0
-    across, down = ((0.5 - at) * side for at in FACE_CENTRE)  # from the face to the middle of the frame
-    x, y = centre(face)
-    x += across * math.cos(tilt) - down * math.sin(tilt)
-    y += across * math.sin(tilt) + down * math.cos(tilt)
-    if not tilt:
-        framed = square_of(pixels, x, y, side, outside=0.0)
-    else:
-        framed = turned(square_of(pixels, x, y, 1.5 * side, outside=0.0), tilt)
-        edge = (framed.shape[0] - side) // 2
-        framed = framed[edge : edge + side, edge : edge + side]
-    return area_resize(framed, LARGEST_PORTRAIT, LARGEST_PORTRAIT) if side > LARGEST_PORTRAIT else framed
+    tilt = 0.0
+    whole, upright_face = pixels, face
+    for _ in range(LEVELLINGS):  # the detector takes great tilts for smaller ones
+        if abs(tilt_deg(upright_face)) < LEVEL_DEG:
+            break
+        side = 3 * max(round(_span(face) / FACE_SPAN), 1)
+        angle = tilt + tilt_deg(upright_face)
+        square = turned(square_of(pixels, *centre(face), side, outside=0.0), math.radians(angle))
+        again = central_face(over(square, 1.0))
+        if again is None:
+            break
+        tilt, whole, upright_face = angle, square, again
+    side = max(round(_span(upright_face) / FACE_SPAN), 1)
+    x, y = (at + (0.5 - wanted) * side for at, wanted in zip(centre(upright_face), FACE_CENTRE, strict=True))
+    framed = square_of(whole, x, y, side, outside=0.0)
+    return (area_resize(framed, LARGEST_PORTRAIT, LARGEST_PORTRAIT) if side > LARGEST_PORTRAIT else framed), tilt
 
 
 def turned(square: Tensor, angle: float) -> Tensor:
-    """A straight RGBA square [S, S, 4] turned to the left about its middle by an angle in radians."""
+    """A straight RGBA square [S, S, 4] turned to the left about its middle by an angle in radians; empty corners."""
     cos, sin = math.cos(angle), math.sin(angle)
     grid = F.affine_grid(torch.tensor([[[cos, -sin, 0.0], [sin, cos, 0.0]]]), [1, 4, *square.shape[:2]], False)
     image = F.grid_sample(premultiplied(square).permute(2, 0, 1)[None], grid, align_corners=False)
@@ -279,12 +287,11 @@ def _span(face: Face) -> float:
 # ---- what is said
 
 
-def _turned(found: Search) -> str:
-    degrees = -90 * found.turns - round(tilt_deg(found.faces[0])) * (abs(tilt_deg(found.faces[0])) > LEVEL_DEG)
-    degrees = (degrees + 180) % 360 - 180
-    if not degrees:
+def _turned(found: Search, tilt: float) -> str:
+    left = round(90 * found.turns + tilt + 180) % 360 - 180
+    if not left:
         return ""
-    return f", turned by {abs(degrees)} degrees" + ("" if degrees == -180 else " right" if degrees > 0 else " left")
+    return f", turned by {abs(left)} degrees" + ("" if left == -180 else " left" if left > 0 else " right")
 
 
 def _which(found: Search) -> str:
