@@ -216,7 +216,8 @@ def _open_heic(path: Path, most: int) -> Image.Image:
         ) from error
     try:
         file = pillow_heif.open_heif(path)
-        check_pixels(*file.size, path, most)
+        width, height = file.size
+        check_pixels(width, height, path, most)
         return file.to_pillow()
     except UserError:
         raise

@@ -476,7 +476,7 @@ def run_ranks(launch: Launcher) -> Callable[..., tuple[int, str]]:
 
 @pytest.fixture(scope="session")
 def colour_profile() -> ColourProfile:
-    """colour_profile(space) -> a profile (ICC 2) of "adobe" or "p3", of linear "grey", or of a "cmyk" whose cyan is red."""
+    """colour_profile(space) -> a profile (ICC 2): "adobe", "p3", linear "grey", or a "cmyk" whose cyan is red."""
 
     def fixed(*numbers: float) -> bytes:
         return struct.pack(f">{len(numbers)}i", *(round(number * 65536) for number in numbers))

@@ -70,7 +70,9 @@ def srgb_of(linear: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("space", ["adobe", "p3"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
-def test_colours_go_by_the_profile(tmp_path: Path, colour_profile: Callable[[str], bytes], space: str, mode: str) -> None:
+def test_colours_go_by_the_profile(
+    tmp_path: Path, colour_profile: Callable[[str], bytes], space: str, mode: str
+) -> None:
     """Reference: the primaries' matrices, written out."""
     primaries = {
         "adobe": [[0.6097, 0.2053, 0.1492], [0.3111, 0.6257, 0.0632], [0.0195, 0.0609, 0.7446]],
@@ -105,9 +107,9 @@ def test_inks_go_by_their_profile(tmp_path: Path, colour_profile: Callable[[str]
     ink.save(tmp_path / "press.jpg", icc_profile=colour_profile("cmyk"), quality=95)
     ink.save(tmp_path / "plain.jpg", quality=95)
     red, green, blue, _ = read(tmp_path / "press.jpg")[4, 4].tolist()
-    assert red > green + 0.2 and red > blue + 0.2
+    assert red > max(green, blue) + 0.2
     red, green, blue, _ = read(tmp_path / "plain.jpg")[4, 4].tolist()
-    assert red < 0.1 and green > 0.9 and blue > 0.9
+    assert (red, green, blue) == pytest.approx((0, 1, 1), abs=0.1)
 
 
 @pytest.mark.parametrize("kind", ["no profile", "cut off", "of inks", "of grey"])

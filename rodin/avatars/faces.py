@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rodin.errors import UserError
+
 WINDOW, STRIDE = 12, 2  # pixels of the first network
 SMALLEST_FACE = 20  # pixels across in the picture that is searched
 SCALE_STEP = 0.709  # from one size of the picture to the next: half the area
@@ -131,7 +133,8 @@ def _networks() -> tuple[_Stage, _Judge, _Judge]:
     import joblib  # which the package keeps its weights with
 
     package = find_spec("mtcnn")
-    assert package is not None and package.submodule_search_locations, "a dependency of this project"
+    if package is None or not package.submodule_search_locations:
+        raise UserError("the face detector's weights are missing; pip install mtcnn, a dependency of rodin")
     folder = Path(package.submodule_search_locations[0]) / "assets" / "weights"
     propose, refine, decide = (joblib.load(folder / f"{name}net.lz4") for name in "pro")
     return (

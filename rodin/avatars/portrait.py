@@ -63,7 +63,7 @@ LEVELLINGS = 3  # times that a face is turned and found again, at most
 
 ADVICE = "cut the head out, as a PNG that is transparent around it"
 
-# The brightest hundredth of a framed photograph lies above DARK, or it is underexposed and multiplied until it is BRIGHT
+# Where the brightest hundredth of a framed photograph lies below DARK, it is underexposed, and multiplied up to BRIGHT
 DARK, BRIGHT = 0.5, 0.9
 
 
@@ -230,7 +230,9 @@ def photograph(pixels: Tensor, name: str) -> Portrait:
     framed, tilt = frame_face(torch.rot90(pixels, found.turns), found.faces[0])
     bright = exposed(framed)
     matte = foreground(bright)
-    behind = f"parts of its background may be left ({matte.doubt}): {ADVICE}" if matte.doubt else "its background removed"
+    behind = (
+        f"parts of its background may be left ({matte.doubt}): {ADVICE}" if matte.doubt else "its background removed"
+    )
     light = ", brightened" if bright is not framed else ""
     how = f"a photograph{_turned(found, tilt)}{light}: {_which(found)}, and {behind}{_small(framed)}"
     return Portrait(torch.cat([bright[..., :3], matte.alpha[..., None]], dim=-1), how)
@@ -303,4 +305,8 @@ def _which(found: Search) -> str:
 
 def _small(framed: Tensor) -> str:
     side = framed.shape[0]
-    return f"; it is small, {side} pixels a side with the head: a larger picture shows more" if side < SMALL_PORTRAIT else ""
+    return (
+        f"; it is small, {side} pixels a side with the head: a larger picture shows more"
+        if side < SMALL_PORTRAIT
+        else ""
+    )
