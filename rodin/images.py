@@ -175,7 +175,9 @@ def open_image(path: Path, most: int = MAX_PIXELS) -> Image.Image:
     except DECODE_ERRORS as error:
         if _is_heic(path):
             return _open_heic(path, most)
-        raise UserError(f"{path}: cannot be read as an image ({one_line(error)}); write it again") from error
+        raise UserError(
+            f"{path}: cannot be read as an image ({one_line(error)}); write it again as PNG or JPEG"
+        ) from error
     try:
         check_pixels(image.width, image.height, path, most)
     except UserError:

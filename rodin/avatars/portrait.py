@@ -57,7 +57,8 @@ CUT_OUT_SHARE = 0.05  # of pixels that are transparent, from which on a picture 
 # others, most have beards, hats or glasses); there the points differ by 0.03, the distances by a quarter.
 FACE_CENTRE = (0.50, 0.588)
 FACE_SPAN = 0.34
-CENTRE_OFF, SPAN_OFF = 0.08, 1.5  # up to which a cut-out's face is where renders have it: in frames, as a ratio
+# Up to which a cut-out's face is where renders have it: in frames, as a ratio, in degrees
+CENTRE_OFF, SPAN_OFF, TILT_OFF_DEG = 0.08, 1.5, 20
 LEVEL_DEG = 10  # tilts below which a face is left as it is
 LEVELLINGS = 3  # times that a face is turned and found again, at most
 
@@ -113,7 +114,9 @@ def picture_pixels(picture: Image.Image, name: str) -> Tensor:
     try:
         # MPO is what phones make of one photograph and its thumbnails
         several = picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1
-        drafted = picture.format == "JPEG" and not picture.info.get("progressive")  # those are decoded at full size
+        drafted = picture.format in ("JPEG", "MPO") and not picture.info.get(
+            "progressive"
+        )  # those are decoded at full size
         check_size(picture.width, picture.height, name, MOST_DRAFTED if drafted else MAX_PIXELS)
         if drafted:
             scale = READ_SIDE / max(picture.size)
@@ -189,12 +192,14 @@ def cut_out(pixels: Tensor) -> Portrait:
     height, width = pixels.shape[:2]
     size = f"({width} x {height} pixels)"
     found = search_faces(over(pixels, 1.0))
+    if not found.faces and (bright := exposed(pixels)) is not pixels:
+        found = search_faces(over(bright, 1.0))
     as_framed = cropped_square(pixels)
     if not found.faces:
         what = "its face looks to the side" if found.aside else "no face found in it"
         return Portrait(as_framed, f"a cut-out: {what}, used as framed {size}")
     face = found.faces[0]
-    if not found.turns and len(found.faces) == 1 and _is_in_place(face, height, width):
+    if not found.turns and _is_in_place(face, height, width):
         return Portrait(as_framed, f"a cut-out: its face is in place, used as framed {size}")
     framed, tilt = frame_face(torch.rot90(pixels, found.turns), face)
     framed = torch.cat([framed[..., :3], framed[..., 3:] * bust_outline(framed.shape[0])[..., None]], dim=-1)
@@ -211,7 +216,7 @@ def _is_in_place(face: Face, height: int, width: int) -> bool:
     return (
         max(abs(x / side - FACE_CENTRE[0]), abs(y / side - FACE_CENTRE[1])) < CENTRE_OFF
         and 1 / SPAN_OFF < ratio < SPAN_OFF
-        and abs(tilt_deg(face)) < LEVEL_DEG
+        and abs(tilt_deg(face)) < TILT_OFF_DEG
     )
 
 
@@ -221,10 +226,14 @@ def _is_in_place(face: Face, height: int, width: int) -> bool:
 def photograph(pixels: Tensor, name: str) -> Portrait:
     """The portrait of a photograph [H, W, 4] (what is transparent in it counts as background)."""
     found = search_faces(over(pixels, 1.0))
-    if not found.faces:
-        lacks = "a face is found, but it looks to the side" if found.aside else "no face found"
+    if not found.faces and found.aside:
         raise UserError(
-            f"{name}: {lacks}; give a sharper photograph from the front, or cut the head out (a PNG that is "
+            f"{name}: the face looks to the side; give a photograph from the front, or {ADVICE}, and say with "
+            "--azimuth from where it is seen"
+        )
+    if not found.faces:
+        raise UserError(
+            f"{name}: no face found; give a sharper photograph from the front, or cut the head out (a PNG that is "
             "transparent around it is used as framed)"
         )
     framed, tilt = frame_face(torch.rot90(pixels, found.turns), found.faces[0])
@@ -239,8 +248,9 @@ def photograph(pixels: Tensor, name: str) -> Portrait:
 
 
 def exposed(framed: Tensor) -> Tensor:
-    """A framed photograph [S, S, 4] as bright as it should be; the same tensor where it is bright enough."""
+    """A framed head [H, W, 4] as bright as it should be; the same tensor where it is bright enough."""
     seen = framed[framed[..., 3] > 0.5][..., :3].amax(dim=-1)
+    seen = seen[:: max(len(seen) // 2**16, 1)]
     brightest = float(seen.quantile(0.99)) if len(seen) else 1.0
     if brightest > DARK:
         return framed
@@ -306,7 +316,7 @@ def _which(found: Search) -> str:
 def _small(framed: Tensor) -> str:
     side = framed.shape[0]
     return (
-        f"; it is small, {side} pixels a side with the head: a larger picture shows more"
+        f"; it is small, {side} pixels a side with the head: show the head larger in the picture"
         if side < SMALL_PORTRAIT
         else ""
     )
