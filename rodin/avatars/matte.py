@@ -66,6 +66,14 @@ def foreground(framed: Tensor) -> Matte:
     return Matte(whole, doubt)
 
 
+def share_of_head(known: Tensor) -> float:
+    """The share of where a framed head is likely that lies in what is known, a mask [S, S] in [0, 1]."""
+    size = known.shape[0]
+    _, _, likely, _ = _template(size)
+    head = torch.from_numpy((likely > 0.5) & (np.arange(size) < 0.7 * size)[:, None])
+    return float(known[head].mean())
+
+
 def bust_outline(size: int) -> Tensor:
     """Soft alpha [S, S] of all that a portrait may show: the frame, cut off below like a bust."""
     return torch.from_numpy(_template(size)[3]).float()
@@ -144,8 +152,9 @@ def _doubt(
     size = len(alpha)
     rows, columns = (np.mgrid[:size, :size] + 0.5) / size
     edge = ndimage.binary_dilation(outside, iterations=3) & ~outside & (rows < 0.68)
+    edge &= known
     sides = (edge & (rows < 0.2), edge & (rows > 0.2) & (columns < 0.5), edge & (rows > 0.2) & (columns > 0.5))
-    if all((alpha[side] > 0.5).mean() > TOUCHING for side in sides if side.any()):
+    if all(side.any() and (alpha[side] > 0.5).mean() > TOUCHING for side in sides):
         return "what was found reaches three sides of the frame"
     places, seen = _places(lab), known & (rows < 0.8)
     behinds = _likelihood(places, alpha * seen) < _likelihood(places, (1 - alpha) * seen)

@@ -31,7 +31,7 @@ from rodin.avatars.face_search import (
     tilt_deg,
 )
 from rodin.avatars.faces import Face
-from rodin.avatars.matte import bust_outline, foreground
+from rodin.avatars.matte import bust_outline, foreground, share_of_head
 from rodin.errors import UserError, one_line
 from rodin.images import (
     DECODE_ERRORS,
@@ -49,6 +49,7 @@ SMALLEST_SIDE, LARGEST_SIDE = 16, 16384  # pixels of a picture
 MOST_DRAFTED = 2**28  # pixels of a JPEG that is reduced while it is decoded
 READ_SIDE = 1024  # pixels of the longer side; twice as large pictures are reduced before anything else
 LARGEST_PORTRAIT = 512  # pixels of a portrait that was framed here
+WHOLE_HEAD = 0.9  # of where the head is likely: less of it in the picture, and it is cut off
 SMALL_PORTRAIT = 96  # pixels, below which a framed portrait shows little
 CUT_OUT_SHARE = 0.05  # of pixels that are transparent, from which on a picture is a cut-out and no photograph
 
@@ -191,9 +192,7 @@ def cut_out(pixels: Tensor) -> Portrait:
     """The portrait of a cut-out [H, W, 4]: reframed where its face is not where renders have it."""
     height, width = pixels.shape[:2]
     size = f"({width} x {height} pixels)"
-    found = search_faces(over(pixels, 1.0))
-    if not found.faces and (bright := exposed(pixels)) is not pixels:
-        found = search_faces(over(bright, 1.0))
+    found = search_faces(over(exposed(pixels), 1.0))
     as_framed = cropped_square(pixels)
     if not found.faces:
         what = "its face looks to the side" if found.aside else "no face found in it"
@@ -224,8 +223,9 @@ def _is_in_place(face: Face, height: int, width: int) -> bool:
 
 
 def photograph(pixels: Tensor, name: str) -> Portrait:
-    """The portrait of a photograph [H, W, 4] (what is transparent in it counts as background)."""
-    found = search_faces(over(pixels, 1.0))
+    """The portrait of a photograph [H, W, 4] (what is rather transparent in it counts as background)."""
+    pixels = torch.cat([pixels[..., :3], (pixels[..., 3:] >= 0.5).float()], dim=-1)
+    found = search_faces(over(exposed(pixels), 1.0))
     if not found.faces and found.aside:
         raise UserError(
             f"{name}: the face looks to the side; give a photograph from the front, or {ADVICE}, and say with "
@@ -243,12 +243,13 @@ def photograph(pixels: Tensor, name: str) -> Portrait:
         f"parts of its background may be left ({matte.doubt}): {ADVICE}" if matte.doubt else "its background removed"
     )
     light = ", brightened" if bright is not framed else ""
-    how = f"a photograph{_turned(found, tilt)}{light}: {_which(found)}, and {behind}{_small(framed)}"
+    cut = "; the picture ends within the head: show all of it" if share_of_head(framed[..., 3]) < WHOLE_HEAD else ""
+    how = f"a photograph{_turned(found, tilt)}{light}: {_which(found)}, and {behind}{cut}{_small(framed)}"
     return Portrait(torch.cat([bright[..., :3], matte.alpha[..., None]], dim=-1), how)
 
 
 def exposed(framed: Tensor) -> Tensor:
-    """A framed head [H, W, 4] as bright as it should be; the same tensor where it is bright enough."""
+    """A picture [H, W, 4] as bright as it should be; the same tensor where it is bright enough."""
     seen = framed[framed[..., 3] > 0.5][..., :3].amax(dim=-1)
     seen = seen[:: max(len(seen) // 2**16, 1)]
     brightest = float(seen.quantile(0.99)) if len(seen) else 1.0

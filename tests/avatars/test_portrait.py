@@ -233,6 +233,20 @@ def test_what_lies_beyond_the_photograph_is_transparent(astronaut: Image.Image) 
     assert found.pixels[: int(0.25 * side)].sum() == 0, "above the photograph"
     assert found.pixels[:, int(0.7 * side) :].sum() == 0, "right of it"
     assert found.pixels[int(0.5 * side), int(0.5 * side), 3] > 0.98
+    assert found.how.endswith("; the picture ends within the head: show all of it")
+
+
+def test_a_translucent_photograph_is_a_photograph(astronaut: Image.Image, astronaut_cut_out: Portrait) -> None:
+    faint = astronaut.convert("RGBA")
+    faint.putalpha(128)
+    assert unlikeness(read_portrait(faint), astronaut_cut_out) < 0.02
+
+
+def test_a_face_against_the_light_is_found(astronaut: Image.Image) -> None:
+    rows, columns = np.mgrid[:512, :512]
+    shadow = 0.85 * np.exp(-((columns - 225) ** 2 + (rows - 110) ** 2) / (2 * 110**2))
+    dim = (np.array(astronaut) * (1 - shadow[..., None])).astype(np.uint8)
+    assert read_portrait(Image.fromarray(dim)).how.startswith("a photograph")
 
 
 @pytest.mark.parametrize(
