@@ -42,7 +42,9 @@ def generate(
         out: Folder for the avatars.
         model: Model folder; by default the model that comes with Rodin.
         text: A description in English, such as "an old man with a white beard".
-        image: Portrait to follow: a photograph with a face, or a cut-out of head and shoulders on transparency.
+        image: Portrait to follow: a photograph or a cut-out on transparency in which a face looks at the camera,
+            whichever way up and however framed; a line says what was made of it. HEIC needs: pip install
+            'rodin[heic]'.
         seed: Avatar k is drawn with seed + k.
         count: Number of avatars.
         sampling: How the networks are sampled.

@@ -558,7 +558,8 @@ def test_an_evaluation_gets_what_its_flags_say(
         ("--seed -1", "seed: -1, for 1 avatars; choose 0 to 1073741823"),
         ("--image {no_image}", r"no_image\.png: cannot be read as an image \(.+\); "),
         ("--image {missing}", "missing: no such image; "),
-        ("--image {animated}", "animated"),
+        ("--image {animated}", r"^\S+animated\.gif: animated or of several pages; save one frame of it as PNG$"),
+        ("--image {heic}", r"^\S+phone\.jpg: (is HEIC.*save it as JPEG or PNG|damaged or cut off HEIC)"),
         ("--text a --image {no_image}", r"no_image\.png|more than one is given"),
         ("--text=", "prompt: it is empty"),
         (f"--text {'x' * 10_000}", "prompt: 10000 characters; give at most"),
@@ -576,7 +577,8 @@ def test_generate_refuses(
     (tmp_path / "no_image.png").write_text("no image")
     frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "animated.gif", save_all=True, append_images=frames[1:])
-    names = {"no_image": "no_image.png", "missing": "missing", "animated": "animated.gif"}
+    (tmp_path / "phone.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    names = {"no_image": "no_image.png", "missing": "missing", "animated": "animated.gif", "heic": "phone.jpg"}
     flags = flags.format(**{key: tmp_path / name for key, name in names.items()})
     given = flags.split()
     for name, value in (("--model", trained / "model"), ("--out", tmp_path / "out"), ("--steps", 2)):
