@@ -14,7 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line
 
 WINDOW, STRIDE = 12, 2  # pixels of the first network
 SMALLEST_FACE = 20  # pixels across in the picture that is searched
@@ -128,15 +130,48 @@ class _Judge(nn.Module):
         return offsets, classes.softmax(dim=1)[:, 1], points[0] if points else offsets.new_zeros(len(offsets), 0)
 
 
+def read_arrays(path: Path) -> list[np.ndarray]:
+    """The arrays of float32 in a file that joblib wrote and lz4 packed.
+
+    Such a file is a pickle, which could call anything; this reader knows such arrays and calls nothing else.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds more than arrays.
+    """
+    import lz4.frame
+    from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
+
+    def float32(kind: str, align: bool = False, copy: bool = False) -> np.dtype[Any]:  # arrays of objects would be pickles of their own
+        if kind != "f4":
+            raise ValueError(f"it holds numbers of type {kind}")
+        return np.dtype(np.float32, align, copy)
+
+    known = {
+        ("joblib.numpy_pickle", "NumpyArrayWrapper"): NumpyArrayWrapper,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): float32,
+    }
+
+    class Reader(NumpyUnpickler):  # type: ignore[misc]
+        def find_class(self, module: str, name: str) -> object:
+            if (module, name) not in known:
+                raise ValueError(f"it holds {module}.{name}, no array")
+            return known[module, name]
+
+    try:
+        content = BytesIO(lz4.frame.decompress(path.read_bytes()))
+        return list(Reader(str(path), content, ensure_native_byte_order=True).load())
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, UnpicklingError) as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)}); install mtcnn again") from error
+
+
 @cache
 def _networks() -> tuple[_Stage, _Judge, _Judge]:
-    import joblib  # which the package keeps its weights with
-
     package = find_spec("mtcnn")
     if package is None or not package.submodule_search_locations:
         raise UserError("the face detector's weights are missing; pip install mtcnn, a dependency of rodin")
     folder = Path(package.submodule_search_locations[0]) / "assets" / "weights"
-    propose, refine, decide = (joblib.load(folder / f"{name}net.lz4") for name in "pro")
+    propose, refine, decide = (read_arrays(folder / f"{name}net.lz4") for name in "pro")
     return (
         _Stage(propose, [(2, 2), None, None]),
         _Judge(_Stage(refine, [(3, 2), (3, 2), None])),

@@ -4,6 +4,12 @@ and way up, the same faces are found, and patterns that resemble one are none.""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import joblib
+import lz4.frame
 import numpy as np
 import pytest
 import torch
@@ -11,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin.avatars.face_search import centre, search_faces, tilt_deg
-from rodin.avatars.faces import find_faces
+from rodin.avatars.faces import find_faces, read_arrays
+from rodin.errors import UserError
 
 # Of scikit-image's astronaut, read off the picture by hand: right eye, left eye, nose, corners of the mouth
 BY_HAND = np.array([(204, 100), (246, 102), (226, 129), (204, 142), (246, 142)])
@@ -22,6 +29,39 @@ def astronaut() -> Tensor:
     from skimage.data import astronaut
 
     return torch.from_numpy(astronaut()).float() / 255
+
+
+class Call:
+    """What a pickle may call where nothing stops it."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[Path]]:
+        return Path.touch, (self.trace,)
+
+
+def packed(path: Path, value: object) -> Path:
+    """A file as the package has them."""
+    content = BytesIO()
+    joblib.dump(value, content)
+    path.write_bytes(lz4.frame.compress(content.getvalue()))
+    return path
+
+
+def test_weights_are_read_as_arrays_and_nothing_else(tmp_path: Path) -> None:
+    arrays = [np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32), np.zeros(5, np.float32)]
+    found = read_arrays(packed(tmp_path / "arrays", arrays))
+    assert all(np.array_equal(one, other) for one, other in zip(found, arrays, strict=True))
+    trace = tmp_path / "trace"
+    for harm in ([Call(trace)], [np.array([Call(trace)], dtype=object)], [np.zeros(3, np.int64)]):
+        with pytest.raises(UserError, match=r"it holds .*; install mtcnn again"):
+            read_arrays(packed(tmp_path / "harm", harm))
+    assert not trace.exists()
+    (tmp_path / "cut").write_bytes((tmp_path / "arrays").read_bytes()[:-20])
+    for name in ("cut", "missing"):
+        with pytest.raises(UserError, match="cannot be read"):
+            read_arrays(tmp_path / name)
 
 
 def labelled(face: bool) -> list[Tensor]:
