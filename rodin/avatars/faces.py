@@ -141,7 +141,8 @@ def read_arrays(path: Path) -> list[np.ndarray]:
     import lz4.frame
     from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
 
-    def float32(kind: str, align: bool = False, copy: bool = False) -> np.dtype[Any]:  # arrays of objects would be pickles of their own
+    # Arrays of objects would be pickles of their own.
+    def float32(kind: str, align: bool = False, copy: bool = False) -> np.dtype[Any]:
         if kind != "f4":
             raise ValueError(f"it holds numbers of type {kind}")
         return np.dtype(np.float32, align, copy)
