@@ -155,7 +155,7 @@ def smoke() -> Preset:
             perceptual_weight=0.1,
         ),
         refiner=RefinerTraining(
-            network=RefinerConfig(channels=8, width=32, blocks=4, scale=2),
+            network=RefinerConfig(channels=8, width=32, blocks=4, scale=2, enlarge="resize"),
             # One clip for both networks would let the discriminator's gradients drown the refiner's.
             loop=LoopConfig(
                 steps=400, batch_size=8, learning_rate=2e-3, warmup_steps=10, ema_decay=0.98, gradient_clip=0.0
@@ -262,7 +262,7 @@ def mini() -> Preset:
             perceptual_weight=0.1,
         ),
         refiner=RefinerTraining(
-            network=RefinerConfig(channels=16, width=48, blocks=8, scale=4),
+            network=RefinerConfig(channels=16, width=48, blocks=8, scale=4, enlarge="resize"),
             loop=LoopConfig(steps=10_000, batch_size=8, learning_rate=1e-3, ema_decay=0.999, gradient_clip=0.0),
             image_size=128,
             views=4,
@@ -337,7 +337,7 @@ def paper() -> Preset:
             ),
         ),
         refiner=RefinerTraining(
-            network=RefinerConfig(channels=32, width=96, blocks=16, scale=4),
+            network=RefinerConfig(channels=32, width=96, blocks=16, scale=4, enlarge="resize"),
             loop=LoopConfig(steps=500_000, batch_size=16, learning_rate=2e-4, gradient_clip=0.0),
             image_size=256,
             samples=192,
