@@ -86,6 +86,13 @@ def trait_phrases(recipe: AvatarRecipe) -> list[str]:
     return phrases
 
 
+def trait_words(name: str, sign: int) -> str:
+    """A trait in words, beyond `NAMED` on the side of a sign; "" where no word names it."""
+    if name in _TRAIT_PHRASES:
+        return _TRAIT_PHRASES[name][sign > 0]
+    return _NOSE_PHRASES.get({"nose_length": (sign, 0), "nose_width": (0, sign)}.get(name, (0, 0)), "")
+
+
 def eye_size(traits: Sequence[str]) -> str:
     """The one of the trait phrases that is of the eyes, or ""; it is said in one phrase with their colour."""
     return next((phrase for phrase in traits if phrase.endswith(" eyes")), "")
