@@ -25,10 +25,12 @@ from rodin.synth.recipe import (
     generator,
     make_recipe,
 )
+from rodin.synth.words.caption import make_caption
 
 SET = 0x52  # of seeds: that of the draws, no rendered set's
 NAMED_TRAIT = 1.5  # standard score of a trait that is asked for
 _MARKS = ("fringe", "freckles", "earrings")
+_NOT_SAID = (*_MARKS, *TRAITS, "eyes")  # where they are not asked for
 _SHORT = ("buzz cut", "short", "quiff", "curly")
 _LONG = ("short", "curly", "bob", "long straight", "long wavy", "ponytail", "bun", "braids")
 
@@ -49,9 +51,8 @@ class Completion:
     def drawn(self) -> dict[str, str]:
         """By attribute what the prompt left open and what is there now; of what is not there, nothing."""
         recipe = self.recipe
-        found = {name: str(getattr(recipe, name)) for name in VALUES if name not in (*_MARKS, *TRAITS)}
+        found = {name: str(getattr(recipe, name)) for name in VALUES if name not in _NOT_SAID}
         hidden = {f"{name}_color" for name in ("glasses", "hat") if found[name] == NONE}
-        hidden |= {"eyes"} if recipe.glasses == "sunglasses" else set()
         hidden |= {"hair_color"} if recipe.hair == "bald" and recipe.beard == NONE else set()
         open_ = {name for name in found if len(self.understanding.allowed(name)) > 1}
         return {name: value for name, value in found.items() if name in open_ - hidden and value != NONE}
@@ -60,9 +61,27 @@ class Completion:
         """What was drawn, in one line."""
         return ", ".join(value_in_words(name, value) for name, value in self.drawn.items())
 
+    def caption(self, *, absences: bool) -> str:
+        """The avatar as captions say it.
+
+        A reader of words and pairs of words takes the red of "a red mohawk, wearing a blue hoodie" for the hoodie's
+        nearly as soon as for the hair's; so the hair's colour is said once more, and that of the eyes, which hardly
+        show, only where it is asked for.
+
+        Args:
+            absences: see `make_caption`.
+        """
+        return wording(self.recipe, eyes="eyes" in self.understanding.named, absences=absences)
+
     def to_json(self) -> dict[str, object]:
         """It as JSON has it."""
         return {**self.understanding.to_json(), "drawn": self.drawn}
+
+
+def wording(recipe: AvatarRecipe, *, eyes: bool, absences: bool) -> str:
+    """A recipe as the reader reads it best; see `Completion.caption`."""
+    caption = make_caption(recipe, absences=absences, eyes=eyes)
+    return caption if recipe.hair == "bald" else f"{caption}, {recipe.hair_color} hair"
 
 
 def complete(understanding: Understanding, seed: int) -> Completion:
@@ -77,7 +96,6 @@ def complete(understanding: Understanding, seed: int) -> Completion:
     skin = person.choose("skin", base.skin, _plausible_skin(understanding))
     hair = person.choose("hair", base.hair, _plausible_hair(understanding, sex, age, skin))
     hair_color = person.choose("hair_color", base.hair_color, _plausible_hair_color(age, skin))
-    eyes = person.choose("eyes", base.eyes, _plausible_eyes(skin, hair_color))
     beard = understanding.allowed("beard")[0] if understanding.asked.get("beard") else NONE
     coloured = {"glasses": "glasses_color", "hat": "hat_color"}
     worn = {
@@ -97,7 +115,7 @@ def complete(understanding: Understanding, seed: int) -> Completion:
         skin=skin,
         hair=hair,
         hair_color=hair_color,
-        eyes=eyes,
+        eyes=person.choose("eyes", base.eyes),
         beard=beard,
         glasses=worn["glasses"],
         glasses_color=person.choose("glasses_color", base.glasses_color),
@@ -180,8 +198,3 @@ def _plausible_hair_color(age: str, skin: str) -> tuple[str, ...]:
         return ("black", "brown")
     return tuple(colour for colour in NATURAL if colour not in ("grey", "white"))
 
-
-def _plausible_eyes(skin: str, hair_color: str) -> tuple[str, ...] | None:
-    if skin in ("brown", "dark"):
-        return ("brown",)
-    return ("brown", "hazel", "green") if skin == "tan" or hair_color == "black" else None

@@ -127,10 +127,19 @@ def known_words() -> frozenset[str]:
     return frozenset(word for entry in _entries() for word in entry.split())
 
 
+_GRAMMATICAL = frozenset((*_GRAMMAR, Kind.PRONOUN))
+
+
+def meaning_entries() -> tuple[str, ...]:
+    """All entries of the lexicon that say something of an avatar."""
+    return tuple(entry for entry, (kind, _) in _entries().items() if kind not in _GRAMMATICAL)
+
+
 @cache
 def _candidates() -> tuple[str, ...]:
     """Words that a typing error may have been meant for: those that say something of an avatar."""
-    saying = {word for entry, (kind, _) in _entries().items() if kind is not Kind.FILLER for word in entry.split()}
+    denying = {entry for entry, (kind, _) in _entries().items() if kind in (Kind.NO, Kind.NOT, Kind.WITHOUT)}
+    saying = {word for entry in (*meaning_entries(), *denying) for word in entry.split()}
     return tuple(sorted(word for word in saying if len(word) >= SHORTEST_TYPO))
 
 

@@ -8,7 +8,7 @@ its list, both over "or", neither over "but".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rodin.prompts import lexicon
 from rodin.prompts.lexicon import NOUNS, Thing
@@ -78,6 +78,15 @@ class Understanding:
         if denied and NONE in VALUES[name] and NONE not in denied:
             return (NONE,)
         return tuple(value for value in VALUES[name] if value not in denied)
+
+    def beside(self, before: Understanding) -> Understanding:
+        """It as a change of what another prompt says: what is there before and is not spoken of any more goes."""
+        gone = {
+            name: tuple(value for value in VALUES[name] if value != NONE)
+            for name in before.asked
+            if name not in self.named and NONE in VALUES[name] and before.asked[name] != (NONE,)
+        }
+        return replace(self, denied={**self.denied, **gone})
 
     def line(self) -> str:
         """What was understood and what was not read, in one line."""

@@ -129,25 +129,38 @@ def _hidden_traits(recipe: AvatarRecipe) -> frozenset[str]:
     return frozenset(hidden)
 
 
-def make_caption(recipe: AvatarRecipe) -> str:
-    """One phrase that names every visible attribute of the avatar."""
+def make_caption(recipe: AvatarRecipe, *, absences: bool = True, eyes: bool = True) -> str:
+    """One phrase that names every visible attribute of the avatar.
+
+    Args:
+        absences: say of beard, glasses and hat that they are not there, where a grown man has no beard and anybody no
+            glasses or hat. Captions did not up to version 1 of the words, and a model that learned from those reads
+            such phrases as what they deny.
+        eyes: say their colour, where they show.
+    """
     traits = trait_phrases(recipe)
     size = eye_size(traits)
     items = [_hair_phrase(recipe)]
-    if recipe.glasses != "sunglasses":
+    if eyes and recipe.glasses != "sunglasses":
         items.append(f"{size.removesuffix('eyes')}{recipe.eyes} eyes")
-    items += [phrase for phrase in traits if phrase != size]
+    items += [phrase for phrase in traits if phrase != size or not eyes]
     if recipe.freckles:
         items.append("freckles")
     if recipe.beard != "none":
         items.append(f"a {recipe.hair_color} {recipe.beard}")
+    elif absences and recipe.sex == "man" and recipe.age != "child":
+        items.append("no beard")
     if recipe.glasses != "none":
         items.append(f"{recipe.glasses_color} {recipe.glasses}")
+    elif absences:
+        items.append("no glasses")
     if recipe.earrings:
         items.append("earrings")
     wearing = f"wearing a {recipe.top_color} {recipe.top}"
     if recipe.hat != "none":
         wearing += f" and a {recipe.hat_color} {recipe.hat}"
+    elif absences:
+        wearing += " and no hat"
     subject = f"a {who(recipe)} with a {recipe.face_shape} face, {recipe.skin} skin, {', '.join(items)}"
     lit = _LIGHTING_PHRASES[recipe.lighting]
     return mend_articles(f"{subject}, {wearing}, {_EXPRESSION_PHRASES[recipe.expression]}, {lit}")
