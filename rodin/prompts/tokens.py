@@ -82,7 +82,7 @@ _GRAMMAR = {
         no longer wearing, not with, not in""",
     Kind.GONE: "removed, off, gone, missing, absent, taken off, none, erased, left out, lost",
     Kind.CHANGED: "to, into, dyed, turned, becomes, turns, bleached to, painted",
-    Kind.OR: "or, and no, and nor",
+    Kind.OR: "or",
     Kind.AND: "and, plus",
     Kind.BUT: "but, although, though, yet, instead, add, adds, give, gives, however, except that, by, replaced, just",
     Kind.HAS: "with, has, have, having, who, whose, is, are, was, it, for, sports, sporting, got, gets, rocking, only",

@@ -71,8 +71,9 @@ def who(recipe: AvatarRecipe) -> str:
 
 
 def mend_articles(text: str) -> str:
-    """'an' before every vowel that 'a' stands before; no word in use is spelt and spoken differently."""
-    return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
+    """'an' before every vowel that 'a' stands before, and before eight and eighty, eleven and eighteen; no word in use
+    is spelt and spoken differently."""
+    return re.sub(r"\b([Aa]) (?=[aeiou]|8\d?\b|11\b|18\b)", r"\1n ", text)
 
 
 def trait_phrases(recipe: AvatarRecipe) -> list[str]:

@@ -18,6 +18,27 @@ AGES = {
     "young": ("young", "young", "youthful"),
     "elderly": ("elderly", "old", "aged", "senior"),
 }
+#: Years that go with an age, from the first to before the last; a child has them as a number, the others as decades too.
+YEARS = {"child": (4, 12), "young": (18, 36), "elderly": (65, 90)}
+DECADES = {
+    "young": ("twenties", "early thirties"),
+    "elderly": ("sixties", "seventies", "eighties"),
+}
+#: What people say of each other's skin, by sex where the word has one. Not of pale and light skin alike, of which both
+#: "white" may be said, is anything named by it.
+PEOPLE = {
+    "pale": {"": ("white", "European")},
+    "light": {"": ("white",)},
+    "tan": {"man": ("Latino",), "woman": ("Latina",), "": ("Hispanic",)},
+    "brown": {"": ("South Asian",)},
+    "dark": {"": ("black", "black", "African")},
+}
+#: What is not there, as a noun behind "no" and as an adjective; the noun behind "without" has an article.
+ABSENCES = {
+    "beard": (("beard", "beard", "facial hair"), ("clean-shaven", "beardless")),
+    "glasses": (("glasses",), ()),
+    "hat": (("hat",), ("bare-headed",)),
+}
 SKINS = {
     "pale": ("pale", "fair", "very light"),
     "tan": ("tan", "tanned", "olive"),
