@@ -25,7 +25,6 @@ ROUNDS = 3  # over the attributes, after which hardly a value changes
 #: In this order: the later ones are more easily mistaken where the earlier ones are wrong.
 _READ = ("sex", "age", "skin", "hair", "hair_color", "beard", "glasses", "hat", "top_color", "top", "fringe", "expression",
          "face_shape")  # fmt: skip
-_START = "somebody of whom nothing is known"
 
 
 class Describer:
@@ -41,7 +40,7 @@ class Describer:
 
     def caption(self, recipe: AvatarRecipe) -> str:
         """A recipe in the words that the reader reads best."""
-        return wording(recipe, eyes=False, absences=self._absences)
+        return wording(recipe, absences=self._absences)
 
     def describe(self, latent: Tensor) -> AvatarRecipe:
         """The recipe whose caption has the mean latent nearest to z [D]: attribute by attribute, a few times over."""

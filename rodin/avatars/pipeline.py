@@ -34,10 +34,11 @@ from rodin.models.folder import Model, load_model, save_model, shipped_folder
 from rodin.models.perceptual import load_features
 from rodin.models.prior import sample_latents
 from rodin.models.sentence import SentenceEncoder
-from rodin.models.text import TextReader
+from rodin.models.text import TextCondition, TextReader
 from rodin.models.upsampler import upsample
-from rodin.prompts.completion import Completion, complete
+from rodin.prompts.completion import Completion, complete, kinds_absent
 from rodin.prompts.understanding import Understanding, understand
+from rodin.synth.recipe import AvatarRecipe
 
 LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
@@ -59,7 +60,8 @@ class RodinPipeline:
         avatar = pipe("an old man with a white beard")[0]     # from words
         avatar = pipe(image="portrait.png", refine=50)[0]     # from a portrait
         avatar = pipe(seed=3)[0]                              # from nothing
-        hat = pipe.edit(avatar, "with a red hat")
+        hat = pipe.edit(avatar, "a red hat and no beard")
+        print(pipe.understand("an old man with a white beard", seed=0).line())
 
     An avatar depends on the model, its condition and its seed alone, whatever is drawn beside it. How the networks are
     sampled is one value: `pipe("a bald man", sampling=Sampling(steps=20, sampler="ddim"))`.
@@ -72,8 +74,8 @@ class RodinPipeline:
         """Make a pipeline of a model.
 
         Args:
-            sentences: words that no caption has are translated to known ones by a general sentence encoder; wants the
-                extra `words`. Prompts of known words alone draw the same avatars as without.
+            sentences: words that are not known are translated to the nearest known ones by a general sentence encoder;
+                wants the extra `words`. Prompts of known words alone draw the same avatars as without.
 
         Raises:
             UserError: the model reads by its encoder's text tower, which takes no translation.
@@ -83,6 +85,7 @@ class RodinPipeline:
             raise UserError(
                 "sentences: this model reads prompts by its encoder's text tower, and translates nothing; leave it out"
             )
+        self.sentences = sentences
         encoder = SentenceEncoder() if sentences else None
         self.words = model.words.translating(encoder) if encoder and model.words else model.words
         self._translate = Translator(encoder) if encoder else None
@@ -158,7 +161,8 @@ class RodinPipeline:
         """Draw avatars from one of: a prompt, a portrait, another avatar's latent, nothing.
 
         Args:
-            prompt: what they shall look like; each is drawn with its own latent from the prior.
+            prompt: what they shall look like; each is drawn with its own latent from the prior. What it leaves open is
+                drawn by the seed; `understand` says what.
             image: a portrait as [H, W, 3 or 4] in [0, 1], a PIL image, a file, or one that `read_portrait` has read.
             vary: the avatar whose latent they share; only the noise is new.
             count: how many avatars.
@@ -225,12 +229,28 @@ class RodinPipeline:
         if literal or not self.understands:
             _check_prompt(prompt)
             return self._sample_latents([prompt] * len(seeds), seeds, sampling)
-        texts = [self.understand(prompt, seed).caption(absences=self._says_absences) for seed in seeds]
-        return self._sample_latents(texts, seeds, sampling)
+        drawn = [self.understand(prompt, seed) for seed in seeds]
+        texts = [one.caption(absences=self._says_absences) for one in drawn]
+        return self._sample_latents(texts, seeds, sampling, [one.recipe for one in drawn])
 
-    def _sample_latents(self, texts: list[str] | None, seeds: list[int], sampling: Sampling) -> Tensor:
-        """Latents [B, 512] for a text each, read as it stands, or for none."""
-        text = None if texts is None else self.text_reader.read(texts)
+    def _sample_latents(
+        self,
+        texts: list[str] | None,
+        seeds: list[int],
+        sampling: Sampling,
+        recipes: Sequence[AvatarRecipe] | None = None,
+    ) -> Tensor:
+        """Latents [B, 512] for a text each, read as it stands, or for none.
+
+        Args:
+            recipes: what the texts are captions of.
+        """
+        text: TextCondition | None = None
+        if texts is not None and recipes is not None and self.words is not None:
+            missing = [() if self._says_absences else kinds_absent(one) for one in recipes]
+            text = self.words.to(self.device).read(texts, missing)
+        elif texts is not None:
+            text = self.text_reader.read(texts)
         if text is not None and texts is not None and not text.mask.any(dim=1).all():
             raise UserError(f"prompt: {texts[0]!r} has no word that the model knows; say it in other words")
         drawn = sample_latents(
@@ -462,17 +482,19 @@ class RodinPipeline:
         A prompt that names colours alone, of materials that the avatar has, moves its palette alone: the person stays
         to the bit.
 
-        The direction is the difference of two means of the prior: of the latents for the prompt, and of those for
-        `source_prompt`, or for nothing. (The paper moves CLIP's image latent by the difference of two text embeddings;
-        images and texts lie apart in CLIP's space, and the prior is what maps between them.)
+        The direction is the difference of two means of the prior: of the latents for two captions, which describe the
+        avatar as its latent is read and differ in what the prompt names alone. Of a model that was not trained on the
+        words of `rodin synth` they are the prompt's words, and `source_prompt` or nothing. (The paper moves CLIP's
+        image latent by the difference of two text embeddings; images and texts lie apart in CLIP's space, and the prior
+        is what maps between them.)
 
         Args:
-            prompt: what shall be there, such as "with red hair and glasses"; None = colours alone change.
+            prompt: what shall be there or go, such as "red hair and no glasses"; None = colours alone change.
             colours: sRGB in [0, 1] by material, which are set after the words; see `Avatar.recoloured`.
-            source_prompt: what is there instead, such as "with black hair"; None = whatever avatars have on average.
+            source_prompt: what is there now, such as "a man with glasses"; what of that the prompt does not name again
+                goes.
             strength: how far to go; 0 draws the same avatar again, 1 is the whole difference, beyond 1 exaggerates,
-                below 0 turns round. None is all the way for colours, and EDIT_STRENGTH for all else: the whole
-                difference of z changes more than the words name.
+                below 0 turns round. None is 1 for colours, and EDIT_STRENGTH for all else.
 
         Raises:
             UserError: there is nothing to change, a prompt is empty or too long, the strength is no number, a colour or
@@ -521,20 +543,27 @@ class RodinPipeline:
 
     def _direction(self, avatar: Avatar, prompt: str, source_prompt: str | None) -> Tensor:
         """[512] from what an avatar has to what a prompt asks for: the difference of two means of the prior."""
+        recipes: list[AvatarRecipe | None] = [None, None]
+        texts: list[str | None] = [prompt, source_prompt]
         if not self.understands:
             _check_prompt(prompt)
-            texts: list[str | None] = [prompt, source_prompt]
         else:
             assert self.words is not None
             describer = Describer(self.words, absences=self._says_absences)
             wanted = self._understood(prompt)
             if source_prompt is not None:
                 wanted = wanted.beside(self._understood(source_prompt))
-            texts = [describer.caption(one) for one in reversed(describer.change(avatar.latent, wanted))]
+            source, target = describer.change(avatar.latent, wanted)
+            recipes, texts = [target, source], [describer.caption(target), describer.caption(source)]
         seeds = list(range(EDIT_DRAWS))
         means = [
-            self._sample_latents(None if text is None else [text] * EDIT_DRAWS, seeds, EDIT_SAMPLING).mean(dim=0)
-            for text in texts
+            self._sample_latents(
+                None if text is None else [text] * EDIT_DRAWS,
+                seeds,
+                EDIT_SAMPLING,
+                None if recipe is None else [recipe] * EDIT_DRAWS,
+            ).mean(dim=0)
+            for text, recipe in zip(texts, recipes, strict=True)
         ]
         return means[0] - means[1]
 

@@ -11,7 +11,7 @@ from rodin.prompts.tokens import meaning_entries
 from rodin.synth import recipe
 
 LEAST_SHARE = 0.75  # of the recipe's words: a small set lacks the rare ones
-LEAST_COSINE = 0.6  # of a word and what it is translated to; words of other languages and of nothing stay below
+LEAST_COSINE = 0.72  # of a word and what it is translated to; unrelated words and most of other languages stay below
 
 
 def speaks_of_recipes(reader: PhraseReader) -> bool:

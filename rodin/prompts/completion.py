@@ -16,6 +16,7 @@ import numpy as np
 from rodin.prompts.understanding import NONE, TRAITS, VALUES, YES, Understanding, value_in_words
 from rodin.synth.recipe import (
     FRINGE_STYLES,
+    GLASSES,
     NATURAL,
     NO_HAT,
     SHOWS_EARS,
@@ -25,7 +26,7 @@ from rodin.synth.recipe import (
     generator,
     make_recipe,
 )
-from rodin.synth.words.caption import make_caption
+from rodin.synth.words.caption import make_caption, who
 
 SET = 0x52  # of seeds: that of the draws, no rendered set's
 NAMED_TRAIT = 1.5  # standard score of a trait that is asked for
@@ -57,9 +58,14 @@ class Completion:
         open_ = {name for name in found if len(self.understanding.allowed(name)) > 1}
         return {name: value for name, value in found.items() if name in open_ - hidden and value != NONE}
 
-    def line(self) -> str:
-        """What was drawn, in one line."""
+    def drawn_line(self) -> str:
+        """What was drawn, for reading."""
         return ", ".join(value_in_words(name, value) for name, value in self.drawn.items())
+
+    def line(self) -> str:
+        """What was understood, drawn and not read, in one line."""
+        understood, *unread = self.understanding.line().split("; not read: ")
+        return "; ".join([understood, f"drawn: {self.drawn_line()}", *(f"not read: {words}" for words in unread)])
 
     def caption(self, *, absences: bool) -> str:
         """The avatar as captions say it.
@@ -71,17 +77,31 @@ class Completion:
         Args:
             absences: see `make_caption`.
         """
-        return wording(self.recipe, eyes="eyes" in self.understanding.named, absences=absences)
+        named = self.understanding.named
+        return wording(self.recipe, eyes="eyes" in named, absences=absences, hair="hair_color" in self.understanding.asked)
 
     def to_json(self) -> dict[str, object]:
         """It as JSON has it."""
         return {**self.understanding.to_json(), "drawn": self.drawn}
 
 
-def wording(recipe: AvatarRecipe, *, eyes: bool, absences: bool) -> str:
-    """A recipe as the reader reads it best; see `Completion.caption`."""
+def wording(recipe: AvatarRecipe, *, absences: bool, eyes: bool = False, hair: bool = False) -> str:
+    """A recipe as the reader reads it best; see `Completion.caption`.
+
+    Args:
+        hair: its colour is asked for: it is said a third time.
+    """
     caption = make_caption(recipe, absences=absences, eyes=eyes)
-    return caption if recipe.hair == "bald" else f"{caption}, {recipe.hair_color} hair"
+    if recipe.hair != "bald":
+        caption += f", {recipe.hair_color} hair"
+    if hair:
+        caption += f", {recipe.hair_color}-haired {who(recipe)}"
+    return caption
+
+
+def kinds_absent(recipe: AvatarRecipe) -> tuple[str, ...]:
+    """What is not there of what nearly half of all avatars have, as all that it might be."""
+    return GLASSES if recipe.glasses == NONE else ()
 
 
 def complete(understanding: Understanding, seed: int) -> Completion:

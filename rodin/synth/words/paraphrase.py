@@ -166,8 +166,8 @@ def _choose_words(recipe: AvatarRecipe, draws: _Draws) -> _Words:
     if not (sex or age or decade or adjective or child) and draws.chance(0.5):
         noun = "avatar"
     bare = ""
-    if (bares := [name for name in absences if ABSENCES[name][1]]) and not adjective and draws.chance(0.4):
-        bare = draws.pick(ABSENCES[bares[0]][1])
+    if (bares := [name for name in absences if ABSENCES[name]]) and not adjective and draws.chance(0.4):
+        bare = draws.pick(ABSENCES[bares[0]])
         absences.remove(bares[0])
     adjectival = adjective or bare
     described = (adjectival, age, noun) if said == "expression" or bare else (age, adjectival, noun)
@@ -186,7 +186,7 @@ def _choose_words(recipe: AvatarRecipe, draws: _Draws) -> _Words:
         pronoun={"man": "he", "woman": "she", "": ""}[sex],
         features=[features[name] for name in kept if name in features],
         clothes=[clothes[name] for name in kept if name in clothes],
-        lacks=[draws.pick(ABSENCES[name][0]) for name in draws.shuffled(list(absences))],
+        lacks=draws.shuffled(absences),
         age=decade,
         expression=recipe.expression if "expression" in kept else "",
         lighting=draws.synonym(LIGHTINGS, recipe.lighting) if draws.chance(LIGHTING_SHARE) else "",
@@ -314,7 +314,7 @@ def _join(items: Sequence[str]) -> str:
 
 def _either(nouns: Sequence[str]) -> str:
     """'a beard, glasses or a hat'."""
-    items = [noun if noun in ("glasses", "facial hair") else f"a {noun}" for noun in nouns]
+    items = [noun if noun == "glasses" else f"a {noun}" for noun in nouns]
     return " or ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 

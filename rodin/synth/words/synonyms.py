@@ -33,12 +33,8 @@ PEOPLE = {
     "brown": {"": ("South Asian",)},
     "dark": {"": ("black", "black", "African")},
 }
-#: What is not there, as a noun behind "no" and as an adjective; the noun behind "without" has an article.
-ABSENCES = {
-    "beard": (("beard", "beard", "facial hair"), ("clean-shaven", "beardless")),
-    "glasses": (("glasses",), ()),
-    "hat": (("hat",), ("bare-headed",)),
-}
+#: What may not be there, and adjectives that say so.
+ABSENCES = {"beard": ("clean-shaven", "beardless"), "glasses": (), "hat": ("bare-headed",)}
 SKINS = {
     "pale": ("pale", "fair", "very light"),
     "tan": ("tan", "tanned", "olive"),
