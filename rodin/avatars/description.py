@@ -9,10 +9,9 @@ Symbols: D = 512 numbers of z.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -23,8 +22,10 @@ from rodin.synth.recipe import AvatarRecipe, make_recipe
 
 ROUNDS = 3  # over the attributes, after which hardly a value changes
 #: In this order: the later ones are more easily mistaken where the earlier ones are wrong.
-_READ = ("sex", "age", "skin", "hair", "hair_color", "beard", "glasses", "hat", "top_color", "top", "fringe", "expression",
-         "face_shape")  # fmt: skip
+_READ = (
+    *("sex", "age", "skin", "hair", "hair_color", "beard", "glasses", "hat", "top_color", "top", "fringe"),
+    *("expression", "face_shape"),
+)
 
 
 class Describer:
@@ -72,7 +73,7 @@ class Describer:
             if name not in TRAITS:
                 source = self._nearest(latent, [_with(source, name, value) for value in others])
             target = _with(target, name, wanted[0] if name == "beard" else self._best(latent, target, name, wanted))
-            source, target = _also(name, understanding, source, target)
+            target = _also(name, understanding, target)
         return source, target
 
     def _best(self, latent: Tensor, recipe: AvatarRecipe, name: str, values: list[str]) -> str:
@@ -85,15 +86,11 @@ class Describer:
         return recipes[int(F.cosine_similarity(means, latent.to(means)[None], dim=1).argmax())]
 
 
-def _also(
-    name: str, understanding: Understanding, source: AvatarRecipe, target: AvatarRecipe
-) -> tuple[AvatarRecipe, AvatarRecipe]:
-    """A colour that is named makes its thing: whoever asks for a red hat has one then."""
+def _also(name: str, understanding: Understanding, target: AvatarRecipe) -> AvatarRecipe:
+    """A colour that is named makes its thing: whoever asks for black frames has glasses then."""
     thing = name.removesuffix("_color")
-    if thing in ("hat", "glasses") and thing != name and thing not in understanding.named:
-        if getattr(target, thing) == NONE:
-            target = _with(target, thing, VALUES[thing][0])
-    return source, target
+    makes = thing in ("hat", "glasses") and thing != name and thing not in understanding.named
+    return _with(target, thing, VALUES[thing][0]) if makes and getattr(target, thing) == NONE else target
 
 
 def _neutral() -> AvatarRecipe:
@@ -126,4 +123,5 @@ def _with(recipe: AvatarRecipe, name: str, value: str) -> AvatarRecipe:
     if name in TRAITS:
         score = NAMED_TRAIT if value == "+" else -NAMED_TRAIT
         return replace(recipe, traits=replace(recipe.traits, **{name: score}))
-    return replace(recipe, **{name: value == YES if name in ("fringe", "freckles", "earrings") else value})
+    changed: dict[str, Any] = {name: value == YES if name in ("fringe", "freckles", "earrings") else value}
+    return replace(recipe, **changed)

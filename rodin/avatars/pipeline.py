@@ -284,7 +284,9 @@ class RodinPipeline:
                 stand, see `understands`.
         """
         if not self.understands:
-            raise UserError("understand: this model was not trained on the words of rodin synth; it reads all literally")
+            raise UserError(
+                "understand: this model was not trained on the words of rodin synth; it reads all literally"
+            )
         return complete(self._understood(prompt), seed)
 
     def _understood(self, prompt: str) -> Understanding:

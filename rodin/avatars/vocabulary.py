@@ -16,7 +16,15 @@ LEAST_COSINE = 0.72  # of a word and what it is translated to; unrelated words a
 
 def speaks_of_recipes(reader: PhraseReader) -> bool:
     """Whether a reader learned from captions of `rodin synth`: it knows most of the words that these have."""
-    values = (recipe.SEXES, recipe.AGES, recipe.SKIN_TONES, recipe.HAIR, recipe.HAIR_COLOURS, recipe.TOPS, recipe.GLASSES)
+    values = (
+        recipe.SEXES,
+        recipe.AGES,
+        recipe.SKIN_TONES,
+        recipe.HAIR,
+        recipe.HAIR_COLOURS,
+        recipe.TOPS,
+        recipe.GLASSES,
+    )
     words = {word for words in values for value in words for word in value.replace("-", " ").lower().split()}
     return len(reader.unknown_words(" ".join(sorted(words)))) <= (1 - LEAST_SHARE) * len(words)
 

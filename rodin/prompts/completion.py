@@ -78,7 +78,9 @@ class Completion:
             absences: see `make_caption`.
         """
         named = self.understanding.named
-        return wording(self.recipe, eyes="eyes" in named, absences=absences, hair="hair_color" in self.understanding.asked)
+        return wording(
+            self.recipe, eyes="eyes" in named, absences=absences, hair="hair_color" in self.understanding.asked
+        )
 
     def to_json(self) -> dict[str, object]:
         """It as JSON has it."""
@@ -217,4 +219,3 @@ def _plausible_hair_color(age: str, skin: str) -> tuple[str, ...]:
     if skin == "tan":
         return ("black", "brown")
     return tuple(colour for colour in NATURAL if colour not in ("grey", "white"))
-

@@ -31,12 +31,17 @@ def _split(table: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def _words(text: str) -> list[str]:
+    return [" ".join(word.split()) for word in text.split(",")]
+
+
 # ---- who
 
 #: Sex, and where it is said the age, by the noun.
 PEOPLE = _split(
     {
-        "man": """man, men, guy, gentleman, gentlemen, male, bloke, chap, fellow, fella, dude, lad, gent, mister, mr, sir,
+        "man": """man, men, guy, gentleman, gentlemen, male, bloke, chap, fellow, fella, dude, lad, gent, mister,
+            mr, sir,
             husband, father, dad, daddy, papa, brother, uncle, nephew, groom, bachelor, boyfriend, king, prince,
             monk, priest, friar, wizard, sorcerer, warlock, viking, sailor, soldier, lumberjack, cowboy, fisherman,
             fireman, policeman, businessman, salesman, postman, craftsman, knight, samurai, pirate, waiter, actor,
@@ -100,17 +105,42 @@ LAST_YEARS = {"child": 12, "young": 49, "elderly": 130}
 NUMBERS = {
     word: value
     for value, word in enumerate(
-        """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-        seventeen eighteen nineteen twenty""".split()
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+        ]
     )
 }
 TENS = {
     word: 10 * value
-    for value, word in enumerate("ten twenty thirty forty fifty sixty seventy eighty ninety".split(), 1)
+    for value, word in enumerate(
+        ["ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 1
+    )
 }
 DECADES = {
     word: 10 * value
-    for value, word in enumerate("tens twenties thirties forties fifties sixties seventies eighties nineties".split(), 1)
+    for value, word in enumerate(
+        ["tens", "twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties"], 1
+    )
 } | {"teens": 13}
 
 #: What is said of people, as the skins that it allows. Whoever wants one of them names the skin.
@@ -179,7 +209,8 @@ HUES = _split(
             charcoal grey, charcoal gray, steel grey, steel gray, greyish, grayish, salt and pepper, pepper and salt,
             iron grey, iron gray, gunmetal, smoky grey, smoky gray, stone grey, pewter, dove grey, ashen grey, ashen
             gray""",
-        "silver": "silver, silvery, silver grey, silver gray, chrome, silvery grey, silver white, silvery white, metallic",
+        "silver": """silver, silvery, silver grey, silver gray, chrome, silvery grey, silver white, silvery white,
+            metallic""",
         "black": """black, jet, jet black, raven, raven black, ebony, coal black, inky, inky black, onyx, pitch black,
             midnight black, obsidian, sable, charcoal, sooty, sooty black, ink black, tar black, coal, blackish, soot
             black, raven dark, charcoal black""",
@@ -197,7 +228,8 @@ HUES = _split(
         "pale": """pale, very light, very pale, pallid, pasty, porcelain, alabaster, milky, milky pale, milky white,
             fair, very fair, fair toned, peaches and cream, deathly pale, rosy, chalky, ghostly, wan, pale pink,
             chalk pale, peachy""",
-        "tanned": """tanned, suntanned, sun tanned, bronzed, bronze, sun kissed, sunkissed, sunburnt, sunburned, swarthy,
+        "tanned": """tanned, suntanned, sun tanned, bronzed, bronze, sun kissed, sunkissed, sunburnt, sunburned,
+            swarthy,
             weather beaten, weathered, golden brown, lightly tanned, heavily tanned, honeyed, sallow, medium, light
             brown, medium light, wheatish, honey toned""",
         "deep": """dark brown, deep brown, deep, very dark brown, dark chocolate, ebony black, dark toned, blue black,
@@ -207,42 +239,106 @@ HUES = _split(
 )
 #: Before another colour these say how much of it there is, and no more.
 SHADES = frozenset(
-    """dark light pale deep bright vivid soft pastel neon medium rich dull dusty dusky faded intense electric hot warm cool
-    cold muted strong very natural naturally dyed burnt ash icy burnished lustrous shiny glossy matte metallic smoky mid
-    solid plain pure fiery golden olive rosy creamy milky snowy silvery inky rusty copper reddish bluish greenish
-    yellowish brownish greyish grayish blackish purplish pinkish orangey heavily lightly deeply slightly""".split()
+    _words(
+        """dark, light, pale, deep, bright, vivid, soft, pastel, neon, medium, rich, dull, dusty, dusky, faded, intense,
+    electric, hot, warm, cool, cold, muted, strong, very, natural, naturally, dyed, burnt, ash, icy, burnished,
+    lustrous, shiny, glossy, matte, metallic, smoky, mid, solid, plain, pure, fiery, golden, olive, rosy, creamy,
+    milky, snowy, silvery, inky, rusty, copper, reddish, bluish, greenish, yellowish, brownish, greyish, grayish,
+    blackish, purplish, pinkish, orangey, heavily, lightly, deeply, slightly"""
+    )
 )
-_ALIKE = {hue: (hue,) for hue in ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "grey", "black")}
+_ALIKE = {
+    hue: (hue,) for hue in ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "grey", "black")
+}
 #: What each hue is of each thing. A hue without an entry cannot be said of it.
 HAIR_HUES: dict[str, tuple[str, ...]] = {
-    **_ALIKE, "orange": ("red",), "ginger": ("red",), "yellow": ("blond",), "blond": ("blond",), "gold": ("blond",),
-    "silver": ("grey",), "brown": ("brown",), "brunette": ("brown",), "beige": ("blond",), "hazel": ("brown",), "dark": ("black", "brown"),
-    "light": ("blond",), "pale": ("blond",), "deep": ("brown",), "mid brown": ("brown",), "tanned": ("brown",),
-}  # fmt: skip
+    **_ALIKE,
+    "orange": ("red",),
+    "ginger": ("red",),
+    "yellow": ("blond",),
+    "blond": ("blond",),
+    "gold": ("blond",),
+    "silver": ("grey",),
+    "brown": ("brown",),
+    "brunette": ("brown",),
+    "beige": ("blond",),
+    "hazel": ("brown",),
+    "dark": ("black", "brown"),
+    "light": ("blond",),
+    "pale": ("blond",),
+    "deep": ("brown",),
+    "mid brown": ("brown",),
+    "tanned": ("brown",),
+}
 SKIN_HUES: dict[str, tuple[str, ...]] = {
-    "black": ("dark",), "brown": ("brown",), "beige": ("tan",), "white": ("pale",), "pink": ("pale",),
-    "dark": ("dark",), "deep": ("dark",), "mid brown": ("brown",), "light": ("light",), "pale": ("pale",),
-    "tanned": ("tan",), "olive": ("tan",), "hazel": ("tan",), "gold": ("tan",),
-}  # fmt: skip
+    "black": ("dark",),
+    "brown": ("brown",),
+    "beige": ("tan",),
+    "white": ("pale",),
+    "pink": ("pale",),
+    "dark": ("dark",),
+    "deep": ("dark",),
+    "mid brown": ("brown",),
+    "light": ("light",),
+    "pale": ("pale",),
+    "tanned": ("tan",),
+    "olive": ("tan",),
+    "hazel": ("tan",),
+    "gold": ("tan",),
+}
 EYE_HUES: dict[str, tuple[str, ...]] = {
-    "brown": ("brown",), "black": ("brown",), "dark": ("brown",), "deep": ("brown",), "mid brown": ("brown",),
-    "tanned": ("brown",), "hazel": ("hazel",), "gold": ("hazel",), "green": ("green",), "olive": ("green",),
-    "blue": ("blue",), "light": ("blue", "grey"), "pale": ("blue", "grey"), "grey": ("grey",), "silver": ("grey",),
-}  # fmt: skip
+    "brown": ("brown",),
+    "black": ("brown",),
+    "dark": ("brown",),
+    "deep": ("brown",),
+    "mid brown": ("brown",),
+    "tanned": ("brown",),
+    "hazel": ("hazel",),
+    "gold": ("hazel",),
+    "green": ("green",),
+    "olive": ("green",),
+    "blue": ("blue",),
+    "light": ("blue", "grey"),
+    "pale": ("blue", "grey"),
+    "grey": ("grey",),
+    "silver": ("grey",),
+}
 CLOTH_HUES: dict[str, tuple[str, ...]] = {
-    **_ALIKE, "ginger": ("orange",), "blond": ("yellow",), "gold": ("yellow",), "silver": ("grey",),
-    "brown": ("brown",), "beige": ("brown",), "hazel": ("brown",), "olive": ("green",), "deep": ("brown",),
-    "mid brown": ("brown",), "tanned": ("brown",), "dark": ("black",),
-}  # fmt: skip
+    **_ALIKE,
+    "ginger": ("orange",),
+    "blond": ("yellow",),
+    "gold": ("yellow",),
+    "silver": ("grey",),
+    "brown": ("brown",),
+    "beige": ("brown",),
+    "hazel": ("brown",),
+    "olive": ("green",),
+    "deep": ("brown",),
+    "mid brown": ("brown",),
+    "tanned": ("brown",),
+    "dark": ("black",),
+}
 FRAME_HUES: dict[str, tuple[str, ...]] = {
-    "black": ("black",), "dark": ("black",), "brown": ("brown",), "deep": ("brown",), "mid brown": ("brown",),
-    "hazel": ("brown",), "gold": ("gold",), "yellow": ("gold",), "silver": ("silver",), "grey": ("silver",),
+    "black": ("black",),
+    "dark": ("black",),
+    "brown": ("brown",),
+    "deep": ("brown",),
+    "mid brown": ("brown",),
+    "hazel": ("brown",),
+    "gold": ("gold",),
+    "yellow": ("gold",),
+    "silver": ("silver",),
+    "grey": ("silver",),
     "red": ("red",),
-}  # fmt: skip
+}
 HUES_OF = {
-    "hair_color": HAIR_HUES, "skin": SKIN_HUES, "eyes": EYE_HUES, "top_color": CLOTH_HUES, "hat_color": CLOTH_HUES,
+    "hair_color": HAIR_HUES,
+    "skin": SKIN_HUES,
+    "eyes": EYE_HUES,
+    "top_color": CLOTH_HUES,
+    "hat_color": CLOTH_HUES,
     "glasses_color": FRAME_HUES,
-}  # fmt: skip
+}
 #: Beside a person, without another noun, these are of the hair; the others of `SKIN_HUES` are of the skin.
 HAIR_OF_PEOPLE = ("ginger", "blond", "brunette", "grey", "silver", "red", "gold")
 #: Of these no other thing is said: they need no noun.
@@ -295,8 +391,7 @@ class Noun:
 def _nouns(thing: Thing, attribute: str, table: Mapping[str, str]) -> dict[str, Noun]:
     """Nouns of a thing by their words; keys are values, the likeliest first, joined by " | "; "" = any."""
     return {
-        entry: Noun(thing, attribute, tuple(key.split(" | ")) if key else ())
-        for entry, key in _split(table).items()
+        entry: Noun(thing, attribute, tuple(key.split(" | ")) if key else ()) for entry, key in _split(table).items()
     }
 
 
@@ -316,9 +411,11 @@ NOUNS: dict[str, Noun] = {
                 stubbly hair, military cut, military haircut, buzzed hair, shorn hair, ivy league cut,
                 number two cut, short back and sides, head shorn, army cut, induction cut, flat top, flattop,
                 butch cut, stubble hair, clipped hair""",
-            "short": """short hair, short haired, hair cut short, short haircut, pixie, pixie cut, short cut, caesar cut,
+            "short": """short hair, short haired, hair cut short, short haircut, pixie, pixie cut, short cut,
+                caesar cut,
                 side parting, fade, fade haircut, undercut, hair trimmed short, bowl cut, shortish hair, pixie hair""",
-            "quiff": """quiff, pompadour, elvis hair, rockabilly hair, ducktail, swept up hair, hair swept up, brushed up
+            "quiff": """quiff, pompadour, elvis hair, rockabilly hair, ducktail, swept up hair, hair swept up,
+                brushed up
                 hair, hair brushed up, slicked up hair, elvis pompadour, teddy boy hair, elvis quiff""",
             "mohawk": """mohawk, mohican, mohawks, faux hawk, fauxhawk, fohawk, punk hair, liberty spikes, punk hairdo,
                 mowhawk, mohawked, iroquois""",
@@ -330,7 +427,8 @@ NOUNS: dict[str, Noun] = {
             "bob": """bob, bob cut, bobbed, bobbed hair, bob haircut, pageboy, pageboy cut, page boy, chin length hair,
                 shoulder length hair, shoulder length, jaw length hair, lob, long bob, chin length, medium length hair,
                 pageboy bob""",
-            "long straight | long wavy": """long hair, long haired, longhaired, waist length hair, hair down to the waist,
+            "long straight | long wavy": """long hair, long haired, longhaired, waist length hair, hair down to the
+                waist,
                 flowing hair, flowing locks, long locks, long tresses, hair to the waist, long mane, hippie hair,
                 rapunzel hair, floor length hair""",
             "long straight": """straight hair, straight haired, long straight hair, poker straight hair, sleek hair,
@@ -338,12 +436,15 @@ NOUNS: dict[str, Noun] = {
             "long wavy": """wavy hair, waves, long wavy hair, wavy haired, beach waves, long waves, loose waves,
                 wavy locks, tousled waves, rippling hair, wavy long hair, mermaid hair, long curly hair, long curls,
                 long loose curls, flowing waves, undulating hair""",
-            "ponytail": """ponytail, pony tail, ponytails, ponytailed, pony, high ponytail, low ponytail, hair tied back,
+            "ponytail": """ponytail, pony tail, ponytails, ponytailed, pony, high ponytail, low ponytail, hair tied
+                back,
                 tied back hair, tied back, pulled back hair, hair pulled back""",
-            "bun": """bun, hair bun, chignon, topknot, top knot, updo, up do, man bun, french twist, beehive, ballet bun,
+            "bun": """bun, hair bun, chignon, topknot, top knot, updo, up do, man bun, french twist, beehive,
+                ballet bun,
                 bun hair, hair pinned up, pinned up hair, knot of hair, hair tied up, hair put up, hair up, tied up,
                 messy bun, ballerina bun, hair knot""",
-            "braids": """braids, braid, braided hair, plaits, plait, pigtails, pigtail, two braids, plaited hair, cornrows,
+            "braids": """braids, braid, braided hair, plaits, plait, pigtails, pigtail, two braids, plaited hair,
+                cornrows,
                 box braids, dreadlocks, dreads, twin braids, french braids, hair in braids, bunches, plaited pigtails,
                 pigtail braids""",
         },
@@ -370,9 +471,12 @@ NOUNS: dict[str, Noun] = {
     **_nouns(
         Thing.SKIN,
         "skin",
-        {"": "skin, skinned, complexion, complected, complexioned, skin tone, skin colour, skin color, skin toned, toned, "
-             "visage, tone of skin, face, faced"},
-    ),  # fmt: skip
+        {
+            "": """skin, skinned, complexion, complected, complexioned, skin tone, skin colour, skin color, skin
+            toned, toned, """
+            "visage, tone of skin, face, faced"
+        },
+    ),
     **_nouns(Thing.EYES, "eyes", {"": "eyes, eye, eyed, irises, iris, eye colour, eye color, gaze"}),
     **_nouns(
         Thing.GLASSES,
@@ -404,10 +508,12 @@ NOUNS: dict[str, Noun] = {
             "fedora": """fedora, felt hat, trilby, brimmed hat, bowler, bowler hat, panama, panama hat, homburg, cowboy
                 hat, stetson, sun hat, straw hat, top hat, wide brimmed hat, boater, pork pie hat, witch hat, wizard
                 hat, sombrero, brimmed""",
-            "beanie": """beanie, knitted cap, knit cap, woolly hat, wool hat, woolen hat, woollen hat, wooly hat, knitted
+            "beanie": """beanie, knitted cap, knit cap, woolly hat, wool hat, woolen hat, woollen hat, wooly hat,
+                knitted
                 hat, bobble hat, toque, tuque, ski hat, winter hat, stocking cap, watch cap, skull cap, skullcap,
                 beanies, beanie hat, woolen cap, wool cap, knit hat, bonnet""",
-            "baseball cap": """baseball cap, cap, ball cap, trucker hat, trucker cap, snapback, peaked cap, baseball hat,
+            "baseball cap": """baseball cap, cap, ball cap, trucker hat, trucker cap, snapback, peaked cap,
+                baseball hat,
                 sports cap, caps, flat cap, newsboy cap, visor cap, capped""",
         },
     ),
@@ -415,30 +521,35 @@ NOUNS: dict[str, Noun] = {
         Thing.TOP,
         "top",
         {
-            "": """top, tops, clothes, clothing, clothed, clad, outfit, garment, garb, attire, dress, robe, robes, jacket,
+            "": """top, tops, clothes, clothing, clothed, clad, outfit, garment, garb, attire, dress, robe, robes,
+                jacket,
                 coat, suit, gown, uniform, cloak, blazer, tunic, apparel, costume, kimono, dressed, overalls, vest,
                 waistcoat, poncho, anorak, raincoat, parka, tracksuit""",
-            "T-shirt": """t shirt, tshirt, tee, tee shirt, tees, t shirts, tank top, singlet, undershirt, jersey, football
+            "T-shirt": """t shirt, tshirt, tee, tee shirt, tees, t shirts, tank top, singlet, undershirt, jersey,
+                football
                 shirt, football jersey, camisole, crop top, basketball jersey, sleeveless top""",
             "hoodie": """hoodie, hooded sweatshirt, hoody, hooded top, hooded jumper, hooded sweater, hoodies, hooded,
                 zip up hoodie, hood, hooded jacket""",
             "turtleneck": """turtleneck, turtle neck, polo neck, polo neck sweater, turtleneck sweater, roll neck,
                 rollneck, mock neck, mock turtleneck, high neck sweater, high necked sweater, turtleneck jumper,
                 polo neck jumper, roll neck sweater, high collar""",
-            "collared shirt": """collared shirt, shirt, shirts, button up, button up shirt, button down, button down shirt,
+            "collared shirt": """collared shirt, shirt, shirts, button up, button up shirt, button down, button
+                down shirt,
                 dress shirt, blouse, shirt with a collar, flannel shirt, polo, polo shirt, plaid shirt, oxford shirt,
                 denim shirt, flannel, white collar shirt, hawaiian shirt, linen shirt, formal shirt, checked shirt,
                 business shirt""",
-            "V-neck sweater": """v neck sweater, v neck, v neck pullover, v neck jumper, v necked sweater, vneck, cardigan,
+            "V-neck sweater": """v neck sweater, v neck, v neck pullover, v neck jumper, v necked sweater, vneck,
+                cardigan,
                 v necked jumper, v neck cardigan""",
             "crew-neck sweater": """crew neck sweater, crew neck, crewneck, crewneck sweater, round neck sweater,
                 sweatshirt, crew neck jumper, fleece""",
-            "crew-neck sweater | V-neck sweater": """sweater, jumper, pullover, knitwear, sweaters, jumpers, woolly jumper,
+            "crew-neck sweater | V-neck sweater": """sweater, jumper, pullover, knitwear, sweaters, jumpers, woolly
+                jumper,
                 knit sweater, knitted sweater, christmas jumper, wool sweater, knitted jumper, woollen sweater, cashmere
                 sweater, woolly, knitted pullover""",
         },
     ),
-}  # fmt: skip
+}
 #: Adjectives that choose a style or kind where the noun leaves it open.
 ADJECTIVES: dict[str, dict[Thing, tuple[str, ...]]] = {
     "long": {Thing.HAIR: ("long straight", "long wavy"), Thing.BEARD: ("full beard",)},
@@ -495,7 +606,8 @@ MARKS: dict[str, str] = _split(
 #: Words that deny by themselves, as what is not there.
 ABSENT: dict[str, str] = _split(
     {
-        "beard": """clean shaven, cleanshaven, shaven, shaved, smooth shaven, freshly shaved, freshly shaven, clean shaved,
+        "beard": """clean shaven, cleanshaven, shaven, shaved, smooth shaven, freshly shaved, freshly shaven, clean
+            shaved,
             well shaven, beardless, unbearded, smooth cheeked, smooth faced, shaved face, smooth face, bare faced,
             barefaced, babyfaced, baby faced, whiskerless""",
         "hat": """bare headed, bareheaded, hatless, head uncovered, uncovered head, bare head, nothing on his head,
@@ -511,9 +623,11 @@ EXPRESSIONS = _split(
         "neutral": """neutral, calm, blank, expressionless, serious, relaxed, poker faced, deadpan, composed, solemn,
             stern, straight faced, poker face, neutral expression, blank expression, serious expression, looking calm,
             looks calm, impassive, stoic, unsmiling, pensive, thoughtful, unemotional""",
-        "smiling": """smiling, smile, smiles, happy, cheerful, friendly, content, pleased, cheery, smiley, merry, kindly,
+        "smiling": """smiling, smile, smiles, happy, cheerful, friendly, content, pleased, cheery, smiley, merry,
+            kindly,
             good natured, beaming softly, glad, joyful, jolly, warm smile, happily, looking happy, friendly smile""",
-        "grinning": """grinning, grin, grins, beaming, laughing, laugh, laughs, toothy grin, big smile, broad smile, wide
+        "grinning": """grinning, grin, grins, beaming, laughing, laugh, laughs, toothy grin, big smile, broad
+            smile, wide
             smile, broad grin, wide grin, toothy, grinning broadly, laughing out loud, ecstatic, delighted, overjoyed,
             toothy smile, broadly smiling, smiling broadly, big grin, huge smile, smiling widely, chuckling""",
         "frowning": """frowning, frown, frowns, angry, cross, scowling, scowl, scowls, grumpy, mad, furious, annoyed,
@@ -539,11 +653,14 @@ FACES = _split(
 LIGHTINGS = _split(
     {
         "studio": "studio light, studio lighting, in a studio, studio, studio portrait, studio lit",
-        "soft": "soft light, flat light, soft lighting, diffuse light, overcast, softly lit, even light, diffused light",
+        "soft": """soft light, flat light, soft lighting, diffuse light, overcast, softly lit, even light, diffused
+            light""",
         "warm": """warm light, evening sun, warm lighting, golden hour, sunset light, candlelight, at sunset, candlelit,
             warmly lit, firelight, evening light""",
-        "cool": "cool light, cold light, cool lighting, cold lighting, moonlight, blue light, moonlit, fluorescent light",
-        "side": """from the side, side light, side lighting, side lit, lit from the side, light from the side, sidelight,
+        "cool": """cool light, cold light, cool lighting, cold lighting, moonlight, blue light, moonlit,
+            fluorescent light""",
+        "side": """from the side, side light, side lighting, side lit, lit from the side, light from the side,
+            sidelight,
             dramatic lighting, rim light""",
     }
 )
@@ -552,13 +669,15 @@ TRAITS = _split(
     {
         "nose_length +": "big nose, large nose, long nose, prominent nose, huge nose, hooked nose",
         "nose_length -": "small nose, little nose, short nose, button nose, tiny nose, snub nose, petite nose",
-        "nose_length + nose_width +": "big wide nose, large broad nose, big broad nose, large wide nose, long wide nose",
+        "nose_length + nose_width +": """big wide nose, large broad nose, big broad nose, large wide nose, long
+            wide nose""",
         "nose_length + nose_width -": "long narrow nose, long thin nose",
         "nose_length - nose_width +": "short wide nose, small wide nose, short broad nose",
         "nose_length - nose_width -": "small narrow nose, small thin nose",
         "nose_width +": "wide nose, broad nose, flat nose, bulbous nose",
         "nose_width -": "narrow nose, thin nose, slim nose, slender nose, pointed nose",
-        "lip_fullness +": "full lips, plump lips, thick lips, pouty lips, big lips, full lipped, large lips, luscious lips",
+        "lip_fullness +": """full lips, plump lips, thick lips, pouty lips, big lips, full lipped, large lips,
+            luscious lips""",
         "lip_fullness -": "thin lips, thin lipped, narrow lips, small lips",
         "eye_size +": "large eyes, big eyes, huge eyes, big eyed, doe eyed, saucer eyes, doe eyes",
         "eye_size -": "small eyes, narrow eyes, tiny eyes, beady eyes, little eyes, small eyed",
@@ -568,7 +687,8 @@ TRAITS = _split(
             plucked eyebrows, narrow eyebrows""",
         "ear_size +": "big ears, large ears, big eared, protruding ears, jug ears, huge ears, elf ears",
         "ear_size -": "small ears, little ears, tiny ears",
-        "cheek_fullness +": "chubby cheeks, full cheeks, plump cheeks, chubby, round cheeks, chubby cheeked, chubby face, "
+        "cheek_fullness +": """chubby cheeks, full cheeks, plump cheeks, chubby, round cheeks, chubby cheeked,
+            chubby face, """
         "apple cheeks, fat cheeks, plump face",
         "cheek_fullness -": "hollow cheeks, sunken cheeks, gaunt, gaunt face, gaunt cheeks, hollow cheeked, haggard",
         "neck_width +": "thick neck, broad neck, bull neck, thick necked, bull necked, wide neck",
@@ -580,19 +700,24 @@ TRAITS = _split(
 
 #: Neither read nor named as not read.
 FILLERS = frozenset(
-    """a an the and or of on to at by with his her him their its my our your this that these those who whose which is are
-    was were be been being as it they them there has have had having wears wear wearing worn wore dressed in from into
-    under over below behind above down up only very quite rather really some any all one pair i you we me please want
-    like draw make give show do does did generate create image picture photo photograph painting drawing render 3d 2d head 
-    looks looking look appears seems sporting sports sport rocking both just also too so then now more most bit
-    little small big large nice beautiful pretty handsome lovely cute attractive wholly entirely completely fully
-    totally perfectly mostly around about style styled coloured colored colour color shade tone toned hued
-    kind type sort add put change turn keep into get let while still when where how what mid early late years year
-    old s t re ve d ll m seen stands standing sits sitting sit stand cut tied worn gathered pulled swept brushed
-    wound pinned put falling falls fall hangs hanging swinging neat tidy wee side front back close closeup shot view
-    background against high quality detailed realistic photorealistic stylised stylized cartoon cartoonish 4k 8k hd
-    shoulders shoulder chest waist neck chin forehead cheeks cheek lip jaw nose brow brows eyebrows eyebrow ears ear
-    lips mouth collar sleeve sleeves it's that's piece two both heavily lightly deeply slightly mildly well tall tight loose long thick thin fine soft clean
-    dyed dye tinted covered cover topped top framed frame below through him self full whole half every each same
-    other another such own out off hiding hidden springy bushy huge round square""".split()
+    _words(
+        """a, an, the, and, or, of, on, to, at, by, with, his, her, him, their, its, my, our, your, this, that, these,
+    those, who, whose, which, is, are, was, were, be, been, being, as, it, they, them, there, has, have, had,
+    having, wears, wear, wearing, worn, wore, dressed, in, from, into, under, over, below, behind, above, down,
+    up, only, very, quite, rather, really, some, any, all, one, pair, i, you, we, me, please, want, take, takes,
+    taking, like, draw, make, give, show, do, does, did, generate, create, image, picture, photo, photograph,
+    painting, drawing, render, 3d, 2d, head, looks, looking, look, appears, seems, sporting, sports, sport,
+    rocking, both, just, also, too, so, then, now, more, most, bit, little, small, big, large, wholly, entirely,
+    completely, fully, totally, perfectly, mostly, around, about, style, styled, coloured, colored, colour, color,
+    shade, tone, toned, hued, kind, type, sort, add, put, change, turn, keep, into, get, let, while, still, when,
+    where, how, what, mid, early, late, years, year, old, s, t, re, ve, d, ll, m, seen, stands, standing, sits,
+    sitting, sit, stand, cut, tied, worn, gathered, pulled, swept, brushed, wound, pinned, put, falling, falls,
+    fall, hangs, hanging, swinging, side, front, back, close, closeup, shot, view, background, against, high,
+    quality, detailed, realistic, photorealistic, stylised, stylized, cartoon, cartoonish, 4k, 8k, hd, shoulders,
+    shoulder, chest, waist, neck, chin, forehead, cheeks, cheek, lip, jaw, nose, brow, brows, eyebrows, eyebrow,
+    ears, ear, lips, mouth, collar, sleeve, sleeves, it's, that's, piece, two, both, heavily, lightly, deeply,
+    slightly, mildly, well, long, fine, soft, clean, dyed, dye, tinted, covered, cover, topped, top, framed,
+    frame, below, through, him, self, full, whole, half, every, each, same, other, another, such, own, out, off,
+    hiding, hidden, bushy, huge, round, square"""
+    )
 )

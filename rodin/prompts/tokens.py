@@ -14,7 +14,8 @@ from functools import cache
 from rodin.prompts import lexicon
 
 LEAST_LIKENESS = 0.8  # of a word and what it is taken for a slip of
-SHORTEST_TYPO = 5  # letters; of shorter words too many are a letter apart
+SHORTEST_TYPO = 4  # letters; of shorter words too many are a letter apart
+LIKENESS_OF_SHORT = 0.88  # of words of 4 letters
 LONGEST_ENTRY = 7  # words
 
 
@@ -70,7 +71,7 @@ class Piece:
 
 
 _GRAMMAR = {
-    Kind.NO: "no, zero, nor any",
+    Kind.NO: "no, zero, nor any, anything but, everything but",
     Kind.NOT: "not, never, no longer, not any more, hardly, nor",
     Kind.WITHOUT: """without, w/o, lacking, lacks, lack, minus, sans, remove, removes, removing, take off, takes off,
         taking off, took off, lose, loses, losing, lost, drop, ditch, get rid of, rid of, delete, erase, free of,
@@ -113,7 +114,7 @@ def _entries() -> dict[str, tuple[Kind, str]]:
         (Kind.TRAIT, lexicon.TRAITS),
         (Kind.COLOUR, lexicon.HUES),
         *((kind, {" ".join(one.split()): "" for one in words.split(",")}) for kind, words in _GRAMMAR.items()),
-        (Kind.FILLER, {word: "" for word in lexicon.FILLERS | lexicon.SHADES}),
+        (Kind.FILLER, dict.fromkeys(lexicon.FILLERS | lexicon.SHADES, "")),
     ]
     for kind, table in tables:
         for entry, key in table.items():
@@ -143,9 +144,11 @@ def _candidates() -> tuple[str, ...]:
     return tuple(sorted(word for word in saying if len(word) >= SHORTEST_TYPO))
 
 
-_CONTRACTED = re.compile(r"\b(does|do|is|are|was|has|have|had|did|wo|ca|would|should|could)n['’]?t\b")
-_SPLIT = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|[,;()/&+|]|[.!?\n]+")
-_NUMBER = r"\d{1,3}|(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty(?: (?:one|two|three|four|five|six|seven|eight|nine))?)"
+_CONTRACTED = re.compile(r"\b(does|do|is|are|was|has|have|had|did|wo|ca|would|should|could)n'?t\b")
+_SPLIT = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[,;()/&+|]|[.!?\n]+")
+_NUMBER = (
+    r"\d{1,3}|(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty(?: (?:one|two|three|four|five|six|seven|eight|nine))?)"
+)
 _NUMBER = rf"(?:{_NUMBER}|{'|'.join(sorted(lexicon.NUMBERS, key=len, reverse=True))})"
 #: Ages in years, with the number as a group. A decade counts from its first year.
 _YEARS = [
@@ -212,20 +215,24 @@ def _mended(word: str) -> str:
     """A word with its typing error mended: the known word that is nearest and begins alike, else itself."""
     if len(word) < SHORTEST_TYPO or not word.isalpha() or _lookup(word) or word in known_words():
         return word
-    near = difflib.get_close_matches(word, _candidates(), n=1, cutoff=LEAST_LIKENESS)
+    least = LIKENESS_OF_SHORT if len(word) == SHORTEST_TYPO else LEAST_LIKENESS
+    near = difflib.get_close_matches(word, _candidates(), n=1, cutoff=least)
     return near[0] if near and near[0][0] == word[0] else word
 
 
 def _normalised(prompt: str) -> str:
     """Words and marks apart by spaces, in lower case; contractions written out, ages as `<years>` and a number."""
-    text = _CONTRACTED.sub(lambda found: f"{found[1]} not", prompt.lower().replace("’", "'"))
+    text = _CONTRACTED.sub(lambda found: f"{found[1]} not", prompt.lower().replace("\u2019", "'"))
     text = text.replace("w/o", "without")
     text = re.sub(r"\b([a-z]+)-(?:free|less)\b", r"without \1", text)
+    text = re.sub(r"\b(?:un|non)-(?=[a-z])", "not ", text)
     tokens = _SPLIT.findall(text.replace("-", " "))
     text = " ".join("." if re.fullmatch(r"[.!?\n]+", one) else "," if re.fullmatch(r"[,;()/|]", one) else one
                     for one in tokens)  # fmt: skip
     text = re.sub(r"[&+]", "and", text)
-    text = re.sub(r"\b(\w+)'s\b", lambda found: found[1] if found[1] not in ("he", "she") else found[0][:-2] + " is", text)
+    text = re.sub(
+        r"\b(\w+)'s\b", lambda found: found[1] if found[1] not in ("he", "she") else found[0][:-2] + " is", text
+    )
     for pattern in _YEARS:
         text = pattern.sub(lambda found: f"{', ' if found[0].startswith(',') else ''}years={_number(found[1])}", text)
     text = _MONTHS.sub("years=0", text)

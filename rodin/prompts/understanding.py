@@ -39,7 +39,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "expression": recipe.EXPRESSIONS,
     "face_shape": recipe.FACE_SHAPES,
     "lighting": recipe.LIGHTINGS,
-    **{name: ("+", "-") for name in TRAITS},
+    **dict.fromkeys(TRAITS, ("+", "-")),
 }
 #: How values of an attribute are said that are no nouns by themselves.
 _NAMES = {"hair_color": "{} hair", "skin": "{} skin", "eyes": "{} eyes", "glasses_color": "{} glasses",
@@ -180,8 +180,9 @@ class _Reading:
         # Of the denial.
         self.denial: Kind | None = None
         self.used = False
-        for at, piece in enumerate(pieces):
-            self._read(at, piece)
+        self.at = 0
+        for self.at, piece in enumerate(pieces):
+            self._read(self.at, piece)
         self._flush()
         self._end_unused_denial()
 
@@ -238,13 +239,15 @@ class _Reading:
 
     def _use_denial(self, negated: bool) -> None:
         self.used |= negated
+        following = self.pieces[self.at + 1 : self.at + 2]
+        if negated and self.denial is Kind.NOT and not (following and following[0].kind is Kind.OR):
+            self._end_denial()
 
     def _begin_denial(self, kind: Kind) -> None:
-        if self.denial is not None and not self.used and kind is not Kind.NOT:
-            if self.denial is Kind.NOT and kind is Kind.WITHOUT:
-                self.denial = None  # "not without"
-                return
-        self.denial, self.used = kind, False
+        if self.denial is Kind.NOT and kind is Kind.WITHOUT and not self.used:
+            self.denial = None  # "not without"
+        else:
+            self.denial, self.used = kind, False
 
     def _end_denial(self) -> None:
         self.denial, self.used = None, False
@@ -313,10 +316,10 @@ class _Reading:
                 self._end_unused_denial()
                 self._end_denial()
             self.worn = kind is Kind.WORN
-            if not verb and kind is not Kind.WORN and kind is not Kind.HAS:
-                self.last = None
         elif kind is Kind.CHANGED:
             self.changed = True
+            if piece.text in ("to", "into"):
+                self.colours = []  # those from which it changes
         elif kind is Kind.AS:
             self._simile(at)
         elif kind is Kind.COLOUR:
@@ -330,8 +333,9 @@ class _Reading:
 
     def _end_unused_denial(self) -> None:
         """A denial that met nothing behind it is of the noun before it: "the beard shaved off"."""
-        if self.denial is Kind.WITHOUT and not self.used and self.last is not None and self.last.kind is Kind.NOUN:
-            self._noun_alone(self.last, True)
+        last = self.last if self.denial in (Kind.WITHOUT, Kind.NO) and not self.used else None
+        if last is not None and last.kind is Kind.NOUN and NOUNS[last.key].thing in _REMOVABLE:
+            self._noun_alone(last, True)
 
     def _and(self, at: int) -> None:
         if self._more_colours(at):
@@ -432,6 +436,8 @@ class _Reading:
         noun = NOUNS[piece.key]
         if denied and noun.thing in _REMOVABLE:
             values = noun.values if noun.thing is Thing.BEARD and noun.values else _ALL_OF[noun.attribute]
+            if set(self.asked.get(noun.attribute, ())) - set(noun.values):
+                values = noun.values or values  # glasses, but no sunglasses
             self._deny(noun.attribute, values, piece.text)
         elif denied and noun.thing is Thing.HAIR and not noun.values:
             self._assert("hair", ("bald",), f"no {piece.text}")
@@ -448,7 +454,9 @@ class _Reading:
         if self.colours:
             self._paint(noun.thing, self.colours, piece.text)
 
-    def _style(self, thing: Thing, adjectives: list[tuple[Piece, bool]], noun: lexicon.Noun | None, late: bool = False) -> None:
+    def _style(
+        self, thing: Thing, adjectives: list[tuple[Piece, bool]], noun: lexicon.Noun | None, late: bool = False
+    ) -> None:
         """A style or kind by adjectives: what they have in common, or else the last but long and short, which many
         styles are."""
         if not adjectives or (noun is not None and noun.values and len(noun.values) == 1):
@@ -465,7 +473,9 @@ class _Reading:
                 chosen = values
         if thing is Thing.HAIR and "curly" in chosen and {"long", "flowing", "waist length"} & set(words):
             chosen = ("long wavy",)
-        attribute = {Thing.HAIR: "hair", Thing.BEARD: "beard", Thing.GLASSES: "glasses", Thing.HAT: "hat"}.get(thing, "top")
+        attribute = {Thing.HAIR: "hair", Thing.BEARD: "beard", Thing.GLASSES: "glasses", Thing.HAT: "hat"}.get(
+            thing, "top"
+        )
         said = noun.values if noun is not None else ()
         said = said or self.asked.get(attribute, ()) if late else said
         chosen = tuple(value for value in said if value in chosen) or (chosen if late else said or chosen)
@@ -481,13 +491,17 @@ class _Reading:
         if not fitting:
             return False
         piece, denied = fitting[0]
+        if thing is Thing.BEARD and Thing.HAIR in self.heads and "hair_color" in self.asked and not denied:
+            if not set(self.asked["hair_color"]) & set(hues[piece.key]):
+                self.unread.append(piece.text)  # a beard has the colour of the hair
+            return False
         # "dark" of hair beside no other colour is black or brown; a person who says so of skin means dark.
         self._say(name, hues[piece.key], piece.text, denied)
-        self.last_coloured = True
+        self.last_coloured = not denied
         return True
 
     def _person(self, piece: Piece) -> None:
-        denied = self._denies
+        denied = self._denies and not self.used  # a no-beard man is one
         meanings = lexicon.PERSON_MEANINGS[piece.key]
         described = bool(self.colours or self.age_words or self.adjectives)
         self._ages()

@@ -60,7 +60,7 @@ def test_a_prompt_of_unknown_words_is_refused(worded: Path, tmp_path: Path, caps
     assert ended.value.code == 2
     said = capsys.readouterr()
     assert "no word that the model knows" in said.err
-    assert "words that no caption has: xyzzy (not read; --sentences translates them)" in said.out
+    assert "words that no caption has: xyzzy (not read)" in said.out
 
 
 def test_it_ships_with_the_model(worded: Path, tmp_path: Path) -> None:

@@ -158,7 +158,9 @@ def test_every_claim_is_made_somewhere(corpus: list[str]) -> None:
 def test_english(seed: int, index: int) -> None:
     """Articles fit, nothing of the recipe's own notation is left, and lists end as lists do."""
     for text in paraphrases(make_recipe(seed, index)):
-        assert not re.search(r"\b[Aa] [aeiou]|\b[Aa]n (?!8|11|18)[^aeiou]|  |_|[{}]|\bnone\b|, ,|^[ ,]|[ ,]$|\ba a\b", text), text
+        assert not re.search(
+            r"\b[Aa] [aeiou]|\b[Aa]n (?!8|11|18)[^aeiou]|  |_|[{}]|\bnone\b|, ,|^[ ,]|[ ,]$|\ba a\b", text
+        ), text
         assert text.endswith(".") == bool(re.match("(This|The) ", text)), text
 
 

@@ -26,7 +26,11 @@ VALUES = {
     "glasses": {*GLASSES, "none"}, "sex": set(SEXES), "age": set(AGES), "top_color": set(CLOTH_COLOURS),
 }  # fmt: skip
 #: What is said of skin; "white" people may be pale or light.
-PEOPLE_OR_SKIN = r"\bskin|complexion|\bblack ((little|young|old|elderly) )?(wo)?(man|girl|boy|kid|child|guy|lady|gentleman|person|male|female|character|avatar)|latin[oa]|hispanic|african|south asian"
+PEOPLE_OR_SKIN = (
+    r"\bskin|complexion|\bblack "
+    r"((little|young|old|elderly) )?(wo)?(man|girl|boy|kid|child|guy|lady|gentleman|person|"
+    r"male|female|character|avatar)|latin[oa]|hispanic|african|south asian"
+)
 #: Words that describe nothing.
 COMMON = set(
     re.findall(
@@ -71,7 +75,9 @@ def test_what_is_named_is_the_recipe_s_and_stands_in_the_text() -> None:
             ), text
             assert ("skin" in one.named) == bool(re.search(PEOPLE_OR_SKIN, text)), text
             assert ("beard" in one.named) == bool(re.search("beard|mo?ustache|clean-shaven", text)), text
-            assert "beard" not in one.named or one.named["beard"] == "none" or re.search(beards[one.named["beard"]], text), text
+            assert (
+                "beard" not in one.named or one.named["beard"] == "none" or re.search(beards[one.named["beard"]], text)
+            ), text
             if "hair" in one.named:
                 words = {word for form in STYLES[recipe.hair] for word in re.findall(r"[a-z]+", form)} - COMMON
                 assert words & set(re.findall("[a-z]+", text)), text

@@ -21,7 +21,11 @@ COUNT = 200
 
 #: Of each row at most one may be said of anybody. Rows are words that exclude each other, whatever noun they go with.
 OPPOSITES = (
-    ("young|youthful|twenties|thirties", "(?<!year-)old|elderly|aged|senior|sixties|seventies|eighties", "boy|girl|child|kid"),
+    (
+        "young|youthful|twenties|thirties",
+        "(?<!year-)old|elderly|aged|senior|sixties|seventies|eighties",
+        "boy|girl|child|kid",
+    ),
     ("man|guy|gentleman|male|boy|he", "woman|lady|female|girl|she"),
     ("smil[a-z]+", "grin[a-z]*", "frown[a-z]*", "sad|unhappy", "surprised|amazed", "calm|neutral|blank"),
     ("bald|hairless|no hair", "(?<!no )hair|[a-z-]+-haired|curls|waves|afro|bun|bob|ponytail|mohawk|quiff|braids"),
@@ -150,7 +154,9 @@ def test_what_cannot_be_seen_is_not_said(said: list[tuple[AvatarRecipe, list[str
 
 
 def test_no_word_follows_itself_and_no_article_is_wrong(said: list[tuple[AvatarRecipe, list[str]]]) -> None:
-    stutter = re.compile(r"\b([\w-]+)[ -]\1\b|\b[Aa] [aeiou]|\b[Aa]n (?!8|11|18)[^aeiou]|\ban? (an?|the)\b|\b(a|an|no|two) ?[,.]")
+    stutter = re.compile(
+        r"\b([\w-]+)[ -]\1\b|\b[Aa] [aeiou]|\b[Aa]n (?!8|11|18)[^aeiou]|\ban? (an?|the)\b|\b(a|an|no|two) ?[,.]"
+    )
     plural = re.compile(
         r"\ba ([\w-]+ ){0,2}(eyes|lips|ears|brows|eyebrows|cheeks|braids|plaits|curls|waves|freckles)\b"
     )
