@@ -37,7 +37,8 @@ from rodin.models.sentence import SentenceEncoder
 from rodin.models.text import TextCondition, TextReader
 from rodin.models.upsampler import upsample
 from rodin.prompts.completion import Completion, complete, kinds_absent
-from rodin.prompts.understanding import Understanding, understand
+from rodin.prompts.grammar import understand
+from rodin.prompts.understanding import Understanding
 from rodin.synth.recipe import AvatarRecipe
 
 LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt

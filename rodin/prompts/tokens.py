@@ -1,5 +1,5 @@
 """A prompt as words that mean something: normalised, typing errors mended, ages in years read, entries of the lexicon
-found, the longest first. What the words say together is for `rodin.prompts.understanding`.
+found, the longest first. What the words say together is for `rodin.prompts.grammar`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rodin.prompts.completion import complete
-from rodin.prompts.understanding import NONE, TRAITS, VALUES, understand
+from rodin.prompts.grammar import understand
+from rodin.prompts.understanding import NONE, TRAITS, VALUES
 from rodin.synth.recipe import make_recipe
 from rodin.synth.words.caption import make_caption
 from rodin.synth.words.paraphrase import paraphrases

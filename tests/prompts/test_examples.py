@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rodin.prompts.completion import complete
-from rodin.prompts.understanding import understand
+from rodin.prompts.grammar import understand
 
 ROOT = Path(__file__).parents[2]
 WHERE = ("README.md", "docs/guide.md", "weights/README.md", "rodin/cli/avatars.py", "rodin/avatars/pipeline.py")

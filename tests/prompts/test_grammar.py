@@ -1,4 +1,4 @@
-"""Contract of rodin.prompts.understanding: a prompt is read as a person means it. What is denied is never asked for,
+"""Contract of rodin.prompts.grammar: a prompt is read as a person means it. What is denied is never asked for,
 whatever stands beside it; ages, people's colours and everyday words are taken for the recipe's; what is not read is
 named; and the captions and paraphrases of every recipe are read back."""
 
@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rodin.prompts.understanding import NONE, TRAITS, VALUES, understand
+from rodin.prompts.grammar import understand
+from rodin.prompts.understanding import NONE, TRAITS, VALUES
 from rodin.synth.recipe import AvatarRecipe, make_recipe
 from rodin.synth.words.caption import make_caption
 from rodin.synth.words.paraphrase import descriptions
