@@ -1,4 +1,4 @@
-"""Contract of rodin.avatars.description: a latent is read as a recipe; what words name is changed in it and nothing else,
+"""Contract of rodin.avatars.description: a latent is read as a recipe; what words name changes in it and nothing else,
 whether the latent seems to have it already or not.
 
 The latents are made here: each value of an attribute adds a random vector of its own.
@@ -80,10 +80,8 @@ def test_what_words_name_changes_and_nothing_else(
         source, target = describer.change(latent_of(recipe), understand(words))
         assert getattr(target, name) in values
         assert getattr(source, name) not in values, "else nothing would be asked for"
-        apart = {
-            field for field in AvatarRecipe.__dataclass_fields__ if getattr(source, field) != getattr(target, field)
-        }
-        assert apart == {name}
+        fields = AvatarRecipe.__dataclass_fields__
+        assert {field for field in fields if getattr(source, field) != getattr(target, field)} == {name}
 
 
 def test_hair_that_is_coloured_grows(describer: Describer) -> None:

@@ -1,4 +1,4 @@
-"""Contract: every prompt that the documents and the help show is understood to its last word, and draws what it says."""
+"""Contract: every prompt that the documents and the help show is understood to its last word."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 WHERE = ("README.md", "docs/guide.md", "weights/README.md", "rodin/cli/avatars.py", "rodin/avatars/pipeline.py")
 #: How a prompt stands in a command, a call, a flag's default and a flag's help.
 SHOWN = re.compile(
-    r"--(?:source-)?text \"([^\"]+)\"(?! --sentences)|\bpipe\(\"([^\"]+)\"|edit\(\w+, \"([^\"]+)\"|understand\(\"([^\"]+)\""
+    r"--(?:source-)?text \"([^\"]+)\"(?! --sentences)|\bpipe\(\"([^\"]+)\"|edit\(\w+, \"([^\"]+)\""
+    r"|understand\(\"([^\"]+)\""
     r"|\b(?:text|edit): str = \"([^\"]+)\"|such as \"([a-z][a-z ]+)\"(?!\))"
 )
 
