@@ -31,6 +31,7 @@ def generate(
     azimuth: float = framing.AZIMUTH_DEG,
     elevation: float = framing.ELEVATION_DEG,
     search_pose: bool = False,
+    literal: bool = False,
     sentences: bool = False,
 ) -> None:
     """Draw avatars from a sentence, a portrait or nothing.
@@ -52,6 +53,8 @@ def generate(
         azimuth: With --refine: where the portrait was taken from, in degrees; 0 is the front, positive their left.
         elevation: With --refine: degrees above the horizon.
         search_pose: With --refine: estimate azimuth and elevation.
+        literal: Give the model the words as they stand. Otherwise they are understood ("no glasses" too), and what
+            they leave open is drawn by the seed; a line says both.
         sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
             'rodin[words]'.
     """
@@ -67,6 +70,7 @@ def generate(
         sampling=sampling,
         refine=refine,
         pose=None if search_pose else (azimuth, elevation),
+        literal=literal,
         sentences=sentences,
     )
 
@@ -84,12 +88,12 @@ def edit(
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
-        text: What the avatar should have, such as "with red hair and glasses".
+        text: What the avatar should have or lose, such as "red hair and glasses" or "no beard".
         out: Folder for the changed avatar.
         model: Model folder that drew the avatar; by default the model that comes with Rodin.
-        source_text: What it has now, such as "with black hair". Makes the change more precise.
-        strength: How far to go. 0 changes nothing; 1 goes all the way, and changes more besides. Left out: 1 where
-            the words are colours alone, such as "red hair", which change nothing else; 0.6 for all other words.
+        source_text: What it has now, such as "a man with glasses". What text does not name again of that goes.
+        strength: How far to go. 0 changes nothing; more than the default exaggerates. Left out: 1 where the words are
+            colours alone, such as "red hair", of an avatar with materials, which change nothing else; 1.25 else.
         sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
             'rodin[words]'.
     """

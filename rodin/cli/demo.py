@@ -26,7 +26,6 @@ REFINED_SIZE = 512
 VIEW_SIZE = 256
 VIEWS = {"front": 0.0, "side": 90.0, "back": 180.0}  # degrees
 TURNING_SIZE, TURNING_FRAMES, TURNING_COLUMNS = 256, 30, 6
-EDIT_STRENGTH = 1.0
 REFINE = 40  # steps towards the portrait
 
 
@@ -101,10 +100,10 @@ def _draw(
     )
     yield Drawn(
         name="edit",
-        avatar=pipe.edit(first, edit, strength=EDIT_STRENGTH),
+        avatar=pipe.edit(first, edit),
         kind="An edit by words",
         title=f"“… {edit}”",
-        command=f"rodin edit text{SUFFIX} --text {shlex.quote(edit)} --strength {EDIT_STRENGTH:g}{flags}",
+        command=f"rodin edit text{SUFFIX} --text {shlex.quote(edit)}{flags}",
         caption="after",
         beside=Figure(file="text-refined.png", caption="before"),
     )

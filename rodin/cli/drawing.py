@@ -47,6 +47,7 @@ def generate(
     sampling: Sampling,
     refine: int,
     pose: tuple[float, float] | None,
+    literal: bool,
     sentences: bool,
 ) -> None:
     """Draw avatars from words, a portrait or nothing, and write each as file, picture, mesh and turntable.
@@ -63,7 +64,7 @@ def generate(
     if portrait is not None:
         print(f"{image}: {portrait.how}")
     pipe = RodinPipeline.from_pretrained(model_folder, sentences=sentences)
-    _name_unknown_words(pipe, text, sentences)
+    _say_what_is_read(pipe, text, range(seed, seed + count), literal=literal)
     if pose is None:
         pose = _found_pose(pipe, portrait, seed)
     with _sampling() as advance:
@@ -75,17 +76,26 @@ def generate(
             sampling=sampling,
             refine=refine,
             pose=pose,
+            literal=literal,
             callback_on_step_end=advance,
         )
     write_avatars(avatars, out, None if portrait is None else portrait.pixels)
 
 
-def _name_unknown_words(pipe: RodinPipeline, text: str | None, sentences: bool) -> None:
-    """Say which words of a prompt no caption has."""
-    if text is None or pipe.words is None or not (unknown := pipe.words.unknown_words(text)):
+def _say_what_is_read(pipe: RodinPipeline, text: str | None, seeds: Sequence[int], *, literal: bool = False) -> None:
+    """Say what was understood of a prompt, what is drawn beside it for each seed, and what was not read."""
+    if text is None:
         return
-    done = "translated" if sentences else "not read; --sentences translates them"
-    print(f"words that no caption has: {', '.join(unknown)} ({done})")
+    if pipe.understands and not literal:
+        drawn = [pipe.understand(text, seed) for seed in seeds]
+        if len(drawn) == 1:
+            print(drawn[0].line())
+            return
+        print(drawn[0].understanding.line())
+        for seed, one in zip(seeds, drawn, strict=True):
+            print(f"seed {seed}, drawn: {one.drawn_line()}")
+    elif pipe.words is not None and (unknown := pipe.words.unknown_words(text)):
+        print(f"words that no caption has: {', '.join(unknown)} ({'translated' if pipe.sentences else 'not read'})")
 
 
 def _found_pose(pipe: RodinPipeline, portrait: Portrait | None, seed: int) -> tuple[float, float]:
@@ -112,7 +122,11 @@ def edit(
     check_folder(out)
     before = Avatar.load(avatar)
     pipe = RodinPipeline.from_pretrained(model_folder, sentences=sentences)
-    _name_unknown_words(pipe, f"{text} {source_text or ''}", sentences)
+    for words in filter(None, (text, source_text)):
+        if pipe.understands:
+            print(pipe.understand(words).understanding.line())
+        else:
+            _say_what_is_read(pipe, words, ())
     after = pipe.edit(before, text, source_prompt=source_text, strength=strength)
     write_avatars([after], out)
     write_picture(out / "before-after.png", contact_sheet([before, after], columns=1))
