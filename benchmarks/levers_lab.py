@@ -313,7 +313,6 @@ def train_priors(lab: Lab) -> None:
         reader = learn_reader(captions, latents)
         prior = learn_prior(reader, latents, captions, config, lab.out / f"prior-{'full' if full else 'part'}.training")
         save_denoiser(prior, DALLE2, lab.out / f"prior-{'full' if full else 'part'}")
-        torch.save(reader.state_dict(), lab.out / f"reader-{'full' if full else 'part'}.pt")
         for said in (False, True):
             drawn = draw_latents(prior, reader, [one[0] for one in lab.captions(held_out, said)])
             cosine = F.cosine_similarity(drawn, unseen).mean().item()
@@ -341,6 +340,14 @@ def learn_prior(
     return average
 
 
+def prompted(lab: Lab, kind: str) -> Tensor:
+    """What a prior draws for the full captions of held-out subjects, [N, D]."""
+    trained, held_out = lab.split
+    reader = learn_reader(lab.captions(trained, kind == "full"), lab.planes(16, trained).latents)
+    prior, _ = load_denoiser(Prior, PriorConfig, lab.out / f"prior-{kind}")
+    return draw_latents(prior, reader, [one[0] for one in lab.captions(held_out, full=True)])
+
+
 def draw_latents(prior: Prior, reader: PhraseReader, texts: list[str]) -> Tensor:
     """One latent a text, [N, D]."""
     seeds = [torch.Generator().manual_seed(index) for index in range(len(texts))]
@@ -363,8 +370,8 @@ def compare(lab: Lab, data: Path, read: bool) -> None:
             (load_subject(folders[k], SIZE, maps=True) for k in held_out), unseen.latents, unseen.palettes, strict=True
         )
     ]
-    palettes = load_component(PaletteNetwork, PaletteConfig, lab.run / "palette").eval().palettes(unseen.latents)
-    z = unseen.latents
+    network, z = load_component(PaletteNetwork, PaletteConfig, lab.run / "palette").eval(), unseen.latents
+    palettes = network.palettes(z)
     drawn: dict[str, Tensor] = {}  # planes
     for name in ("adamw", "muon", "seen", "words"):
         if (lab.out / name).exists():
@@ -380,6 +387,11 @@ def compare(lab: Lab, data: Path, read: bool) -> None:
     pictures = {"real": [one.subject.images[one.views] for one in truth]}
     for name, planes in drawn.items():
         pictures[name] = show(lab, planes, truth, palettes)
+    for kind in ("part", "full"):
+        if (lab.out / f"prior-{kind}").exists() and "adamw" in drawn:
+            said = prompted(lab, kind)
+            planes = base_planes(lab, lab.out / "adamw", said)
+            pictures[f"from full captions, prior of {kind}"] = show(lab, planes, truth, network.palettes(said))
     for name, seen in pictures.items():
         cells = [samples_of(lab, name), *errors(lab, name, held_out)]
         likeness = fmean(

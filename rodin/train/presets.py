@@ -131,6 +131,7 @@ def smoke() -> Preset:
         prior=PriorTraining(
             network=PriorConfig(width=128, layers=2, heads=4, text_width=512, residual=True),
             phrases=True,
+            full_captions=True,
             loop=LoopConfig(steps=300, batch_size=32, learning_rate=1e-3, warmup_steps=30, ema_decay=0.99),
         ),
         upsampler=UpsamplerTraining(
@@ -238,6 +239,8 @@ def mini() -> Preset:
             network=PriorConfig(width=192, layers=3, heads=4, text_width=512, residual=True),
             # A thousand subjects teach a text tower too little (docs/training.md).
             phrases=True,
+            # Prompts are completed before they are read.
+            full_captions=True,
             mirrored=True,
             loop=LoopConfig(steps=3000, batch_size=32, learning_rate=6e-4, ema_decay=0.998),
         ),
