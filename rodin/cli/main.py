@@ -16,6 +16,7 @@ import rodin
 from rodin.avatars.drawing import Sampling
 from rodin.cli.avatars import AVATARS, DEFAULT_SAMPLING
 from rodin.cli.completion import Shell, print_completion
+from rodin.cli.console import console, flush
 from rodin.cli.training import TRAINING, Ablation, Data, Up
 from rodin.errors import UserError
 
@@ -285,27 +286,35 @@ Every command explains itself: rodin COMMAND --help. The version: rodin --versio
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. A user's mistake is one line and exit code 2; a traceback is a defect of ours."""
+    with console():
+        _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     # One thread a process: the tensors are small, and threads that wait for each other cost up to ten times what they
     # bring. Work is spread over processes instead: --workers, or torchrun. The environment may say otherwise.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if arguments == ["--version"]:
-        print(f"rodin {rodin.__version__}")
-        return
     commands, prog, description = COMMANDS, "rodin", DESCRIPTION
     if arguments and arguments[0] in GROUPS:
         prog = f"rodin {arguments[0]}"
         commands, description = GROUPS[arguments[0]]
         arguments = arguments[1:]
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            commands,
-            prog=prog,
-            description=description,
-            args=arguments or ["--help"],
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
+        try:
+            if prog == "rodin" and arguments == ["--version"]:
+                print(f"rodin {rodin.__version__}")
+                return
+            tyro.extras.subcommand_cli_from_dict(
+                commands,
+                prog=prog,
+                description=description,
+                args=arguments or ["--help"],
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+        finally:
+            flush()
     except UserError as error:
         _stop(error, str(error), 2)
     except OSError as error:
