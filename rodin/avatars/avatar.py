@@ -173,8 +173,8 @@ class Avatar:
         return stretched.clamp(0, 1).unflatten(0, rolled.shape[1:])
 
     def mesh(self, resolution: int = 128, threshold: float = SURFACE_DENSITY) -> Mesh:
-        """The surface where density crosses `threshold` (1 / world units), with colours as seen from outside; of an
-        avatar with materials also what they are mixed of.
+        """The surface where density crosses `threshold` (1 / world units), one body without pits, with colours as seen
+        from outside; of an avatar with materials also what they are mixed of.
 
         Args:
             resolution: grid points along each side of the box.
@@ -189,7 +189,7 @@ class Avatar:
         def colour(points: Tensor) -> Tensor:
             return emitted(points) if palette is None else paint(emitted(points), palette)
 
-        mesh = extract_mesh(density.reshape((resolution,) * 3), colour, threshold)
+        mesh = extract_mesh(density.reshape((resolution,) * 3), colour, threshold, fill=True)
         if palette is None:
             return mesh
         return dataclasses.replace(

@@ -146,7 +146,8 @@ def _without_failed(
         UserError: no fit has succeeded.
     """
     failed = [index for index, subject in enumerate(subjects) if not subject.psnr >= LEAST_PSNR]
-    placed, said = run_placements(run), []
+    placed = run_placements(run)
+    said: list[str] = []
     for index in failed:
         line = f"{subjects[index].name} {subjects[index].psnr:.1f} dB"
         if len(said) < EXPLAINED:
