@@ -1,5 +1,6 @@
 """One body without holes of a density that is thin in places: what a fit leaves undecided inside an avatar, and the
-pits by which that is reached from outside, are filled. The smallest ball that leaves no tunnel closes them; a tunnel too wide for all of them is the avatar's own.
+pits by which that is reached from outside, are filled. The smallest ball that leaves no tunnel closes them; a tunnel
+too wide for all of them is the avatar's own.
 
 Symbols: N grid points along each side of the box.
 """

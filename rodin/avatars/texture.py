@@ -1,6 +1,7 @@
 """A picture of a mesh's colours, and where each corner of it lies in that picture.
 
-The charts and their packing are xatlas's. Each texel within a chart shows a point of the surface; texels around a chart repeat its border, so that smoothing never mixes in what is between charts.
+The charts and their packing are xatlas's. Each texel within a chart shows a point of the surface; texels around a chart
+repeat its border, so that smoothing never mixes in what is between charts.
 
 Symbols: V vertices of the mesh, W those of its charts (a vertex stands once in each chart), F faces, S side in texels.
 """

@@ -48,8 +48,8 @@ def generate(
         image: Portrait to follow: a photograph with a face, or a cut-out of head and shoulders on transparency.
         seed: Avatar k is drawn with seed + k; random chooses a seed and prints it.
         count: Number of avatars; with --prompts, of each prompt.
-        prompts: Text file with a prompt a line, instead of --text; blank lines and those that begin with # are none. The
-            same command goes on where it was stopped, and draws what has been added.
+        prompts: Text file with a prompt a line, instead of --text; lines that begin with # are skipped. The same
+            command goes on where it was stopped, and draws what has been added.
         overwrite: Begin with avatar-000, whatever the folder has.
         sampling: How the networks are sampled.
         refine: Steps of refinement towards the portrait, such as 50. With 0 the encoder alone decides.

@@ -17,7 +17,7 @@ from rodin.errors import UserError
 from rodin.images import decode_image, open_image
 
 KEY = "mask_path"
-LABEL = 1 / 255  # the brightest value of a mask whose pixels are numbered 0 and 1
+LABEL = 1.5 / 255  # above the brightest value of a mask whose pixels are numbered 0 and 1
 
 
 def load_mask(

@@ -17,13 +17,14 @@ ROUNDS = 4  # of a smaller and smaller box around it
 WITNESSES = 0.5  # part of the views that must see a place before it may be the subject's
 
 
-def carved(points: Tensor, cell: Tensor, images: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
+def carved(points: Tensor, cell: Tensor, images: Tensor, camera: Camera, margin: int = 0) -> tuple[Tensor, Tensor]:
     """Which cells every view allows to be matter: a matte pixel counts for all cells that it touches.
 
     Args:
         points: [N, 3] the cells' middles, in the world.
         cell: [3] sides of a cell.
         images: [V, H, W, 4]; a cell outside an image is not judged by it.
+        margin: pixels around it for which a matte pixel counts at least; 0 takes only those that are matte by half.
 
     Returns:
         allowed [N] bool, and how many views have seen each cell [N]; of a cell that is not allowed, before it was
@@ -37,9 +38,14 @@ def carved(points: Tensor, cell: Tensor, images: Tensor, camera: Camera) -> tupl
         pixels, depth = view.project(points[kept])
         # A matte pixel counts for every cell whose middle lies within half a cell's diagonal of it.
         away = view.project(middle)[1].clamp_min(0.05 * cell.norm() * len(points) ** (1 / 3))  # how far the grid is
-        reach = max(1, round((view.focal.max() / away * cell.norm() / 2).item()))
+        reach = max(margin, round((view.focal.max() / away * cell.norm() / 2).item()))
         reach = min(reach, max(view.width, view.height))
-        mask = F.max_pool2d(images[None, index, :, :, 3].gt(0).float(), 2 * reach + 1, stride=1, padding=reach)[0] > 0
+        mask = (
+            F.max_pool2d(
+                images[None, index, :, :, 3].gt(0.0 if margin else 0.5).float(), 2 * reach + 1, stride=1, padding=reach
+            )[0]
+            > 0
+        )
         column, row = pixels.floor().nan_to_num().clamp(-(2**30), 2**30).int().unbind(dim=-1)
         inside = (depth > 0) & (column >= 0) & (column < view.width) & (row >= 0) & (row < view.height)
         matte = mask[row.clamp(0, view.height - 1), column.clamp(0, view.width - 1)]

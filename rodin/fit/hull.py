@@ -17,5 +17,5 @@ def visual_hull(images: Tensor, camera: Camera, cells: int) -> Occupancy:
         images: [V, H, W, 4]; a cell outside an image is not judged by it, a cell outside all of them is empty.
     """
     points, cell = cells_of(torch.full((3,), -1.0), torch.ones(3), cells)
-    allowed, seen = carved(points, cell, images, camera)
+    allowed, seen = carved(points, cell, images, camera, margin=1)
     return Occupancy((allowed & (seen > 0)).reshape(cells, cells, cells))

@@ -148,6 +148,7 @@ def test_the_folder_that_one_stands_in_is_a_subject_with_a_name(
     balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(balls / "ball0")
+    monkeypatch.setattr("rodin.fit.subjects.LEAST_PSNR", 0.0)
     quick = dataclasses.replace(
         CONFIG, planes=dataclasses.replace(PLANES, steps=8), shared=SharedConfig(subjects=1, common_steps=2, steps=2)
     )
