@@ -108,8 +108,8 @@ FLAGS = {
     ("train", "refiner"): "run preset vgg hours",
     ("train", "ablations"): "run preset only workers seed large vgg",
     ("train", "curves"): "stage column out",
-    ("generate",): "out model text image seed count prompts overwrite guidance-scale "
-    "prior-guidance-scale temperature steps sampler upsampling-steps candidates refine azimuth elevation search-pose sentences",
+    ("generate",): "out model text image seed count prompts overwrite guidance-scale prior-guidance-scale "
+    "temperature steps sampler upsampling-steps candidates refine azimuth elevation search-pose sentences",
     ("edit",): "text out model source-text strength sentences",
     ("recolour",): "out skin lips hair lash iris eye-white mouth top hat frame lens jewellery other",
     ("vary",): "out model count seed",

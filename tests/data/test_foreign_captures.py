@@ -269,7 +269,7 @@ def test_opaque_pictures_tell_no_scale(ball: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "message"), [(3.0, "reaches beyond the box"), (0.1, "cameras stand inside"), (0.35, "fills less than")]
+    ("scale", "message"), [(3.0, "reaches beyond the box"), (0.1, "cameras stand inside"), (0.28, "fills less than")]
 )
 def test_a_subject_of_another_size_is_doubted(ball: Path, scale: float, message: str) -> None:
     assert doubts(load_subject(ball)) == []
