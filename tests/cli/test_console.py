@@ -1,4 +1,4 @@
-"""Contract: no console ends a command in a traceback, whatever its encoding, and a reader that has gone ends it quietly.
+"""Contract: no console ends a command in a traceback, whatever its encoding; a reader that has gone ends it quietly.
 
 The real command line, in a process of its own.
 """
