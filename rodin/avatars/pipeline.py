@@ -201,7 +201,9 @@ class RodinPipeline:
         else:
             latents = self.draw_latents(prompt, seeds, sampling, literal=literal)
         sampling = replace(sampling, sampler=sampling.sampler or self.scheduler.kind)
-        drawings = [Drawing(seed=one, prompt=prompt or "", sampling=sampling, refine=refine) for one in seeds]
+        drawings = [
+            Drawing(seed=one, prompt=prompt or "", literal=literal, sampling=sampling, refine=refine) for one in seeds
+        ]
         noise = self._base_noise(seeds, sampling.temperature)
         if refine and portrait is not None:
             sides = GUIDING_DETAIL * self.base.config.size, self.statistics.config.height

@@ -24,8 +24,10 @@ def generate(
     model: Path | None = None,
     text: str | None = None,
     image: Path | None = None,
-    seed: int = 0,
+    seed: int | Literal["random"] = 0,
     count: int = 1,
+    prompts: Path | None = None,
+    overwrite: bool = False,
     sampling: tyro.conf.OmitArgPrefixes[Sampling] = DEFAULT_SAMPLING,
     refine: int = 0,
     azimuth: float = framing.AZIMUTH_DEG,
@@ -36,8 +38,9 @@ def generate(
 ) -> None:
     """Draw avatars from a sentence, a portrait or nothing.
 
-    Writes avatar-000.rodin.safetensors, avatar-000.png, avatar-000.glb and avatar-000-turntable.gif for each, and
-    overview.png, which shows them all from three sides.
+    Writes avatar-000.rodin.safetensors, avatar-000.png, avatar-000.glb, avatar-000-turntable.gif and avatar-000.json
+    (how it was drawn) for each, and overview.png, which shows them all from three sides. Where the folder has avatars,
+    numbers go on.
 
     Args:
         out: Folder for the avatars.
@@ -46,8 +49,11 @@ def generate(
         image: Portrait to follow: a photograph or a cut-out on transparency in which a face looks at the camera,
             whichever way up and however framed; a line says what was made of it. HEIC needs: pip install
             'rodin[heic]'.
-        seed: Avatar k is drawn with seed + k.
-        count: Number of avatars.
+        seed: Avatar k is drawn with seed + k; random chooses a seed and prints it.
+        count: Number of avatars; with --prompts, of each prompt.
+        prompts: Text file with a prompt a line, instead of --text; lines that begin with # are skipped. The same
+            command goes on where it was stopped, and draws what has been added.
+        overwrite: Begin with avatar-000, whatever the folder has.
         sampling: How the networks are sampled.
         refine: Steps of refinement towards the portrait, such as 50. With 0 the encoder alone decides.
         azimuth: With --refine: where the portrait was taken from, in degrees; 0 is the front, positive their left.
@@ -65,8 +71,10 @@ def generate(
         model_folder=model,
         text=text,
         image=image,
-        seed=seed,
+        seed=None if seed == "random" else seed,
         count=count,
+        prompts=prompts,
+        overwrite=overwrite,
         sampling=sampling,
         refine=refine,
         pose=None if search_pose else (azimuth, elevation),
@@ -191,28 +199,43 @@ def render(
 
 def export(
     avatar: AvatarFile,
-    format: Literal["glb", "obj", "ply"] = "glb",
     out: Path | None = None,
+    format: Literal["glb", "obj", "ply", "stl"] | None = None,
     resolution: int = 128,
     threshold: float = 15.0,
     faces: int | None = None,
+    height: float = 0.3,
+    texture: int | None = None,
 ) -> None:
-    """Write an avatar's surface as a mesh with vertex colours.
+    """Write an avatar's surface as a mesh: one closed body, +y up, in metres.
 
-    Of an avatar with materials, the parts of a GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB
-    each has a base colour, by which hair or clothes are recoloured in any program.
+    Colours are those of vertices, or with --texture of a picture; STL has none. Of an avatar with materials, the parts
+    of a GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB without texture each has a base
+    colour, by which hair or clothes are recoloured in any program.
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
-        format: File format.
-        out: File to write; by default beside the avatar.
+        out: File to write, .glb, .obj, .ply or .stl; by default a .glb beside the avatar.
+        format: File format, where --out does not say it.
         resolution: Grid points along each edge of the box.
         threshold: Density at the surface, in 1 / world units.
-        faces: Reduce the mesh to about this many triangles. Needs: pip install 'rodin[mesh]'.
+        faces: Reduce the mesh to this many triangles. It stays closed.
+        height: Height of the bust in metres. For a slicer, which reads millimetres: 300
+        texture: Bake the colours into a picture of this many pixels a side, such as 1024, for .glb or .obj; reduces to
+            20000 triangles where --faces does not say. Needs: pip install 'rodin[mesh]'.
     """
     from rodin.cli import drawing
 
-    drawing.export(avatar, format, out, resolution=resolution, threshold=threshold, faces=faces)
+    drawing.export(
+        avatar,
+        format,
+        out,
+        resolution=resolution,
+        threshold=threshold,
+        faces=faces,
+        height=height,
+        texture=texture,
+    )
 
 
 def demo(

@@ -365,7 +365,7 @@ def load_preset(name_or_file: str) -> Preset:
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(f"--preset: {name_or_file!r} is no preset; choose {', '.join(PRESETS)} or a .yaml file")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_bytes())  # with any byte order mark
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; write one with: rodin preset smoke > {path}") from error
     except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
