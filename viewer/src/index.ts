@@ -1,0 +1,3 @@
+export { fromBase64, readAvatar } from "./avatar";
+export { Renderer } from "./renderer";
+export { exactFragment, bakedFragment, bakeFragment } from "./shader";
