@@ -17,6 +17,8 @@ AvatarFile = Annotated[Path, tyro.conf.Positional]
 DEFAULT_SAMPLING = Sampling()
 KEPT_COLOURS = Colours()
 RENDERED_SIZE = 256
+MESH_RESOLUTION = 128
+MESH_THRESHOLD = 15.0
 
 
 def generate(
@@ -185,20 +187,23 @@ def render(
 
 def export(
     avatar: AvatarFile,
-    format: Literal["glb", "obj", "ply"] = "glb",
+    format: Literal["glb", "obj", "ply", "html"] = "glb",
     out: Path | None = None,
-    resolution: int = 128,
-    threshold: float = 15.0,
+    resolution: int = MESH_RESOLUTION,
+    threshold: float = MESH_THRESHOLD,
     faces: int | None = None,
 ) -> None:
-    """Write an avatar's surface as a mesh with vertex colours.
+    """Write an avatar's surface as a mesh with vertex colours, or the avatar as an HTML page.
+
+    The page is one file that turns in any browser, without a server or a network. Of an avatar with materials it has a
+    colour wheel for hair, skin, clothes and so on.
 
     Of an avatar with materials, the parts of a GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB
     each has a base colour, by which hair or clothes are recoloured in any program.
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
-        format: File format.
+        format: File format; html is also what an --out that ends in .html asks for.
         out: File to write; by default beside the avatar.
         resolution: Grid points along each edge of the box.
         threshold: Density at the surface, in 1 / world units.
@@ -206,6 +211,14 @@ def export(
     """
     from rodin.cli import drawing
 
+    if format == "html" or (format == "glb" and out is not None and out.suffix.lower() == ".html"):
+        others = {
+            "--resolution": resolution != MESH_RESOLUTION,
+            "--threshold": threshold != MESH_THRESHOLD,
+            "--faces": faces is not None,
+        }
+        drawing.export_page(avatar, out, others=[flag for flag, given in others.items() if given])
+        return
     drawing.export(avatar, format, out, resolution=resolution, threshold=threshold, faces=faces)
 
 

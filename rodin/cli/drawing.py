@@ -251,6 +251,21 @@ def export(
     print(out)
 
 
+def export_page(avatar: Path, out: Path | None, others: Sequence[str]) -> None:
+    """The avatar as an HTML page.
+
+    Args:
+        others: flags of meshes that were given too.
+    """
+    if others:
+        raise UserError(f"{', '.join(others)}: a page shows the avatar itself, not a mesh; leave it out")
+    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + ".html")
+    if out.suffix.lower() != ".html":
+        raise UserError(f"--out: {out} does not end in .html; change it or --format")
+    write_html(out, Avatar.load(avatar))
+    print(out)
+
+
 # ---- writing
 
 

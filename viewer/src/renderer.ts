@@ -64,11 +64,31 @@ export class Renderer {
   }
 
   /** Draw a view on all of the canvas. */
-  draw(view: View, method: Method): void {
+  draw(view: View, method: Method, bins = this.avatar.samples): void {
     this.prepare(method);
     this.gl.bindFramebuffer(this.gl.FRAMEBUFFER, null);
-    this.aim(view, method, this.canvas.width, this.canvas.height);
+    this.aim(view, method, bins, this.canvas.width, this.canvas.height);
     this.gl.drawArrays(this.gl.TRIANGLES, 0, 3);
+  }
+
+  /** Whether the browser has taken the graphics card away. */
+  get lost(): boolean {
+    return this.gl.isContextLost();
+  }
+
+  /** What is passed when all that was drawn is done; null if that cannot be told. */
+  fence(): WebGLSync | null {
+    const sync = this.gl.fenceSync(this.gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    this.gl.flush();
+    return sync;
+  }
+
+  /** Whether a fence is passed, which is then gone. */
+  passed(sync: WebGLSync): boolean {
+    const { gl } = this;
+    if (gl.clientWaitSync(sync, 0, 0) === gl.TIMEOUT_EXPIRED) return false;
+    gl.deleteSync(sync);
+    return true;
   }
 
   /** Draw a square picture beside the canvas. @returns straight RGBA, row by row from the top. */
@@ -84,7 +104,7 @@ export class Renderer {
         const count = Math.min(rows, size - first);
         gl.bindFramebuffer(gl.FRAMEBUFFER, frame); // another frame may have been drawn since
         gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, target, 0);
-        this.aim(view, method, size, size);
+        this.aim(view, method, this.avatar.samples, size, size);
         gl.enable(gl.SCISSOR_TEST);
         gl.scissor(0, first, size, count);
         gl.drawArrays(gl.TRIANGLES, 0, 3);
@@ -101,7 +121,7 @@ export class Renderer {
   }
 
   /** Milliseconds that a square picture takes, waited for; what is made once is made before. */
-  time(view: View, method: Method, size: number): number {
+  time(view: View, method: Method, bins: number, size: number): number {
     const { gl } = this;
     const target = flat(gl, gl.RGBA8, size, size);
     const frame = gl.createFramebuffer();
@@ -110,7 +130,7 @@ export class Renderer {
     gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, target, 0);
     const once = (): number => {
       const began = performance.now();
-      this.aim(view, method, size, size);
+      this.aim(view, method, bins, size, size);
       gl.drawArrays(gl.TRIANGLES, 0, 3);
       gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
       return performance.now() - began;
@@ -191,12 +211,13 @@ export class Renderer {
   }
 
   /** Set all up but the target: program, textures, camera and colours. */
-  private aim(view: View, method: Method, width: number, height: number): void {
+  private aim(view: View, method: Method, bins: number, width: number, height: number): void {
     const { gl, avatar } = this;
     const { place } = this.use(method, method === "exact" ? exactFragment : bakedFragment);
     const { origin, axes } = poseOf(view, avatar.camera.radius);
     const side = Math.min(width, height);
     gl.viewport(0, 0, width, height);
+    gl.uniform1i(place("bins"), bins);
     gl.uniform3f(place("origin"), ...origin);
     gl.uniformMatrix3fv(place("axes"), false, axes);
     gl.uniform3f(

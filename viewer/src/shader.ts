@@ -26,6 +26,14 @@ precision highp sampler2DArray;
 precision highp usampler2D;
 `;
 
+/** Statements that go on to the next bin whose middle is to be looked at. */
+const LEAP = `for (int step_ = 0; step_ < bins; step_++) {
+      point = origin + (near + (float(index) + 0.5) * bin) * direction;
+      float cells = away(point);
+      if (cells < 0.5 || index >= bins) break;
+      index += 1 + int(max((cells - 1.0) * crossing - 1e-3, 0.0));
+    }`;
+
 /**
  * Draws a picture from planes and decoder: premultiplied colour and alpha.
  *
@@ -42,9 +50,9 @@ ${march(
   directionOf(avatar),
   `vec4 ${h};
     float weight = 0.0;
-    for (int sample_ = 0; sample_ < ${avatar.samples}; sample_++) {
-      ${leap(avatar)}
-      if (index >= ${avatar.samples}) { weight = 0.0; break; }
+    for (int sample_ = 0; sample_ < bins; sample_++) {
+      ${LEAP}
+      if (index >= bins) { weight = 0.0; break; }
       vec4 ${y};
       look(point, ${y});
       weight = through * (1.0 - exp(-bin * density(${y}, ${h})));
@@ -62,8 +70,8 @@ export function bakedFragment(avatar: Avatar): string {
 ${march(
   avatar,
   "",
-  `${leap(avatar)}
-    if (index >= ${avatar.samples}) break;
+  `${LEAP}
+    if (index >= bins) break;
     vec3 at = point * 0.5 + 0.5;
     float height = clamp(at.z * ${literal(VOXELS)} - 0.5, 0.0, ${literal(VOXELS - 1)});
     float below = floor(height);
@@ -81,7 +89,10 @@ export function bakedNumbers(avatar: Avatar): number {
 }
 
 /**
- * Bakes voxels, a pixel each: their opacity along an edge, and what they emit as seen from outside, in bytes.
+ * Bakes voxels, a pixel each: their opacity along an edge, and what they emit, in bytes.
+ *
+ * The direction that they are seen from is left out, so that they emit what they do on average: harmonics add up to
+ * nothing over the sphere. Fitted heads agree to 35 dB and more that way, and to 30 as seen from outside.
  * @param first - of the vectors of four numbers that this program writes, \`count\` of them.
  */
 export function bakeFragment(avatar: Avatar, first: number, count: number): string {
@@ -97,8 +108,7 @@ uniform usampler2D voxels;
 ${decoder(avatar)}
 void main() {
   vec3 point = (vec3(texelFetch(voxels, ivec2(gl_FragCoord.xy), 0).xyz) + 0.5) * ${literal(2 / VOXELS)} - 1.0;
-  vec3 direction = -normalize(point);
-  ${directionOf(avatar)}
+  ${undirected(avatar)}
   vec4 ${y};
   look(point, ${y});
   vec4 ${h};
@@ -110,12 +120,12 @@ ${written.map((value, index) => `  number${index} = ${value};`).join("\n")}
 
 /** The ray of a pixel, followed until it has left the box or is opaque; \`body\` goes on by at least one bin. */
 function march(avatar: Avatar, before: string, body: string): string {
-  const bins = avatar.samples;
   return `
 out vec4 drawn;
 uniform sampler3D empty;
 uniform vec3 origin;
 uniform mat3 axes;
+uniform int bins;
 uniform vec3 lens; // principal point and focal length in pixels
 float away(vec3 point) { // cells to the nearest one that matters
   ivec3 cell = clamp(ivec3((point + 1.0) * ${literal(avatar.cells / 2)}), 0, ${avatar.cells - 1});
@@ -128,30 +138,20 @@ void main() {
   vec3 first = min(low, high), last = max(low, high);
   float near = max(max(first.x, first.y), max(first.z, 0.0));
   float far = min(last.x, min(last.y, last.z));
-  float bin = (far - near) / ${literal(bins)};
+  float bin = (far - near) / float(bins);
   vec3 along = abs(direction);
   float crossing = ${literal(2 / avatar.cells)} / (bin * max(along.x, max(along.y, along.z))); // bins that cross a cell
   ${before}
   vec3 seen = vec3(0.0), point = vec3(0.0);
   float through = 1.0;
-  int index = far > near ? 0 : ${bins};
-  for (int turn = 0; turn < ${bins}; turn++) {
+  int index = far > near ? 0 : bins;
+  for (int turn = 0; turn < bins; turn++) {
     ${body}
-    if (index >= ${bins} || through < ${literal(OPAQUE_BELOW)}) break;
+    if (index >= bins || through < ${literal(OPAQUE_BELOW)}) break;
   }
   float alpha = through < ${literal(OPAQUE_BELOW)} ? 1.0 : 1.0 - through;
   drawn = vec4(clamp(seen * (alpha / max(1.0 - through, 1e-6)), 0.0, alpha), alpha);
 }`;
-}
-
-/** Statements that go on to the next bin whose middle is to be looked at. */
-function leap(avatar: Avatar): string {
-  return `for (int step_ = 0; step_ < ${avatar.samples}; step_++) {
-      point = origin + (near + (float(index) + 0.5) * bin) * direction;
-      float cells = away(point);
-      if (cells < 0.5 || index >= ${avatar.samples}) break;
-      index += 1 + int(max((cells - 1.0) * crossing - 1e-3, 0.0));
-    }`;
 }
 
 /** The names of an avatar's features and hidden units, in vectors of four. */
@@ -226,6 +226,14 @@ function directionOf(avatar: Avatar): string {
   if (!config.view_direction) return "";
   if (turned === null) return BASIS.replaceAll("vec4 basis", "basis");
   return `{ ${BASIS}\n${linear(turned, "basis", "turn", true)} }`;
+}
+
+/** Statements that set them where there is no direction. */
+function undirected(avatar: Avatar): string {
+  const { config, direction: turned } = avatar.network;
+  if (!config.view_direction) return "";
+  if (turned === null) return "basis0 = basis1 = vec4(0.0);";
+  return Array.from({ length: blocks(config.hidden) }, (_, i) => `turn${i} = vec4(0.0);`).join(" ");
 }
 
 /** Statements that make \`colour\` or, with materials, \`residual\`, \`shade\` and shares w0, w1 ... of the hidden layer. */
