@@ -20,7 +20,7 @@ article { margin: 3.2rem 0 0; padding: 1.6rem 0 0; border-top: 1px solid var(--l
 article h2 { margin: 0 0 1.1rem; padding: 0; border: 0; font-size: 1.5rem; line-height: 1.3; font-weight: 400; }
 .kind { margin: 0 0 .25rem; color: var(--faint); font-size: .82rem; letter-spacing: .06em; }
 .viewer { display: block; width: calc(100% + 2.5rem); height: 38rem; margin: 0 -1.25rem 1rem; border: 0; }
-.viewer.plain { height: 32rem; }
+.viewer.plain { height: 30rem; }
 .avatar { display: grid; gap: 1.2rem 1rem; grid-template-columns: repeat(3, minmax(0, 1fr)); }
 .more { display: flex; flex-direction: column; gap: .9rem; }
 .avatar > figure:only-of-type + .more { grid-column: span 2; }
@@ -30,7 +30,7 @@ article h2 { margin: 0 0 1.1rem; padding: 0; border: 0; font-size: 1.5rem; line-
   .avatar { grid-template-columns: repeat(auto-fit, minmax(min(100%, 12rem), 1fr)); }
   .avatar > .more, .avatar > figure:only-of-type + .more { grid-column: 1 / -1; }
 }
-@media (max-width: 46rem) { .viewer { height: 66rem; } .viewer.plain { height: 42rem; } }
+@media (max-width: 46rem) { .viewer { height: 58rem; } .viewer.plain { height: 36rem; } }
 .stage { display: block; width: 100%; aspect-ratio: 1; border: 0; border-radius: 6px;
   background: radial-gradient(circle at 50% 42%, var(--stage) 45%, var(--stage-edge)); }
 figure .stage img { width: 100%; height: 100%; object-fit: contain; background: none; border: 0; border-radius: 6px; }

@@ -1,5 +1,5 @@
 /**
- * An avatar as a page holds it: gzipped safetensors that `rodin/avatars/web_file.py` writes, planes in 8 bits.
+ * An avatar as a page holds it: gzipped safetensors that `rodin/avatars/web_file.py` writes, planes in 10 bits.
  *
  * Symbols: C channels, H W rows and columns of a plane, K materials, G cells along an edge of the box.
  */
@@ -53,8 +53,8 @@ export interface Decoder {
 export interface Avatar extends About {
   readonly height: number;
   readonly width: number;
-  /** [3, C, H, W] bytes; the number is scale[c] * byte + offset[c]. */
-  readonly planes: Uint8Array;
+  /** [3, C, H, W] codes of 10 bits; the number is scale[c] * code + offset[c]. */
+  readonly planes: Uint16Array;
   readonly scale: Float32Array;
   readonly offset: Float32Array;
   /** [G, G, G], indices along x, y, z: 1 where a bin's middle has to be looked at. */
@@ -81,7 +81,7 @@ export async function readAvatar(gzipped: Uint8Array<ArrayBuffer>): Promise<Avat
     ...about,
     height,
     width,
-    planes: undifferenced(bytes(file, "planes"), 3 * channels, height, width),
+    planes: codesOf(undifferenced(bytes(file, "planes"), 3 * channels, height, width), bytes(file, "planes_low")),
     scale: floats(file, "scale"),
     offset: floats(file, "offset"),
     occupied: unpacked(bytes(file, "occupied"), about.cells ** 3),
@@ -110,6 +110,11 @@ export function undifferenced(rows: Uint8Array, images: number, height: number, 
     }
   }
   return values;
+}
+
+/** Codes of their upper 8 bits, a byte each, and their lower 2, four to a byte. */
+export function codesOf(upper: Uint8Array, lower: Uint8Array): Uint16Array {
+  return Uint16Array.from(upper, (byte, index) => (byte << 2) | ((lower[index >> 2]! >> (6 - 2 * (index & 3))) & 3));
 }
 
 /** Bits, the highest of each byte first, as bytes of 0 and 1. */

@@ -21,14 +21,15 @@ let mounted = 0;
 /** Show an avatar in an element, with its controls. @throws Error where the browser has no WebGL 2. */
 export function mount(host: HTMLElement, avatar: Avatar, options: MountOptions = {}): Viewer {
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const title = options.title ?? avatar.title;
+  const alone = options.alone ?? window.top === window;
+  const title = options.title ?? (alone ? avatar.title : ""); // what frames it says what it is
   const canvas = element("canvas", { class: "rv-canvas" });
   const status = element("p", { class: "rv-hidden", role: "status" });
   let refresh = (): void => {};
   const viewer = new Viewer(canvas, avatar, {
     label: avatar.title,
     turning: !still,
-    alone: options.alone ?? window.top === window,
+    alone,
     changed: (message) => {
       if (message !== "") status.textContent = message;
       refresh();
@@ -45,10 +46,10 @@ export function mount(host: HTMLElement, avatar: Avatar, options: MountOptions =
   if (title !== "") side.append(element("h1", { class: "rv-title" }, [title]));
   if (colours !== null) side.append(colours.element);
   side.append(tools.element, status);
+  refresh(); // asks how fast the machine is: a driver that refuses leaves the page as it was
   host.classList.add("rv");
   host.classList.toggle("rv-plain", avatar.wheels.length === 0);
   host.replaceChildren(stage, side);
-  refresh();
   return viewer;
 }
 

@@ -272,11 +272,11 @@ function bind(
   gl.uniform1i(place, unit);
 }
 
-/** Four channels a layer, all layers of a plane after each other. */
+/** Codes as half floats, which hold them exactly; four channels a layer, all layers of a plane after each other. */
 function planesTexture(gl: WebGL2RenderingContext, avatar: Avatar): WebGLTexture {
   const { height, width, decoder: { channels } } = avatar;
   const layers = Math.ceil(channels / 4);
-  const texels = new Uint8Array(3 * layers * height * width * 4);
+  const texels = new Float32Array(3 * layers * height * width * 4);
   for (let plane = 0; plane < 3; plane++) {
     for (let channel = 0; channel < channels; channel++) {
       const from = (plane * channels + channel) * height * width;
@@ -287,8 +287,8 @@ function planesTexture(gl: WebGL2RenderingContext, avatar: Avatar): WebGLTexture
   const texture = gl.createTexture();
   gl.activeTexture(gl.TEXTURE0);
   gl.bindTexture(gl.TEXTURE_2D_ARRAY, texture);
-  gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, gl.RGBA8, width, height, 3 * layers);
-  gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, 0, 0, 0, 0, width, height, 3 * layers, gl.RGBA, gl.UNSIGNED_BYTE, texels);
+  gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, gl.RGBA16F, width, height, 3 * layers);
+  gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, 0, 0, 0, 0, width, height, 3 * layers, gl.RGBA, gl.FLOAT, texels);
   sampled(gl, gl.TEXTURE_2D_ARRAY, gl.LINEAR);
   return texture;
 }

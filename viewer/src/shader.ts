@@ -169,7 +169,7 @@ function decoder(avatar: Avatar): string {
   const layers = blocks(config.channels);
   const looks = y.split(", ").map((name, block) => {
     const layer = (plane: number): string => literal(plane * layers + block);
-    const scale = [0, 1, 2, 3].map((lane) => 255 * (avatar.scale[4 * block + lane] ?? 0));
+    const scale = [0, 1, 2, 3].map((lane) => avatar.scale[4 * block + lane] ?? 0);
     const offset = [0, 1, 2, 3].map((lane) => 3 * (avatar.offset[4 * block + lane] ?? 0));
     return `  ${name} = (texture(planes, vec3(at.yx, ${layer(0)})) + texture(planes, vec3(at.xz, ${layer(1)}))
     + texture(planes, vec3(at.zy, ${layer(2)}))) * ${vector(scale)} + ${vector(offset)};`;
