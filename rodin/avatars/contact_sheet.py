@@ -61,15 +61,6 @@ def strip(views: Sequence[Tensor], size: int, gap: int = 0) -> Tensor:
     return torch.cat(cells[:-1], dim=1)
 
 
-def tiled(views: Tensor, columns: int) -> Tensor:
-    """Views [N, S, S, 4] row by row in one picture [rows * S, columns * S, 4]; cells left over are transparent."""
-    rows = -(-len(views) // columns)
-    size = views.shape[1]
-    empty = views.new_zeros(rows * columns - len(views), size, size, 4)
-    cells = torch.cat([views, empty]).unflatten(0, (rows, columns))  # [rows, columns, S, S, 4]
-    return cells.transpose(1, 2).reshape(rows * size, columns * size, 4)
-
-
 def captioned(cards: Sequence[tuple[Sequence[Tensor], str]], size: int, columns: int) -> Tensor:
     """Cards, `columns` of them in a row, each a row of views above its caption: a picture [H, W, 3] in [0, 1].
 

@@ -17,6 +17,9 @@ AvatarFile = Annotated[Path, tyro.conf.Positional]
 DEFAULT_SAMPLING = Sampling()
 KEPT_COLOURS = Colours()
 RENDERED_SIZE = 256
+MESH_RESOLUTION = 128
+MESH_THRESHOLD = 15.0
+MESH_HEIGHT = 0.3  # metres
 
 
 def generate(
@@ -200,14 +203,17 @@ def render(
 def export(
     avatar: AvatarFile,
     out: Path | None = None,
-    format: Literal["glb", "obj", "ply", "stl"] | None = None,
-    resolution: int = 128,
-    threshold: float = 15.0,
+    format: Literal["glb", "obj", "ply", "stl", "html"] | None = None,
+    resolution: int = MESH_RESOLUTION,
+    threshold: float = MESH_THRESHOLD,
     faces: int | None = None,
-    height: float = 0.3,
+    height: float = MESH_HEIGHT,
     texture: int | None = None,
 ) -> None:
-    """Write an avatar's surface as a mesh: one closed body, +y up, in metres.
+    """Write an avatar's surface as a mesh (one closed body, +y up, in metres), or the avatar as an HTML page.
+
+    The page is one file that turns in any browser, without a server or a network. Of an avatar with materials it has a
+    colour wheel for hair, skin, clothes and so on.
 
     Colours are those of vertices, or with --texture of a picture; STL has none. Of an avatar with materials, the parts
     of a GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB without texture each has a base
@@ -215,7 +221,7 @@ def export(
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
-        out: File to write, .glb, .obj, .ply or .stl; by default a .glb beside the avatar.
+        out: File to write, .glb, .obj, .ply, .stl or .html; by default a .glb beside the avatar.
         format: File format, where --out does not say it.
         resolution: Grid points along each edge of the box.
         threshold: Density at the surface, in 1 / world units.
@@ -226,6 +232,16 @@ def export(
     """
     from rodin.cli import drawing
 
+    if format == "html" or (format is None and out is not None and out.suffix.lower() == ".html"):
+        others = {
+            "--resolution": resolution != MESH_RESOLUTION,
+            "--threshold": threshold != MESH_THRESHOLD,
+            "--faces": faces is not None,
+            "--height": height != MESH_HEIGHT,
+            "--texture": texture is not None,
+        }
+        drawing.export_page(avatar, out, others=[flag for flag, given in others.items() if given])
+        return
     drawing.export(
         avatar,
         format,

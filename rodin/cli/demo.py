@@ -10,14 +10,14 @@ from pathlib import Path
 
 from rodin import framing
 from rodin.avatars.avatar import SUFFIX, Avatar
-from rodin.avatars.contact_sheet import tiled
+from rodin.avatars.html_file import write_html
 from rodin.avatars.mesh import BUST_HEIGHT, standing
 from rodin.avatars.mesh_files import write_mesh
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.video import write_video
 from rodin.camera import orbit
-from rodin.cli.demo_page import Entry, Figure, Turning, page
+from rodin.cli.demo_page import Entry, Figure, page
 from rodin.cli.drawing import check_folder
 from rodin.cli.gallery import FRAMES_PER_SECOND
 from rodin.errors import UserError
@@ -27,7 +27,7 @@ from rodin.images import write_picture
 REFINED_SIZE = 512
 VIEW_SIZE = 256
 VIEWS = {"front": 0.0, "side": 90.0, "back": 180.0}  # degrees
-TURNING_SIZE, TURNING_FRAMES, TURNING_COLUMNS = 256, 30, 6
+TURNTABLE_SIZE, TURNTABLE_FRAMES = 256, 30
 REFINE = 40  # steps towards the portrait
 
 
@@ -141,17 +141,18 @@ def _write(drawn: Drawn, out: Path, seconds: float) -> Entry:
     views = avatar.render(orbit(list(VIEWS.values()), [framing.ELEVATION_DEG] * len(VIEWS), size=VIEW_SIZE))
     for view, pixels in zip(VIEWS, views, strict=True):
         write_picture(out / f"{name}-{view}.png", pixels)
-    around = avatar.turntable(TURNING_FRAMES, TURNING_SIZE)
-    write_picture(out / f"{name}-turning.webp", tiled(around, TURNING_COLUMNS))
-    write_video(out / f"{name}-turntable.gif", around, FRAMES_PER_SECOND)
+    write_html(out / f"{name}.html", avatar, drawn.title)
+    write_video(out / f"{name}-turntable.gif", avatar.turntable(TURNTABLE_FRAMES, TURNTABLE_SIZE), FRAMES_PER_SECOND)
     refined = Figure(file=f"{name}-refined.png", caption=drawn.caption)
     return Entry(
         kind=drawn.kind,
         title=drawn.title,
         large=[refined] if drawn.beside is None else [drawn.beside, refined],
-        turning=Turning(file=f"{name}-turning.webp", frames=TURNING_FRAMES, columns=TURNING_COLUMNS),
+        viewer=f"{name}.html",
+        recolours=avatar.palette is not None,
         small=[Figure(file=f"{name}-{view}.png", caption=view) for view in VIEWS],
         files=[
+            ("page (HTML)", f"{name}.html"),
             ("mesh (GLB)", f"{name}.glb"),
             ("avatar", f"{name}{SUFFIX}"),
             ("turntable (GIF)", f"{name}-turntable.gif"),

@@ -20,6 +20,7 @@ from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.contact_sheet import contact_sheet, strip
 from rodin.avatars.drawing import Sampling
 from rodin.avatars.material_map import MAP_COLOURS
+from rodin.avatars.html_file import write_html
 from rodin.avatars.mesh import simplify_mesh, standing, textured
 from rodin.avatars.mesh_files import SUFFIXES, TEXTURED, write_mesh
 from rodin.avatars.pipeline import FRONTAL_POSE, RodinPipeline
@@ -314,6 +315,21 @@ def export(
     mesh = fine if faces is None else simplify_mesh(fine, faces)
     drawn = None if texture is None else textured(mesh, fine, texture)
     write_mesh(out, standing(mesh, height), drawn)
+    print(out)
+
+
+def export_page(avatar: Path, out: Path | None, others: Sequence[str]) -> None:
+    """The avatar as an HTML page.
+
+    Args:
+        others: flags of meshes that were given too.
+    """
+    if others:
+        raise UserError(f"{', '.join(others)}: a page shows the avatar itself, not a mesh; leave it out")
+    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + ".html")
+    if out.suffix.lower() != ".html":
+        raise UserError(f"--out: {out} does not end in .html; change it or --format")
+    write_html(out, Avatar.load(avatar))
     print(out)
 
 

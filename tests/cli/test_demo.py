@@ -3,6 +3,7 @@ sound; the commands on it draw the very same avatars."""
 
 from __future__ import annotations
 
+import html
 import re
 import shlex
 import shutil
@@ -18,9 +19,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from rodin.avatars.avatar import SUFFIX, Avatar
-from rodin.avatars.contact_sheet import captioned, tiled
+from rodin.avatars.contact_sheet import captioned
 from rodin.cli import demo, gallery
-from rodin.cli.demo_page import Entry, Figure, Turning, page
+from rodin.cli.demo_page import Entry, Figure, page
 from rodin.cli.main import main
 
 NAMES = ("text", "edit", "portrait", "nothing")
@@ -36,7 +37,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.files: list[str] = []
         self.pieces: list[tuple[str, str]] = []  # (innermost tag, text)
-        self.turning: list[dict[str, str | None]] = []
+        self.framed: list[dict[str, str | None]] = []
         self.feed(text)
         self.close()
         assert self.open == []
@@ -44,8 +45,8 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
         self.files += [value for name in ("src", "href", "srcset", "poster") if (value := given.get(name)) is not None]
-        if "turning" in (given.get("class") or "").split():
-            self.turning.append(given)
+        if tag == "iframe":
+            self.framed.append(given)
         if tag not in VOID:
             self.open.append(tag)
 
@@ -65,7 +66,7 @@ class Page(HTMLParser):
 def small() -> Iterator[None]:
     """Pictures that take no time."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("REFINED_SIZE", 48), ("VIEW_SIZE", 24), ("TURNING_SIZE", 16), ("TURNING_FRAMES", 8)):
+        for name, value in (("REFINED_SIZE", 48), ("VIEW_SIZE", 24), ("TURNTABLE_SIZE", 16), ("TURNTABLE_FRAMES", 8)):
             patch.setattr(demo, name, value)
         for name, value in (("PICTURE_SIZE", 16), ("TURNTABLE_SIZE", 16), ("TURNTABLE_FRAMES", 2)):
             patch.setattr(gallery, name, value)
@@ -100,7 +101,7 @@ def test_every_file_is_there_and_none_is_forgotten(out: Path, shown: Page) -> No
     named = {unquote(name) for name in shown.files}
     assert named == {path.name for path in out.iterdir()} - {"index.html"}
     for name in NAMES:
-        for kind in (SUFFIX, ".glb", "-turntable.gif", "-turning.webp", "-refined.png", *("-front.png", "-side.png")):
+        for kind in (SUFFIX, ".glb", ".html", "-turntable.gif", "-refined.png", *("-front.png", "-side.png")):
             assert f"{name}{kind}" in named
         assert f"{name}-back.png" in named
     assert "portrait-given.png" in named
@@ -114,11 +115,20 @@ def test_nothing_comes_from_elsewhere(out: Path) -> None:
 def test_the_page_names_every_avatar(shown: Page) -> None:
     assert shown.all("h1") == ["Rodin"]
     assert shown.all("h2") == [f"“{TEXT}”", f"“… {EDIT}”", "a portrait.png", "seed 3"]
-    assert len(shown.turning) == len(NAMES)
+    assert [given["src"] for given in shown.framed] == [f"{name}.html" for name in NAMES]
     captions = shown.all("figcaption")
-    wanted = {"before": 1, "after": 1, "the portrait": 1, "drag to turn": 4, "front": 4, "side": 4, "back": 4}
+    wanted = {"before": 1, "after": 1, "the portrait": 1, "front": 4, "side": 4, "back": 4}
     for caption, count in wanted.items():
         assert captions.count(caption) == count, caption
+
+
+def test_avatars_turn_in_pages_that_load_when_they_are_seen(out: Path, shown: Page) -> None:
+    assert all(given["loading"] == "lazy" for given in shown.framed)
+    assert all("allow-same-origin" not in (given["sandbox"] or "") for given in shown.framed)
+    assert (out / "index.html").stat().st_size < 50_000
+    for name, title in zip(NAMES, shown.all("h2"), strict=True):
+        text = (out / f"{name}.html").read_text(encoding="utf-8")
+        assert f"<title>{html.escape(title)}</title>" in text
 
 
 def test_pictures_are_pictures(out: Path, shown: Page) -> None:
@@ -129,11 +139,6 @@ def test_pictures_are_pictures(out: Path, shown: Page) -> None:
                 assert picture.size == (48, 48)
             elif name.endswith("-turntable.gif"):
                 assert picture.n_frames == 8
-            elif name.endswith("-turning.webp"):
-                assert picture.size == (6 * 16, 2 * 16)
-    for given in shown.turning:
-        assert (given["data-frames"], given["data-columns"]) == ("8", "6")
-        assert given["style"] == "--columns: 6; --rows: 2"
     for name in NAMES:
         assert trimesh.load(out / f"{name}.glb", force="mesh").volume > 0
 
@@ -198,29 +203,22 @@ def test_words_on_the_page_are_words_alone() -> None:
         kind="<b>",
         title='"&"',
         large=[figure],
-        turning=Turning(file="t?.webp", frames=4, columns=2),
+        viewer="t?.html",
+        recolours=True,
         small=[figure],
         files=[("<i>", "x%.glb")],
         command="rodin generate --text '<b>&</b>'",
         note="&amp;",
     )
     shown = Page(page("<title>", "a & b", [entry]))
-    assert {unquote(name) for name in shown.files} == {"a b&c#1.png", "t?.webp", "x%.glb"}
+    assert {unquote(name) for name in shown.files} == {"a b&c#1.png", "t?.html", "x%.glb"}
     assert shown.all("h2") == ['"&"']
     assert shown.all("pre") == ["rodin generate --text '<b>&</b>'"]
     assert "&amp;" in [text for _, text in shown.pieces]
-    assert len(shown.all("script")) == 1, "ours alone"
+    assert shown.all("script") == []
 
 
 # ---- what the pictures are laid out by
-
-
-def test_tiles_go_row_by_row() -> None:
-    views = torch.arange(5.0).reshape(5, 1, 1, 1).expand(5, 3, 3, 4)
-    sheet = tiled(views, columns=2)
-    assert sheet.shape == (9, 6, 4)
-    assert sheet[1::3, 1::3, 0].tolist() == [[0, 1], [2, 3], [4, 0]]
-    assert float(sheet[6:, 3:].abs().sum()) == 0
 
 
 def test_captions_stand_below_their_views() -> None:
