@@ -43,6 +43,7 @@ pre { margin: 0; padding: .6rem .8rem; overflow-x: auto; background: var(--card)
   white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
     """A picture beside the page, and what it shows."""

@@ -52,8 +52,10 @@ def browser_of() -> Iterator[BrowserOf]:
 
 @pytest.fixture
 def opened(browser_of: BrowserOf, until: Callable[[Callable[[], bool]], None]) -> Iterator[Opened]:
-    """opened(path, graphics=, ready=, refused=, **context): the page of a file, its viewer ready. No network is there, and at the end
-    nothing may have been asked of one, and the console have shown no error."""
+    """opened(path, graphics=, ready=, refused=, **context): the page of a file, its viewer ready.
+
+    No network is there. At the end nothing may have been asked of one, and the console have shown no error.
+    """
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
@@ -107,7 +109,9 @@ def ball(config_of: dict[str, object], size: tuple[int, int], seed: int) -> Avat
     decoder.density.bias.zero_()
     turned(decoder, generator)
     height, width = size
-    planes = torch.nn.functional.interpolate(torch.randn(3, 5, 6, 6, generator=generator), (height, width), mode="bicubic")
+    planes = torch.nn.functional.interpolate(
+        torch.randn(3, 5, 6, 6, generator=generator), (height, width), mode="bicubic"
+    )
     rows, columns = ((torch.arange(n) + 0.5) * 2 / n - 1 for n in size)
     planes[:, 0] = 0.12 - (rows[:, None].square() + columns.square()) / 2  # every axis spans two planes
     palette = torch.rand(decoder.config.materials, 3, generator=generator) if decoder.config.materials else None
@@ -123,7 +127,7 @@ def kinds(of_materials: Avatar) -> dict[str, Avatar]:
     import math
 
     from rodin.materials import MATERIALS
-    from rodin.render.decoder import Decoder, DecoderConfig
+    from rodin.render.decoder import Decoder
 
     config = dataclasses.replace(of_materials.decoder.config, view_direction=True)
     decoder = Decoder(config).requires_grad_(False)

@@ -85,9 +85,7 @@ def test_pictures_agree_with_those_of_python(
 
 
 @pytest.mark.parametrize("method", ["exact", "baked"])
-def test_the_map_shows_the_materials(
-    method: str, of_materials: Avatar, pages: dict[str, Path], opened: Opened
-) -> None:
+def test_the_map_shows_the_materials(method: str, of_materials: Avatar, pages: dict[str, Path], opened: Opened) -> None:
     page = opened(pages["materials"])
     page.get_by_role("button", name="Materials").click()
     true = of_materials.material_map(orbit([40.0], [10.0], size=SIZE))[0]
