@@ -7,7 +7,7 @@ DEMO_PORTRAIT := examples/portrait.webp
 DEMO_MODEL := $(if $(wildcard weights/model_index.json),,out/smoke/run/model)
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernels/native/*)
 
-.PHONY: demo smoke pictures test lint bench bench-quality clean
+.PHONY: demo smoke pictures test viewer lint bench bench-quality clean
 
 # Draws with the model in weights/, in about a minute; until one is there, with the smoke model, which it trains first.
 demo: .venv/.core $(DEMO_MODEL)
@@ -21,13 +21,22 @@ smoke: .venv/.core
 pictures: .venv/.core
 	$(BIN)/python scripts/pictures.py
 
-test: lint tests/avatars/three/node_modules
+test: lint tests/avatars/three/node_modules viewer/node_modules
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=8
 
 # three.js, in which a test reads a mesh; without it the test is skipped.
 tests/avatars/three/node_modules: tests/avatars/three/package-lock.json
 	@npm ci --prefix tests/avatars/three --no-audit --no-fund --loglevel error \
 	  || echo "three.js is not installed: its test will be skipped"
+
+# What builds the viewer in rodin/web; without it a test that builds it again, and compares, is skipped.
+viewer/node_modules: viewer/package-lock.json
+	@npm ci --prefix viewer --no-audit --no-fund --loglevel error && touch $@ \
+	  || echo "The viewer's tools are not installed: its bundle will not be checked"
+
+# The viewer's bundle, which is part of the package.
+viewer: viewer/node_modules
+	npm run --prefix viewer build
 
 lint: .venv/.all
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -87,9 +88,9 @@ def html_of(avatar: Avatar, title: str | None = None) -> str:
 
 
 def bundled(name: str) -> str:
-    """A file of the viewer's bundle, as `npm run build` in viewer/ makes it; fit to stand inside <script> or <style>."""
+    """A file of the viewer's bundle, as `make viewer` builds it; fit to stand inside <script> or <style>."""
     text = files("rodin").joinpath("web", name).read_text(encoding="utf-8")
-    assert "</script" not in text.lower() and "</style" not in text.lower() and "<!--" not in text
+    assert not re.search(r"</script|</style|<!--", text, re.IGNORECASE)
     return text
 
 

@@ -68,6 +68,7 @@ def web_bytes(avatar: Avatar, title: str) -> bytes:
         tensors["palette"] = avatar.palette.float().contiguous()
     shown = avatar.materials_shown()
     about = {
+        "schema": SCHEMA,
         "title": title,
         "decoder": dataclasses.asdict(avatar.decoder.config),
         "samples": SAMPLES,
@@ -78,8 +79,8 @@ def web_bytes(avatar: Avatar, title: str) -> bytes:
         "map_colours": [parse_colour(colour) for colour in MAP_COLOURS.values()],
         "wheels": [{"material": name, "label": label} for name, label in WHEELS.items() if name in shown],
     }
-    metadata = {"schema": SCHEMA, "about": json.dumps(about)}
-    return gzip.compress(save(tensors, metadata), mtime=0)
+    held = save(tensors, {"about": json.dumps(about)})  # one entry, since safetensors writes several in any order
+    return gzip.compress(held, mtime=0)
 
 
 def cells_to_look_at(renderer: Renderer) -> Tensor:
@@ -98,7 +99,7 @@ def cells_to_look_at(renderer: Renderer) -> Tensor:
 
 
 def quantised(planes: Tensor) -> tuple[np.ndarray, Tensor, Tensor]:
-    """Planes [3, C, H, W] as codes of 10 bits, uint16, with scale and offset [C]: the number is scale * code + offset."""
+    """Planes [3, C, H, W] as codes of 10 bits, uint16, with scale and offset [C]: a number is scale * code + offset."""
     low, high = planes.amin(dim=(0, 2, 3)), planes.amax(dim=(0, 2, 3))
     scale = ((high - low) / LARGEST_CODE).clamp_min(1e-12)
     codes = ((planes - low[:, None, None]) / scale[:, None, None]).round().clamp(0, LARGEST_CODE)

@@ -19,8 +19,8 @@ from tqdm import tqdm
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.contact_sheet import contact_sheet, strip
 from rodin.avatars.drawing import Sampling
-from rodin.avatars.material_map import MAP_COLOURS
 from rodin.avatars.html_file import write_html
+from rodin.avatars.material_map import MAP_COLOURS
 from rodin.avatars.mesh import simplify_mesh, standing, textured
 from rodin.avatars.mesh_files import SUFFIXES, TEXTURED, write_mesh
 from rodin.avatars.pipeline import FRONTAL_POSE, RodinPipeline

@@ -52,8 +52,10 @@ def browser_of() -> Iterator[BrowserOf]:
 
 @pytest.fixture
 def opened(browser_of: BrowserOf, until: Callable[[Callable[[], bool]], None]) -> Iterator[Opened]:
-    """opened(path, graphics=, ready=, refused=, **context): the page of a file, its viewer ready. No network is there, and at the end
-    nothing may have been asked of one, and the console have shown no error."""
+    """opened(path, graphics=, ready=, refused=, **context): the page of a file, its viewer ready.
+
+    No network is there. At the end nothing may have been asked of one, and the console have shown no error.
+    """
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 

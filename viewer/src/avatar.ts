@@ -23,6 +23,7 @@ export interface DecoderConfig {
 
 /** What the file says beside its numbers; every convention has its home in Python and comes from there. */
 interface About {
+  readonly schema: string;
   readonly title: string;
   readonly decoder: DecoderConfig;
   readonly samples: number;
@@ -73,8 +74,8 @@ const SCHEMA = "rodin-web-1";
  */
 export async function readAvatar(gzipped: Uint8Array<ArrayBuffer>): Promise<Avatar> {
   const file = parseSafetensors(await gunzip(gzipped));
-  if (file.metadata["schema"] !== SCHEMA) throw new Error(`the avatar's schema is not ${SCHEMA}; export it again`);
   const about = JSON.parse(file.metadata["about"] ?? "{}") as About;
+  if (about.schema !== SCHEMA) throw new Error(`the avatar's schema is not ${SCHEMA}; export it again`);
   const [, channels, height, width] = shapeOf(file, "planes") as [number, number, number, number];
   const palette = file.tensors.has("palette") ? triples(floats(file, "palette")) : [];
   return {

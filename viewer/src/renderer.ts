@@ -4,7 +4,7 @@ import type { Avatar, Colour } from "./avatar";
 import { focalLength, poseOf, type View } from "./camera";
 import { distances } from "./occupancy";
 import { bakedFragment, bakedNumbers, bakeFragment, exactFragment, VERTEX, VOXELS } from "./shader";
-import { volumeOf, voxelsOf } from "./volume";
+import { thatShow, volumeOf, voxelsOf } from "./volume";
 
 export type Method = "exact" | "baked";
 
@@ -207,7 +207,7 @@ export class Renderer {
     }
     gl.deleteFramebuffer(frame);
     gl.deleteTexture(where);
-    return { voxels, numbers, volume: new Uint8Array(4 * VOXELS ** 3) };
+    return { ...thatShow(voxels, numbers), volume: new Uint8Array(4 * VOXELS ** 3) };
   }
 
   /** Set all up but the target: program, textures, camera and colours. */

@@ -25,10 +25,11 @@ export interface ViewerOptions {
   readonly changed?: (message: string) => void;
 }
 
-const MOVING_BINS = 64; // of a ray, while it moves: pictures agree to 54 dB with those of 96
-const BAKED_BINS = 64;
-const FRAME_MS = 33; // to spend on a frame while something moves
-const WHOLE_MS = 1500; // and at rest
+/** Bins of a ray while it moves: pictures of 64 agree to 54 dB with those of 96. */
+const MOVING_BINS: Readonly<Record<Method, number>> = { exact: 64, baked: 48 };
+const FRAME_MS = 45; // to spend on a frame while something moves
+const WHOLE_MS = 700; // and at rest
+const TICK_MS = 17; // that a frame which is done may wait until it is noticed
 const EXACT_MS = 40; // a frame of PROBE_SIDE that takes longer makes `auto` bake
 const PROBE_SIDE = 320;
 const SMALLEST = 160; // pixels of a frame's edge
@@ -47,8 +48,8 @@ export class Viewer {
   private measured: Method | null = null;
   private spinning: boolean;
   private visible = true;
-  private readonly cost = new Map<Method, number>(); // milliseconds a pixel at MOVING_BINS
-  private pending: { sync: WebGLSync; began: number; pixels: number; method: Method } | null = null;
+  private readonly cost = new Map<Method, number>(); // milliseconds a pixel and bin
+  private pending: { sync: WebGLSync; began: number; work: number; method: Method } | null = null;
   private stale = true;
   private coarse = false;
   private moved = -Infinity;
@@ -57,6 +58,7 @@ export class Viewer {
   private readonly pointers = new Map<number, readonly [number, number]>();
   private readonly ending = new AbortController();
   private readonly watchers: { disconnect(): void }[] = [];
+  private waiting: (() => void)[] = [];
 
   /** @throws Error where the browser has no WebGL 2. */
   constructor(
@@ -149,8 +151,7 @@ export class Viewer {
   get method(): Method {
     if (this.wanted !== "auto") return this.wanted;
     if (this.measured === null) {
-      const milliseconds = this.renderer.time(this.front(), "exact", MOVING_BINS, PROBE_SIDE / 4) * 16;
-      this.cost.set("exact", milliseconds / PROBE_SIDE ** 2);
+      const milliseconds = this.costOf("exact") * PROBE_SIDE ** 2 * MOVING_BINS.exact;
       this.measured = milliseconds > EXACT_MS ? "baked" : "exact";
       this.options.changed?.("");
     }
@@ -183,9 +184,17 @@ export class Viewer {
     });
   }
 
+  /** Until what was asked for last is on the canvas, though perhaps not yet at full size. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => {
+      this.waiting.push(resolve);
+      if (this.ticking === 0) this.ticking = requestAnimationFrame((now) => this.tick(now));
+    });
+  }
+
   /** Milliseconds that a frame of a size takes now, waited for; for measurements. */
   time(method: Method, size: number): number {
-    return this.renderer.time(this.current, method, method === "baked" ? BAKED_BINS : MOVING_BINS, size);
+    return this.renderer.time(this.current, method, MOVING_BINS[method], size);
   }
 
   /** Free what it holds. */
@@ -217,6 +226,10 @@ export class Viewer {
       this.ticking = requestAnimationFrame((next) => this.tick(next));
       return;
     }
+    if (!this.stale && this.waiting.length > 0) {
+      this.waiting.forEach((resolve) => resolve());
+      this.waiting = [];
+    }
     if (this.spinning && this.pointers.size === 0) {
       const seconds = this.last === 0 ? 0 : Math.min(now - this.last, 100) / 1000;
       this.last = now;
@@ -224,7 +237,7 @@ export class Viewer {
     }
     const rests = performance.now() - this.moved > REST_MS;
     if (this.stale || (this.coarse && rests)) this.draw(!rests);
-    if (this.pending !== null || this.spinning || this.coarse || this.stale) {
+    if (this.pending !== null || this.spinning || this.coarse || this.stale || this.waiting.length > 0) {
       if (this.ticking === 0) this.ticking = requestAnimationFrame((next) => this.tick(next));
     }
   }
@@ -232,32 +245,41 @@ export class Viewer {
   private draw(moving: boolean): void {
     const method = this.method;
     const full = Math.max(1, Math.round(this.canvas.clientWidth * Math.min(devicePixelRatio, 2)));
-    const cost = this.cost.get(method) ?? 2e-4;
-    const affordable = Math.sqrt((moving ? FRAME_MS : WHOLE_MS) / cost);
+    const bins = moving ? MOVING_BINS[method] : this.avatar.samples;
+    const affordable = Math.sqrt((moving ? FRAME_MS : WHOLE_MS) / (this.costOf(method) * bins));
     // by steps, so that the canvas rarely changes its size
     const step = Math.ceil(Math.max(0, 2 * Math.log2(full / Math.max(affordable, SMALLEST))));
     const side = Math.round(full * 2 ** (-step / 2));
     if (this.canvas.width !== side) this.canvas.width = this.canvas.height = side;
-    const whole = method === "exact" && !moving;
-    const bins = method === "baked" ? BAKED_BINS : whole ? this.avatar.samples : MOVING_BINS;
     this.renderer.draw(this.current, method, bins);
     this.stale = false;
-    this.coarse = moving && (step > 0 || method === "exact");
+    this.coarse = moving;
     const sync = this.renderer.fence();
     if (sync !== null) {
-      const pixels = side * side * (bins / MOVING_BINS);
-      this.pending = { sync, began: performance.now(), pixels, method };
+      this.pending = { sync, began: performance.now(), work: side * side * bins, method };
     }
   }
 
   /** Whether the frame before is done: a second one would only wait behind it. */
   private finished(): boolean {
-    const { sync, began, pixels, method } = this.pending!;
+    const { sync, began, work, method } = this.pending!;
     if (!this.renderer.passed(sync)) return false;
-    const cost = (performance.now() - began) / pixels;
-    this.cost.set(method, 0.7 * (this.cost.get(method) ?? cost) + 0.3 * cost);
+    const took = performance.now() - began - TICK_MS;
+    if (took > TICK_MS) this.cost.set(method, 0.8 * this.costOf(method) + 0.2 * (took / work));
+    if (this.coarse) this.moved = performance.now(); // a machine that took so long gets its rest
     this.pending = null;
     return true;
+  }
+
+  /** Milliseconds that a bin of a pixel takes, measured at first by a small picture. */
+  private costOf(method: Method): number {
+    let cost = this.cost.get(method);
+    if (cost === undefined) {
+      const side = PROBE_SIDE / (method === "exact" ? 4 : 2);
+      cost = this.renderer.time(this.front(), method, MOVING_BINS[method], side) / (side * side * MOVING_BINS[method]);
+      this.cost.set(method, cost);
+    }
+    return cost;
   }
 
   // ---- what moves it

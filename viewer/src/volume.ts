@@ -26,6 +26,22 @@ export function voxelsOf(avatar: Avatar): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(found);
 }
 
+/** The voxels that are not wholly transparent, [M, 4], and their numbers, [M, 4] each. */
+export function thatShow(
+  voxels: Uint8Array,
+  numbers: readonly Uint8Array[],
+): { voxels: Uint8Array<ArrayBuffer>; numbers: Uint8Array<ArrayBuffer>[] } {
+  const [first] = numbers as [Uint8Array];
+  const found: number[] = [];
+  for (let at = 0; at < voxels.length; at += 4) if (first[at + 3] !== 0) found.push(at);
+  const kept = (all: Uint8Array): Uint8Array<ArrayBuffer> => {
+    const some = new Uint8Array(4 * found.length);
+    found.forEach((at, index) => some.set(all.subarray(at, at + 4), 4 * index));
+    return some;
+  };
+  return { voxels: kept(voxels), numbers: numbers.map(kept) };
+}
+
 /**
  * The volume [z, y, x, RGBA] of baked voxels, under a palette.
  * @param voxels - [N, 4]
@@ -44,7 +60,6 @@ export function volumeOf(
   const [first] = numbers as [Uint8Array];
   for (let at = 0; at < voxels.length; at += 4) {
     const opacity = first[at + 3]!;
-    if (opacity === 0) continue;
     let red = first[at]!, green = first[at + 1]!, blue = first[at + 2]!;
     if (palette.length > 0) {
       let mixedRed = 0, mixedGreen = 0, mixedBlue = 0;
