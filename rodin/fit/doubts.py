@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rodin.data.captures import MultiView
-from rodin.data.silhouettes import carved, cells_of
+from rodin.data.silhouettes import WITNESSES, carved, cells_of
 from rodin.render.rays import camera_rays
 
 LEAST_PSNR = 20.0  # dB on held-out views, below which a fit has failed
@@ -32,7 +32,7 @@ def doubts(subject: MultiView) -> list[str]:
         found.append(f"the subject reaches beyond the box [-1, 1]^3; {_BOX}")
     points, cell = cells_of(camera.position.new_full((3,), -1.0), camera.position.new_ones(3), CELLS)
     allowed, seen = carved(points, cell, subject.images, camera)
-    held = points[allowed & (seen > 0)]
+    held = points[allowed & (seen >= WITNESSES * len(camera))]
     if len(held) and (held.amax(dim=0) - held.amin(dim=0) + cell).max() < 2 * SMALL:
         found.append(f"the subject fills less than {SMALL:.0%} of the box [-1, 1]^3; {_BOX}")
     return found
