@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.contact_sheet import captioned, tiled
-from rodin.cli import demo, drawing
+from rodin.cli import demo, gallery
 from rodin.cli.demo_page import Entry, Figure, Turning, page
 from rodin.cli.main import main
 
@@ -68,7 +68,7 @@ def small() -> Iterator[None]:
         for name, value in (("REFINED_SIZE", 48), ("VIEW_SIZE", 24), ("TURNING_SIZE", 16), ("TURNING_FRAMES", 8)):
             patch.setattr(demo, name, value)
         for name, value in (("PICTURE_SIZE", 16), ("TURNTABLE_SIZE", 16), ("TURNTABLE_FRAMES", 2)):
-            patch.setattr(drawing, name, value)
+            patch.setattr(gallery, name, value)
         patch.setattr(demo, "REFINE", 5)
         yield
 
