@@ -20,6 +20,8 @@ from PIL import Image
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.html_file import write_html
 from rodin.camera import orbit
+from rodin.cli.demo_page import Entry
+from rodin.cli.demo_page import page as demo_page
 from rodin.images import from_bytes, over, parse_colour, psnr
 from rodin.materials import MATERIALS
 
@@ -303,3 +305,44 @@ def test_a_damaged_avatar_is_said(damage: Any, pages: dict[str, Path], tmp_path:
 def test_without_scripts_it_is_a_picture(pages: dict[str, Path], opened: Opened) -> None:
     page = opened(pages["plain"], ready=False, java_script_enabled=False)
     assert page.get_by_role("img", name="plain, from the front").is_visible()
+
+
+def test_a_graphics_card_that_was_away_draws_on(pages: dict[str, Path], opened: Opened, until: Until) -> None:
+    page = opened(pages["materials"])
+    page.evaluate("viewer.recolour('hair', [0, 0, 1])")
+    before = picture(page, "exact", VIEWS[0])
+    page.evaluate(
+        """() => {
+          const lost = viewer.canvas.getContext("webgl2").getExtension("WEBGL_lose_context");
+          viewer.canvas.addEventListener("webglcontextlost", () => setTimeout(() => lost.restoreContext()));
+          viewer.canvas.addEventListener("webglcontextrestored", () => { window.restored = true; });
+          lost.loseContext();
+        }"""
+    )
+    until(lambda: page.evaluate("window.restored === true"))
+    assert torch.equal(picture(page, "exact", VIEWS[0]), before)
+
+
+def test_the_demo_loads_an_avatar_when_it_comes_into_sight(
+    kinds: dict[str, Avatar], tmp_path: Path, opened: Opened, until: Until
+) -> None:
+    names = [f"{index}.html" for index in range(12)]  # Chromium looks some screens ahead
+    for name in names:
+        write_html(tmp_path / name, kinds["materials"], "a ball")
+    entries = [
+        Entry(kind="", title=name, viewer=name, recolours=True, large=[], small=[], files=[], command="", note="")
+        for name in names
+    ]
+    (tmp_path / "index.html").write_text(demo_page("Rodin", "", entries), "utf-8")
+    page = opened(tmp_path / "index.html", ready=False, offline=False)  # it looks farther without a network
+
+    def turns(name: str) -> bool:
+        return any(frame.url.endswith(name) and frame.evaluate("window.viewer !== undefined") for frame in page.frames)
+
+    until(lambda: turns(names[0]))
+    assert not any(frame.url.endswith(names[-1]) for frame in page.frames)
+    page.locator("iframe").last.scroll_into_view_if_needed()
+    until(lambda: turns(names[-1]))
+    inside = page.frame_locator("iframe").last
+    assert inside.get_by_role("radio").count() == 3
+    assert inside.get_by_role("heading", name="a ball").count() == 0, "the page around says it"

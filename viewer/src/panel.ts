@@ -148,6 +148,7 @@ function toolbar(viewer: Viewer, stage: HTMLElement, status: HTMLElement): Part 
     refresh: () => {
       turn.setAttribute("aria-pressed", String(viewer.turning));
       map.setAttribute("aria-pressed", String(viewer.map));
+      quality.select.value = viewer.quality;
       automatic.textContent = viewer.quality === "auto" ? `Auto (${viewer.method})` : "Automatic";
     },
   };
