@@ -10,10 +10,12 @@ Symbols: V vertices, F faces, E edges.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 CHEAPEST = 0.25  # of the edges, among which a round chooses
 TURNED = 0.2  # cosine between a triangle's normals before and after, below which it counts as turned over
@@ -82,6 +84,8 @@ def _round(vertices: np.ndarray, faces: np.ndarray, quadrics: np.ndarray, share:
     """Collapses that do not touch each other, the cheapest first."""
     count = len(vertices)
     halves = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    from scipy.sparse import csr_matrix
+
     adjacent = csr_matrix((np.ones(len(halves), dtype=np.int32), halves.T), shape=(count, count))
     adjacent = ((adjacent + adjacent.T) > 0).astype(np.int32)
     edges = halves[halves[:, 0] < halves[:, 1]]

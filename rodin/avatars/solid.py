@@ -8,7 +8,6 @@ Symbols: N grid points along each side of the box.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 BALLS = (3, 4, 5, 6)  # grid points of a grid of 128: radii that are tried
 SMOOTH = 1.0  # grid points, over which a filled place is rounded
@@ -17,6 +16,8 @@ SIDES = [(axis, end) for axis in range(3) for end in (0, -1)]
 
 def filled(density: np.ndarray, threshold: float) -> np.ndarray:
     """The density [N, N, N], raised above the threshold where an avatar is hollow or pitted; it falls nowhere."""
+    from scipy import ndimage
+
     matter = density > threshold
     bodies = (_body(matter, max(1, round(ball * len(density) / 128))) for ball in BALLS)
     first = next(bodies)
@@ -28,6 +29,8 @@ def filled(density: np.ndarray, threshold: float) -> np.ndarray:
 
 def _body(matter: np.ndarray, radius: int) -> np.ndarray:
     """Matter without what no ball of that radius reaches from outside, and without cavities."""
+    from scipy import ndimage
+
     closed = _closed(matter, radius)
     thick = ~_closed(~closed, max(1, radius // 2))  # thin threads across a pit would make tunnels of their own
     body = thick | matter
@@ -41,6 +44,7 @@ def _body(matter: np.ndarray, radius: int) -> np.ndarray:
 
 def _tunnels(body: np.ndarray) -> int:
     """How many tunnels go through a body without cavities, by Euler's number."""
+    from scipy import ndimage
     from skimage.measure import euler_number
 
     return int(ndimage.label(body)[1] - euler_number(np.pad(body, 1), connectivity=1))
@@ -48,6 +52,8 @@ def _tunnels(body: np.ndarray) -> int:
 
 def _closed(matter: np.ndarray, radius: int) -> np.ndarray:
     """All that no ball of that radius reaches from outside (morphological closing, by distances)."""
+    from scipy import ndimage
+
     margin = radius + 1
     padded = np.pad(matter, margin)
     grown = ndimage.distance_transform_edt(~padded) <= radius

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from rodin.errors import UserError
 
@@ -66,6 +65,8 @@ def bake(atlas: Atlas, vertices: np.ndarray, colour: Callable[[np.ndarray], np.n
         vertices: [V, 3] of the mesh.
         colour: gives sRGB [N, 3] in [0, 1] of points [N, 3] on it.
     """
+    from scipy import ndimage
+
     points, there = np.zeros((size, size, 3)), np.zeros((size, size), dtype=bool)
     corners = atlas.uv[atlas.faces] * size  # [F, 3, 2]
     places = vertices[atlas.source[atlas.faces]]  # [F, 3, 3]

@@ -45,7 +45,7 @@ def synth(
         heads: sdf for the built-in procedural head, or an .npz file with a morphable head.
         samples: Rays per pixel. 8 take two thirds of the time of 16 and leave more noise in alpha.
     """
-    from rodin.synth import SynthConfig, generate
+    from rodin.synth.generate import SynthConfig, generate
 
     generate(
         SynthConfig(

@@ -19,9 +19,9 @@ import rodin.synth.worker
 from rodin.data.captures import load_subject
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
-from rodin.synth import SynthConfig, generate
 from rodin.synth.body.build import build_avatar, detail_for
 from rodin.synth.body.geometry import to_world
+from rodin.synth.generate import SynthConfig, generate
 from rodin.synth.recipe import VERSION, make_recipe
 from rodin.synth.subject import save_frame
 from rodin.synth.words.paraphrase import paraphrases
