@@ -13,7 +13,7 @@ SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernel
 demo: .venv/.core $(DEMO_MODEL)
 	OMP_NUM_THREADS=2 $(BIN)/rodin demo --out out/demo --image $(DEMO_PORTRAIT) $(addprefix --model ,$(DEMO_MODEL))
 
-# Trains the whole chain at the smallest size, on 48 small avatars; 5 minutes on 2 cores.
+# Trains the whole chain at the smallest size, on 40 small avatars; 5 minutes on 2 cores.
 smoke: .venv/.core
 	$(BIN)/rodin train all examples/avatars --run out/smoke/run --preset smoke --workers 2
 

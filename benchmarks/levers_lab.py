@@ -33,7 +33,7 @@ from time import process_time
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from materials_lab import HELD_OUT_EVERY, SIZE, VIEWS, Truth, reader_of, region_errors
+from materials_lab import HELD_OUT_EVERY, REGIONS, SIZE, VIEWS, Truth, reader_of, region_errors
 from PIL import Image
 from torch import Tensor, nn
 
@@ -41,6 +41,7 @@ from rodin.data.captures import front_views, list_subjects, load_subject
 from rodin.data.shards import FittedSubject, read_shards
 from rodin.diffusion.losses import Diffusion
 from rodin.evaluate.accuracy import judge
+from rodin.evaluate.attribute_reader import AttributeReader
 from rodin.images import over, psnr, to_bytes
 from rodin.models.denoiser import load_denoiser, save_denoiser
 from rodin.models.palette import PaletteConfig, PaletteNetwork
@@ -148,6 +149,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for what is trained")
     parser.add_argument("--cost", action="store_true", help="measure what a step of each lever costs")
     parser.add_argument("--train", choices=[*LEVERS, "prior"], help="train one")
+    parser.add_argument("--read", action="store_true", help="compare attributes too, by a reader: a quarter of an hour")
     parser.add_argument("--minutes", type=float, default=8.0, help="of one thread, for each lever")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -161,7 +163,7 @@ def main() -> None:
         share = 0.5 if given.train in HALF else 1.0
         train(lab, given.train, round(60 * given.minutes * share / cost))
     else:
-        compare(lab, given.data)
+        compare(lab, given.data, given.read)
 
 
 # ---- training
@@ -311,7 +313,6 @@ def train_priors(lab: Lab) -> None:
         reader = learn_reader(captions, latents)
         prior = learn_prior(reader, latents, captions, config, lab.out / f"prior-{'full' if full else 'part'}.training")
         save_denoiser(prior, DALLE2, lab.out / f"prior-{'full' if full else 'part'}")
-        torch.save(reader.state_dict(), lab.out / f"reader-{'full' if full else 'part'}.pt")
         for said in (False, True):
             drawn = draw_latents(prior, reader, [one[0] for one in lab.captions(held_out, said)])
             cosine = F.cosine_similarity(drawn, unseen).mean().item()
@@ -339,6 +340,14 @@ def learn_prior(
     return average
 
 
+def prompted(lab: Lab, kind: str) -> Tensor:
+    """What a prior draws for the full captions of held-out subjects, [N, D]."""
+    trained, held_out = lab.split
+    reader = learn_reader(lab.captions(trained, kind == "full"), lab.planes(16, trained).latents)
+    prior, _ = load_denoiser(Prior, PriorConfig, lab.out / f"prior-{kind}")
+    return draw_latents(prior, reader, [one[0] for one in lab.captions(held_out, full=True)])
+
+
 def draw_latents(prior: Prior, reader: PhraseReader, texts: list[str]) -> Tensor:
     """One latent a text, [N, D]."""
     seeds = [torch.Generator().manual_seed(index) for index in range(len(texts))]
@@ -349,7 +358,7 @@ def draw_latents(prior: Prior, reader: PhraseReader, texts: list[str]) -> Tensor
 # ---- comparing
 
 
-def compare(lab: Lab, data: Path) -> None:
+def compare(lab: Lab, data: Path, read: bool) -> None:
     """The tables and the pictures."""
     trained, held_out = lab.split
     folders = list_subjects(data)
@@ -361,8 +370,8 @@ def compare(lab: Lab, data: Path) -> None:
             (load_subject(folders[k], SIZE, maps=True) for k in held_out), unseen.latents, unseen.palettes, strict=True
         )
     ]
-    palettes = load_component(PaletteNetwork, PaletteConfig, lab.run / "palette").eval().palettes(unseen.latents)
-    z = unseen.latents
+    network, z = load_component(PaletteNetwork, PaletteConfig, lab.run / "palette").eval(), unseen.latents
+    palettes = network.palettes(z)
     drawn: dict[str, Tensor] = {}  # planes
     for name in ("adamw", "muon", "seen", "words"):
         if (lab.out / name).exists():
@@ -372,26 +381,39 @@ def compare(lab: Lab, data: Path) -> None:
     for name in ("up", "up-z"):
         if (lab.out / name).exists() and "adamw" in drawn:
             drawn[f"adamw, {name}"] = enlarged(lab, lab.out / name, drawn["adamw"], z)
-    reader, training = reader_of(folders, trained)
-    print("| | samples | " + " | ".join(f"x_0 at {level:g}" for level in NEAR_NOISE) + " | PSNR | attributes read |")
+    judges = reader_of(folders, trained) if read else None
+    levels = " | ".join(f"x_0 at {level:g}" for level in NEAR_NOISE)
+    print(f"| | samples | {levels} | PSNR | colours: {', '.join(REGIONS)} | attributes read |")
     pictures = {"real": [one.subject.images[one.views] for one in truth]}
     for name, planes in drawn.items():
         pictures[name] = show(lab, planes, truth, palettes)
+    for kind in ("part", "full"):
+        if (lab.out / f"prior-{kind}").exists() and "adamw" in drawn:
+            said = prompted(lab, kind)
+            planes = base_planes(lab, lab.out / "adamw", said)
+            pictures[f"from full captions, prior of {kind}"] = show(lab, planes, truth, network.palettes(said))
     for name, seen in pictures.items():
         cells = [samples_of(lab, name), *errors(lab, name, held_out)]
         likeness = fmean(
             psnr(over(one, 1.0), over(own.subject.images[own.views], 1.0)) for one, own in zip(seen, truth, strict=True)
         )
         colours = " ".join(f"{error:.3f}" for error in region_errors(seen, truth))
-        read = judge(reader.read(torch.stack(seen)), [one.subject.attributes for one in truth], training)
-        right = fmean(one.accuracy for one in read.values() if one.count)
-        print(f"| {name} | {' | '.join(cells)} | {likeness:.2f} dB | {right:.1%} | colours {colours}", flush=True)
+        right = "-" if judges is None else f"{attributes_read(*judges, seen, truth):.1%}"
+        print(f"| {name} | {' | '.join(cells)} | {likeness:.2f} dB | {colours} | {right} |", flush=True)
     rows = [
         torch.cat([over(seen[k][view], 1.0) for seen in pictures.values() for view in (0, -1)], dim=1)
         for k in range(min(10, len(truth)))
     ]
     sheet = Image.fromarray(to_bytes(torch.cat(rows)).numpy())
     sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.BICUBIC).save(lab.out / "compared.png")
+
+
+def attributes_read(
+    reader: AttributeReader, training: list[dict[str, object]], seen: list[Tensor], truth: list[Truth]
+) -> float:
+    """The mean share over attributes that the reader reads right off pictures."""
+    read = judge(reader.read(torch.stack(seen)), [one.subject.attributes for one in truth], training)
+    return fmean(one.accuracy for one in read.values() if one.count)
 
 
 def samples_of(lab: Lab, name: str) -> str:

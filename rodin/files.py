@@ -70,13 +70,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in `path`.
+    """The JSON value in `path`, in UTF-8 or, as some tools of Windows write it, with a byte order mark or in UTF-16.
 
     Raises:
         UserError: the file is missing, unreadable, not JSON, or nested too deep to be read.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; check the path") from error
     except OSError as error:

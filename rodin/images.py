@@ -6,6 +6,7 @@ mixed or resized they are premultiplied first, so that the colour of transparent
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageColor
+from PIL import Image, ImageCms, ImageColor
 from torch import Tensor
 
 from rodin.errors import UserError, one_line
@@ -25,6 +26,8 @@ DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeErr
 
 _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+_OTHER_COLOUR_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 # ---- alpha
@@ -150,8 +153,13 @@ def ssim(seen: Tensor, true: Tensor) -> float:
 # ---- files
 
 
-def open_image(path: Path) -> Image.Image:
+def open_image(path: Path, most: int = MAX_PIXELS) -> Image.Image:
     """Open an image file without decoding its pixels; what is too large is refused by its header.
+
+    HEIC is read where `pillow_heif` is installed; it is decoded at once.
+
+    Args:
+        most: pixels that are not too many.
 
     Raises:
         UserError: the file is missing, no image, or too large.
@@ -163,20 +171,68 @@ def open_image(path: Path) -> Image.Image:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such image; put it there or mend the path") from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: the image is too large; scale it to {MAX_PIXELS} pixels") from error
+        raise UserError(f"{path}: the image is too large; scale it to {_fitting(1, 1, MAX_PIXELS)} pixels") from error
     except DECODE_ERRORS as error:
-        raise UserError(f"{path}: cannot be read as an image ({one_line(error)}); write it again") from error
-    if image.width * image.height > MAX_PIXELS:
+        if _is_heic(path):
+            return _open_heic(path, most)
+        raise UserError(
+            f"{path}: cannot be read as an image ({one_line(error)}); write it again as PNG or JPEG"
+        ) from error
+    try:
+        check_pixels(image.width, image.height, path, most)
+    except UserError:
         image.close()
-        raise UserError(f"{path}: {image.width} x {image.height} pixels is too large; scale it to {MAX_PIXELS} pixels")
+        raise
     return image
+
+
+def check_pixels(width: int, height: int, path: Path | str, most: int = MAX_PIXELS) -> None:
+    """Raise a UserError that names a size to scale to if an image has more pixels than `most`."""
+    if width * height > most:
+        fitting = _fitting(width, height, most)
+        raise UserError(f"{path}: {width} x {height} pixels is too large; scale it to {fitting} pixels or fewer")
+
+
+def _fitting(width: int, height: int, most: int) -> str:
+    """The largest size of the same shape that has no more pixels than `most`, in words."""
+    scale = math.sqrt(most / (width * height))
+    return f"{max(int(width * scale), 1)} x {max(int(height * scale), 1)}"
+
+
+def _is_heic(path: Path) -> bool:
+    """Whether a file says of itself that it is HEIC, whatever its name (ISO/IEC 23008-12)."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS
+
+
+def _open_heic(path: Path, most: int) -> Image.Image:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise UserError(
+            f"{path}: is HEIC, as iPhones write it; save it as JPEG or PNG, or pip install pillow-heif"
+        ) from error
+    try:
+        file = pillow_heif.open_heif(path)
+        width, height = file.size
+        check_pixels(width, height, path, most)
+        return file.to_pillow()
+    except UserError:
+        raise
+    except (*DECODE_ERRORS, RuntimeError) as error:
+        raise UserError(f"{path}: damaged or cut off HEIC ({one_line(error)}); write it again") from error
 
 
 def decode_image(image: Image.Image, path: Path | str) -> Tensor:
     """[H, W, 4] straight sRGB in [0, 1]; alpha is 1 where the image has none.
 
-    Grey and palette images become RGBA, 16-bit grey keeps its precision. The colour channels of 16-bit RGB lose their
-    low byte (Pillow reads them so).
+    Grey, palette and CMYK images become RGBA, 16-bit grey keeps its precision. The colour channels of 16-bit RGB lose
+    their low byte (Pillow reads them so). Colours go by the image's profile; without one, or with one that cannot be
+    read, they are taken for sRGB (CMYK: for paper's complements).
 
     Args:
         path: names the image in errors.
@@ -185,15 +241,66 @@ def decode_image(image: Image.Image, path: Path | str) -> Tensor:
         UserError: the image is cut off, or of a colour space that is not supported.
     """
     mode = image.mode
-    if mode not in _EIGHT_BIT_MODES + _SIXTEEN_BIT_MODES:
+    if mode not in _EIGHT_BIT_MODES + _SIXTEEN_BIT_MODES + _OTHER_COLOUR_MODES:
         raise UserError(f"{path}: pixel format {mode} is not supported; save it as 8-bit RGBA or RGB")
     try:
-        if mode in _SIXTEEN_BIT_MODES:
+        image.load()
+        image = to_srgb(image)
+        if image.mode in _SIXTEEN_BIT_MODES:
             grey = torch.from_numpy(np.asarray(image).astype(np.float32) / 65535.0)
             return torch.stack([grey, grey, grey, torch.ones_like(grey)], dim=-1)
         return from_bytes(torch.from_numpy(np.array(image.convert("RGBA"))))
     except DECODE_ERRORS as error:
         raise UserError(f"{path}: damaged or cut off ({one_line(error)}); write it again") from error
+
+
+def to_srgb(image: Image.Image) -> Image.Image:
+    """A decoded picture with its colours in sRGB, by the profile (ICC) that lies in the file.
+
+    It is RGB, RGBA or 16-bit grey where it was converted, and as it was where it has no profile, that of sRGB, or one
+    that cannot be read or belongs to another kind of picture.
+    """
+    converted = None
+    if "icc_profile" in image.info:
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+            if not ImageCms.getProfileDescription(profile).startswith("sRGB"):
+                converted = _by_profile(image, profile)
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            pass
+    if converted is None:
+        return image.convert("RGB") if image.mode in _OTHER_COLOUR_MODES else image
+    converted.info.pop("icc_profile", None)
+    return converted
+
+
+def _by_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image | None:
+    """A picture from a profile's colours to sRGB; None where the profile is of another kind of picture."""
+    space, grey = profile.profile.xcolor_space.strip(), image.mode in ("1", "L", "LA", "La", *_SIXTEEN_BIT_MODES)
+    srgb = ImageCms.createProfile("sRGB")
+    if image.mode in _SIXTEEN_BIT_MODES:  # by a curve, since Pillow converts 8 bits only
+        if space != "GRAY":
+            return None
+        ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+        curve = np.asarray(ImageCms.profileToProfile(ramp, profile, srgb, outputMode="RGB"))[0, :, 1] * 257.0
+        values = np.interp(np.asarray(image).astype(np.float64), np.arange(256) * 257.0, curve)
+        return Image.fromarray(values.round().astype(np.uint16))
+    if image.mode in ("LAB", "YCbCr", "HSV"):
+        image = image.convert("RGB")
+    alpha = None
+    if "transparency" in image.info or image.mode not in ("1", "L", "RGB", "CMYK"):
+        whole = image.convert("RGBA")
+        image, alpha = whole.convert("RGB"), whole.getchannel("A")
+    if space == "GRAY" and grey:
+        image = image.convert("L")
+    elif space == "RGB" and image.mode != "CMYK":
+        image = image.convert("RGB")
+    elif space != image.mode:
+        return None
+    converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+    if converted is not None and alpha is not None:
+        converted.putalpha(alpha)
+    return converted
 
 
 def write_picture(path: Path, image: Tensor) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import shutil
+import struct
 import subprocess
 import sys
 import textwrap
@@ -48,6 +49,15 @@ FullDisk = Callable[[int], AbstractContextManager[None]]
 Launcher = Callable[..., subprocess.Popen[str]]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 Until = Callable[[Callable[[], bool]], None]
+
+
+ColourProfile = Callable[[str], bytes]
+
+# Colours of primaries in XYZ under D50, from the published definitions of the colour spaces, and their exponents
+_COLOUR_SPACES = {
+    "adobe": (((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446)), 2.2),
+    "p3": (((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841)), 2.2),
+}
 
 
 def pytest_collection_finish() -> None:
@@ -462,3 +472,47 @@ def run_ranks(launch: Launcher) -> Callable[..., tuple[int, str]]:
         return process.returncode, output
 
     return run
+
+
+@pytest.fixture(scope="session")
+def colour_profile() -> ColourProfile:
+    """colour_profile(space) -> a profile (ICC 2): "adobe", "p3", linear "grey", or a "cmyk" whose cyan is red."""
+
+    def fixed(*numbers: float) -> bytes:
+        return struct.pack(f">{len(numbers)}i", *(round(number * 65536) for number in numbers))
+
+    def curve(exponent: float) -> bytes:
+        return b"curv" + struct.pack(">IIH", 0, 1, round(exponent * 256))
+
+    def inks() -> bytes:
+        """Lab of the 16 corners of cyan, magenta, yellow, black: paper, a red for cyan alone, else black."""
+        ramp = bytes(range(256))
+        corners = [(255, 128, 128) if k == 0 else (128, 190, 170) if k == 8 else (0, 128, 128) for k in range(16)]
+        table = b"".join(bytes(corner) for corner in corners)
+        head = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
+        return head + 4 * ramp + table + 3 * ramp
+
+    def profile(space: str) -> bytes:
+        name = f"{space}, for tests".encode() + b"\0"
+        tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", len(name)) + name + bytes(78)}
+        tags[b"wtpt"] = b"XYZ " + bytes(4) + fixed(0.9642, 1, 0.8249)
+        kind, colours, between = b"mntr", b"RGB ", b"XYZ "
+        if space in _COLOUR_SPACES:
+            primaries, exponent = _COLOUR_SPACES[space]
+            for letter, primary in zip((b"r", b"g", b"b"), primaries, strict=True):
+                tags[letter + b"XYZ"] = b"XYZ " + bytes(4) + fixed(*primary)
+                tags[letter + b"TRC"] = curve(exponent)
+        elif space == "grey":
+            colours, tags[b"kTRC"] = b"GRAY", curve(1)
+        else:
+            kind, colours, between, tags[b"A2B0"] = b"prtr", b"CMYK", b"Lab ", inks()
+        body, table, start = b"", struct.pack(">I", len(tags)), 132 + 12 * len(tags)
+        for tag, value in tags.items():
+            value += bytes(-len(value) % 4)
+            table += tag + struct.pack(">II", start + len(body), len(value))
+            body += value
+        head = struct.pack(">I4sI4s4s4s", start + len(body), b"", 0x02100000, kind, colours, between)
+        head += bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
+        return head.ljust(128, b"\0") + table + body
+
+    return profile

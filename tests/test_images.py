@@ -3,6 +3,8 @@ transparent, bytes come back as they were, and a picture is written whole or not
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +50,105 @@ def test_pixel_formats(tmp_path: Path) -> None:
     palette.putpalette([255, 0, 0, 0, 0, 255])
     palette.save(tmp_path / "palette.png", transparency=0)
     torch.testing.assert_close(read(tmp_path / "palette.png")[0], torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 1]]))
-    Image.new("CMYK", (2, 2)).save(tmp_path / "print.jpg")
-    with pytest.raises(UserError, match=r"print\.jpg.*CMYK"):
-        read(tmp_path / "print.jpg")
+    Image.new("CMYK", (2, 2), (255, 0, 255, 0)).save(tmp_path / "print.tif")
+    torch.testing.assert_close(read(tmp_path / "print.tif")[0, 0], torch.tensor([0.0, 1, 0, 1]))
+    Image.new("F", (2, 2)).save(tmp_path / "deep.tif")
+    with pytest.raises(UserError, match=r"deep\.tif: pixel format F is not supported; save it as"):
+        read(tmp_path / "deep.tif")
+
+
+# ---- colour profiles
+
+# sRGB's primaries in XYZ under D50, a column each (IEC 61966-2-1, adapted)
+SRGB = np.array([[0.4361, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]])
+
+
+def srgb_of(linear: np.ndarray) -> np.ndarray:
+    linear = linear.clip(0, 1)
+    return np.where(linear < 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("space", ["adobe", "p3"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
+def test_colours_go_by_the_profile(
+    tmp_path: Path, colour_profile: Callable[[str], bytes], space: str, mode: str
+) -> None:
+    """Reference: the primaries' matrices, written out."""
+    primaries = {
+        "adobe": [[0.6097, 0.2053, 0.1492], [0.3111, 0.6257, 0.0632], [0.0195, 0.0609, 0.7446]],
+        "p3": [[0.5151, 0.2920, 0.1571], [0.2412, 0.6922, 0.0666], [-0.0011, 0.0419, 0.7841]],
+    }[space]
+    colour = (120, 120, 120) if mode == "L" else (180, 120, 90)
+    picture = Image.new("RGBA", (4, 4), (*colour, 100)).convert(mode if mode != "P" else "RGB")
+    if mode == "P":
+        picture = picture.quantize(4)
+    picture.save(tmp_path / "wide.png", icc_profile=colour_profile(space))
+    linear = np.linalg.inv(SRGB) @ np.array(primaries) @ (np.array(colour) / 255) ** 2.2
+    expected = [*srgb_of(linear), 100 / 255 if mode == "RGBA" else 1]
+    assert np.abs(np.array(expected[:3]) * 255 - colour).max() > (0 if mode == "L" else 5)
+    assert read(tmp_path / "wide.png")[0, 0].tolist() == pytest.approx(expected, abs=2.5 / 255)
+
+
+def test_grey_goes_by_its_profile(tmp_path: Path, colour_profile: Callable[[str], bytes]) -> None:
+    """Of 8 and of 16 bits, with alpha and without: linear light here, so that half of it is lighter than half."""
+    linear = colour_profile("grey")
+    Image.new("L", (3, 3), 51).save(tmp_path / "8.png", icc_profile=linear)
+    Image.new("LA", (3, 3), (51, 90)).save(tmp_path / "8a.png", icc_profile=linear)
+    Image.fromarray(np.full((3, 3), 51 * 257, np.uint16)).save(tmp_path / "16.png", icc_profile=linear)
+    expected = float(srgb_of(np.array(0.2)))
+    for name in ("8", "8a", "16"):
+        seen = read(tmp_path / f"{name}.png")[1, 1].tolist()
+        assert seen == pytest.approx([expected] * 3 + [90 / 255 if name == "8a" else 1], abs=2 / 255), name
+
+
+def test_inks_go_by_their_profile(tmp_path: Path, colour_profile: Callable[[str], bytes]) -> None:
+    """A press whose cyan is a red; the same file without the profile is cyan."""
+    ink = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
+    ink.save(tmp_path / "press.jpg", icc_profile=colour_profile("cmyk"), quality=95)
+    ink.save(tmp_path / "plain.jpg", quality=95)
+    red, green, blue, _ = read(tmp_path / "press.jpg")[4, 4].tolist()
+    assert red > max(green, blue) + 0.2
+    red, green, blue, _ = read(tmp_path / "plain.jpg")[4, 4].tolist()
+    assert (red, green, blue) == pytest.approx((0, 1, 1), abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["no profile", "cut off", "of inks", "of grey"])
+def test_a_profile_that_does_not_fit_changes_nothing(
+    tmp_path: Path, colour_profile: Callable[[str], bytes], kind: str
+) -> None:
+    profile = {
+        "no profile": b"no profile at all",
+        "cut off": colour_profile("p3")[:200],
+        "of inks": colour_profile("cmyk"),
+        "of grey": colour_profile("grey"),
+    }[kind]
+    Image.new("RGB", (4, 4), (180, 120, 90)).save(tmp_path / "odd.png", icc_profile=profile)
+    expected = [180 / 255, 120 / 255, 90 / 255, 1]
+    assert read(tmp_path / "odd.png")[0, 0].tolist() == pytest.approx(expected)
+
+
+# ---- HEIC
+
+
+def test_heic_is_read_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the file is called; a cut-off one is named as such."""
+    heif = pytest.importorskip("pillow_heif")
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])  # imageio gives it to Pillow
+    picture = Image.new("RGB", (64, 48), (200, 100, 50))
+    for name in ("phone.HEIC", "phone.jpg"):
+        heif.from_pillow(picture).save(tmp_path / name)
+        seen = read(tmp_path / name)
+        assert seen.shape == (48, 64, 4)
+        assert seen[24, 32].tolist() == pytest.approx([200 / 255, 100 / 255, 50 / 255, 1], abs=0.03)
+    with pytest.raises(UserError, match=r"phone\.jpg: 64 x 48 pixels is too large; scale it to 36 x 27 pixels"):
+        open_image(tmp_path / "phone.jpg", most=1000)
+    whole = (tmp_path / "phone.jpg").read_bytes()
+    (tmp_path / "part.heic").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"part\.heic: damaged or cut off HEIC \(.+\); write it again"):
+        read(tmp_path / "part.heic")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UserError, match=r"phone\.jpg: is HEIC.*save it as JPEG or PNG, or pip install pillow-heif"):
+        open_image(tmp_path / "phone.jpg")
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.data())

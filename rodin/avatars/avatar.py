@@ -173,8 +173,8 @@ class Avatar:
         return stretched.clamp(0, 1).unflatten(0, rolled.shape[1:])
 
     def mesh(self, resolution: int = 128, threshold: float = SURFACE_DENSITY) -> Mesh:
-        """The surface where density crosses `threshold` (1 / world units), with colours as seen from outside; of an
-        avatar with materials also what they are mixed of.
+        """The surface where density crosses `threshold` (1 / world units), one body without pits, with colours as seen
+        from outside; of an avatar with materials also what they are mixed of.
 
         Args:
             resolution: grid points along each side of the box.
@@ -189,7 +189,7 @@ class Avatar:
         def colour(points: Tensor) -> Tensor:
             return emitted(points) if palette is None else paint(emitted(points), palette)
 
-        mesh = extract_mesh(density.reshape((resolution,) * 3), colour, threshold)
+        mesh = extract_mesh(density.reshape((resolution,) * 3), colour, threshold, fill=True)
         if palette is None:
             return mesh
         return dataclasses.replace(
@@ -255,8 +255,11 @@ class Avatar:
 
 def _nested(drawing: Any, schema: str) -> Any:
     """A drawing as this version writes it, of one in an older file."""
-    if schema != FLAT_SCHEMA or not isinstance(drawing, dict):
+    if not isinstance(drawing, dict):
+        return drawing
+    drawing = {"literal": bool(drawing.get("prompt")), **drawing}  # all prompts were read so before it was noted
+    if schema != FLAT_SCHEMA:
         return drawing
     drawing = {"steps" if name == "num_inference_steps" else name: value for name, value in drawing.items()}
-    own = {name: drawing.pop(name) for name in ("seed", "prompt", "refine") if name in drawing}
+    own = {name: drawing.pop(name) for name in ("seed", "prompt", "literal", "refine") if name in drawing}
     return {**own, "sampling": drawing}

@@ -53,6 +53,7 @@ class Drawing:
     Args:
         seed: of all that is random but the base model's first noise, which the avatar keeps.
         prompt: the words that it was drawn for; "" = none.
+        literal: they were read as they stand, and not understood; see `RodinPipeline`.
         sampling: of the networks; a portrait's `refine` has its own sampler. The noise that the avatar keeps has the
             temperature already.
         refine: steps of render-guided inversion towards a portrait, whose findings the planes alone hold.
@@ -60,5 +61,6 @@ class Drawing:
 
     seed: int
     prompt: str = ""
+    literal: bool = False
     sampling: Sampling = field(default_factory=Sampling)
     refine: int = 0

@@ -6,17 +6,21 @@ Symbols: N grid points along each side of the box, V vertices, F faces, K materi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rodin.avatars.decimation import decimated
+from rodin.avatars.solid import filled
+from rodin.avatars.texture import Texture, bake, unwrap
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
 from rodin.render.materials import split
 
+BUST_HEIGHT = 0.3  # metres, of a head with shoulders as large as life
 COLOUR_CHUNK = 65536  # vertices coloured at a time, which bounds memory
 
 
@@ -64,7 +68,12 @@ class Mesh:
 
 
 def extract_mesh(
-    density: Tensor, colour: Callable[[Tensor], Tensor], threshold: float, *, keep_fraction: float = 0.02
+    density: Tensor,
+    colour: Callable[[Tensor], Tensor],
+    threshold: float,
+    *,
+    keep_fraction: float = 0.02,
+    fill: bool = False,
 ) -> Mesh:
     """The surface where density crosses a threshold.
 
@@ -76,6 +85,7 @@ def extract_mesh(
         colour: gives sRGB [M, 3] in [0, 1] of world points [M, 3].
         threshold: density of the surface, 1 / world units.
         keep_fraction: parts with less than this fraction of the largest one's area are dropped.
+        fill: close pits, and tunnels through what should be solid; see `rodin.avatars.solid`.
 
     Raises:
         UserError: density is nowhere above the threshold.
@@ -87,6 +97,8 @@ def extract_mesh(
         raise ValueError("density must be finite")
     if grid.max() <= threshold:
         raise UserError(f"threshold: no density is above {threshold:g} (largest {grid.max():.3g}); choose a lower one")
+    if fill:
+        grid = filled(grid, threshold)
     vertices, faces = _marching_cubes(grid, threshold)
     vertices, faces = _keep_solid_parts(vertices, faces, keep_fraction)
     points = torch.from_numpy(vertices).float()
@@ -99,27 +111,27 @@ def extract_mesh(
     )
 
 
+def standing(mesh: Mesh, height: float) -> Mesh:
+    """The mesh scaled about the origin, so that it is `height` long along y."""
+    tall = (mesh.vertices[:, 1].max() - mesh.vertices[:, 1].min()).item()
+    return replace(mesh, vertices=mesh.vertices * (height / tall))
+
+
 def simplify_mesh(mesh: Mesh, faces: int) -> Mesh:
-    """The mesh with about so many faces, by quadric edge collapses; vertices take the nearest old one's colour.
+    """The mesh with at most so many faces, or as few as keep it in one piece and closed; vertices take the nearest old
+    one's colour.
 
     Raises:
-        UserError: the package fast-simplification is not installed.
+        UserError: too few faces for any solid.
     """
     if faces < 4:
         raise UserError(f"faces: {faces}; choose at least 4")
     if len(mesh.faces) <= faces:
         return mesh
-    try:
-        import fast_simplification
-    except ImportError as error:
-        raise UserError("fast-simplification is not installed; pip install 'rodin[mesh]'") from error
     from scipy.spatial import cKDTree
 
-    new_vertices, new_faces = fast_simplification.simplify(
-        mesh.vertices.numpy(), mesh.faces.numpy().astype(np.int32), target_count=faces
-    )
+    new_vertices, new_faces = decimated(mesh.vertices.numpy(), mesh.faces.numpy(), faces)
     nearest = torch.from_numpy(cKDTree(mesh.vertices.numpy()).query(new_vertices)[1])
-    new_faces = new_faces.astype(np.int64)
     return Mesh(
         vertices=torch.from_numpy(new_vertices).float(),
         faces=torch.from_numpy(new_faces),
@@ -128,6 +140,25 @@ def simplify_mesh(mesh: Mesh, faces: int) -> Mesh:
         emitted=None if mesh.emitted is None else mesh.emitted[nearest],
         palette=mesh.palette,
     )
+
+
+def textured(mesh: Mesh, finer: Mesh, size: int) -> Texture:
+    """A texture of size x size texels for a mesh, of the colours of a finer one of the same surface.
+
+    Raises:
+        UserError: the package xatlas is not installed, or the mesh has too many triangles.
+    """
+    from scipy.spatial import cKDTree
+
+    tree, colours = cKDTree(finer.vertices.numpy()), finer.colours.numpy().astype(np.float64)
+
+    def colour(points: np.ndarray) -> np.ndarray:
+        distance, nearest = tree.query(points, k=3)
+        weight = 1 / (distance + 1e-9)
+        return np.asarray((colours[nearest] * weight[..., None]).sum(axis=1) / weight.sum(axis=1, keepdims=True))
+
+    atlas = unwrap(mesh.vertices.numpy(), mesh.faces.numpy(), size)
+    return Texture(atlas, bake(atlas, mesh.vertices.numpy().astype(np.float64), colour, size))
 
 
 # ---- surface

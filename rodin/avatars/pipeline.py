@@ -16,6 +16,7 @@ from torch import Tensor
 from rodin import framing
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.colour_words import coloured_materials
+from rodin.avatars.description import Describer
 from rodin.avatars.drawing import Drawing, Sampling
 from rodin.avatars.inversion import GUIDING_DETAIL, Inversion, guided_steps
 from rodin.avatars.photo import Photo, frame_photo
@@ -24,6 +25,7 @@ from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.pose import search_pose
 from rodin.avatars.seeds import LARGEST_SEED, Stream, seeded
 from rodin.avatars.slerp import slerp
+from rodin.avatars.vocabulary import Translator, says_absences, speaks_of_recipes
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
@@ -34,11 +36,15 @@ from rodin.models.prior import sample_latents
 from rodin.models.sentence import SentenceEncoder
 from rodin.models.text import TextCondition, TextReader
 from rodin.models.upsampler import takes_latent, upsample
+from rodin.prompts.completion import Completion, complete, kinds_absent
+from rodin.prompts.grammar import understand
+from rodin.prompts.understanding import Understanding
+from rodin.synth.recipe import AvatarRecipe
 
 LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
 PRIOR_STEPS = 20
-EDIT_STRENGTH = 0.6  # how far z goes where nothing else is said
+EDIT_STRENGTH = 1.25  # how far z goes where nothing else is said: what is asked for is then there, see docs/training.md
 EDIT_DRAWS = 16  # of the prior, whose means are compared
 # At a guidance of 1 these draws lie so near together that clothes and ages hardly change.
 EDIT_SAMPLING = Sampling(prior_guidance_scale=4.0, candidates=1)
@@ -55,7 +61,8 @@ class RodinPipeline:
         avatar = pipe("an old man with a white beard")[0]     # from words
         avatar = pipe(image="portrait.png", refine=50)[0]     # from a portrait
         avatar = pipe(seed=3)[0]                              # from nothing
-        hat = pipe.edit(avatar, "with a red hat")
+        hat = pipe.edit(avatar, "a red hat and no beard")
+        print(pipe.understand("an old man with a white beard", seed=0).line())
 
     An avatar depends on the model, its condition and its seed alone, whatever is drawn beside it. How the networks are
     sampled is one value: `pipe("a bald man", sampling=Sampling(steps=20, sampler="ddim"))`.
@@ -68,8 +75,8 @@ class RodinPipeline:
         """Make a pipeline of a model.
 
         Args:
-            sentences: words that no caption has are translated to known ones by a general sentence encoder; wants the
-                extra `words`. Prompts of known words alone draw the same avatars as without.
+            sentences: words that are not known are translated to the nearest known ones by a general sentence encoder;
+                wants the extra `words`. Prompts of known words alone draw the same avatars as without.
 
         Raises:
             UserError: the model reads by its encoder's text tower, which takes no translation.
@@ -79,7 +86,10 @@ class RodinPipeline:
             raise UserError(
                 "sentences: this model reads prompts by its encoder's text tower, and translates nothing; leave it out"
             )
-        self.words = model.words.translating(SentenceEncoder()) if sentences and model.words else model.words
+        self.sentences = sentences
+        encoder = SentenceEncoder() if sentences else None
+        self.words = model.words.translating(encoder) if encoder and model.words else model.words
+        self._translate = Translator(encoder) if encoder else None
         self.prior, self.prior_diffusion = model.prior, model.prior_diffusion
         self.base, self.diffusion, self.scheduler = model.base, model.diffusion, model.scheduler
         self.upsampler, self.upsampler_diffusion = model.upsampler, model.upsampler_diffusion
@@ -146,12 +156,14 @@ class RodinPipeline:
         sampling: Sampling = DEFAULT_SAMPLING,
         refine: int = 0,
         pose: tuple[float, float] = FRONTAL_POSE,
+        literal: bool = False,
         callback_on_step_end: Callback | None = None,
     ) -> list[Avatar]:
         """Draw avatars from one of: a prompt, a portrait, another avatar's latent, nothing.
 
         Args:
-            prompt: what they shall look like; each is drawn with its own latent from the prior.
+            prompt: what they shall look like; each is drawn with its own latent from the prior. What it leaves open is
+                drawn by the seed; `understand` says what.
             image: a portrait as [H, W, 3 or 4] in [0, 1], a PIL image, a file, or one that `read_portrait` has read.
             vary: the avatar whose latent they share; only the noise is new.
             count: how many avatars.
@@ -160,6 +172,8 @@ class RodinPipeline:
             refine: gradient steps towards the portrait while sampling, and as many in the fit that follows; 0 = what
                 the encoder makes of it.
             pose: azimuth and elevation in degrees from where the portrait was taken, for `refine`.
+            literal: the model reads the prompt's own words, as they stand: nothing is understood, nothing that they
+                leave open is drawn, and "without glasses" has the word glasses in it; see `understand`.
             callback_on_step_end: called as callback(step, x) with the base model's noisy planes [B, 3, C, h, w]; at the
                 steps of `refine` with those that it began with.
 
@@ -185,9 +199,11 @@ class RodinPipeline:
             portrait = image if isinstance(image, Portrait) else read_portrait(image)
             latents = self.encoder.encode_images(portrait.pixels[None].to(self.device)).cpu().expand(count, -1)
         else:
-            latents = self.draw_latents(prompt, seeds, sampling)
+            latents = self.draw_latents(prompt, seeds, sampling, literal=literal)
         sampling = replace(sampling, sampler=sampling.sampler or self.scheduler.kind)
-        drawings = [Drawing(seed=one, prompt=prompt or "", sampling=sampling, refine=refine) for one in seeds]
+        drawings = [
+            Drawing(seed=one, prompt=prompt or "", literal=literal, sampling=sampling, refine=refine) for one in seeds
+        ]
         noise = self._base_noise(seeds, sampling.temperature)
         if refine and portrait is not None:
             sides = GUIDING_DETAIL * self.base.config.size, self.statistics.config.height
@@ -200,39 +216,101 @@ class RodinPipeline:
             ]
         return self._draw(latents, noise, drawings, callback_on_step_end)
 
-    def draw_latents(self, prompt: str | None, seeds: list[int], sampling: Sampling = DEFAULT_SAMPLING) -> Tensor:
+    def draw_latents(
+        self, prompt: str | None, seeds: list[int], sampling: Sampling = DEFAULT_SAMPLING, *, literal: bool = False
+    ) -> Tensor:
         """Latents [B, 512] of unit length from the prior, one a seed; from nothing without a prompt.
 
+        Args:
+            literal: see `__call__`.
+
         Raises:
-            UserError: the prompt is empty, too long, or has no known word.
+            UserError: the prompt is empty, too long, or nothing of it is understood.
         """
-        generators = seeded(seeds, Stream.PRIOR)
-        text = None if prompt is None else self._condition(prompt, len(seeds))
-        scale = 1.0 if text is None else sampling.prior_guidance_scale
+        if prompt is None:
+            return self._sample_latents(None, seeds, sampling)
+        if literal or not self.understands:
+            _check_prompt(prompt)
+            return self._sample_latents([prompt] * len(seeds), seeds, sampling)
+        drawn = [self.understand(prompt, seed) for seed in seeds]
+        texts = [one.caption(absences=self._says_absences) for one in drawn]
+        return self._sample_latents(texts, seeds, sampling, [one.recipe for one in drawn])
+
+    def _sample_latents(
+        self,
+        texts: list[str] | None,
+        seeds: list[int],
+        sampling: Sampling,
+        recipes: Sequence[AvatarRecipe] | None = None,
+    ) -> Tensor:
+        """Latents [B, 512] for a text each, read as it stands, or for none.
+
+        Args:
+            recipes: what the texts are captions of.
+        """
+        text: TextCondition | None = None
+        if texts is not None and recipes is not None and self.words is not None:
+            missing = [() if self._says_absences else kinds_absent(one) for one in recipes]
+            text = self.words.to(self.device).read(texts, missing)
+        elif texts is not None:
+            text = self.text_reader.read(texts)
+        if text is not None and texts is not None and not text.mask.any(dim=1).all():
+            raise UserError(f"prompt: {texts[0]!r} has no word that the model knows; say it in other words")
         drawn = sample_latents(
             self.prior,
             self.prior_diffusion,
             text,
-            generators,
-            guidance_scale=scale,
+            seeded(seeds, Stream.PRIOR),
+            guidance_scale=1.0 if text is None else sampling.prior_guidance_scale,
             steps=PRIOR_STEPS,
             candidates=sampling.candidates,
         )
         return drawn.cpu()
 
-    def knows(self, prompt: str) -> bool:
-        """Whether a prompt has a word that the model reads; without one it is refused."""
-        return bool(self.text_reader.read([prompt]).mask.any())
+    # ---- what words mean
 
-    def _condition(self, prompt: str, copies: int) -> TextCondition:
-        if not prompt.strip():
-            raise UserError("prompt: it is empty; describe the avatar, or leave the prompt out to draw from nothing")
-        if len(prompt) > LONGEST_PROMPT:
-            raise UserError(f"prompt: {len(prompt)} characters; give at most {LONGEST_PROMPT}")
-        condition = self.text_reader.read([prompt])
-        if not condition.mask.any():
-            raise UserError(f"prompt: {prompt!r} has no word that the model knows; say it in other words")
-        return condition.repeat(copies)
+    @cached_property
+    def understands(self) -> bool:
+        """Whether the model was trained on the words of `rodin synth`. Prompts are then understood in their terms; any
+        other model reads them as they stand."""
+        return self.words is not None and speaks_of_recipes(self.words)
+
+    @cached_property
+    def _says_absences(self) -> bool:
+        return self.words is not None and says_absences(self.words)
+
+    def understand(self, prompt: str, seed: int = 0) -> Completion:
+        """What is drawn for a prompt and a seed: what was understood of the words, and what was drawn beside.
+
+        Raises:
+            UserError: the prompt is empty, too long, or nothing of it is understood; or the model reads prompts as they
+                stand, see `understands`.
+        """
+        if not self.understands:
+            raise UserError(
+                "understand: this model was not trained on the words of rodin synth; it reads all literally"
+            )
+        return complete(self._understood(prompt), seed)
+
+    def _understood(self, prompt: str) -> Understanding:
+        _check_prompt(prompt)
+        understanding = understand(prompt, self._translate)
+        if understanding.unread and not understanding.named:
+            raise UserError(f"prompt: {understanding.line()}; describe the avatar in other words")
+        return understanding
+
+    def knows(self, prompt: str) -> bool:
+        """Whether anything of a prompt is read; else it is refused."""
+        if not self.understands:
+            return bool(self.text_reader.read([prompt]).mask.any())
+        understanding = understand(prompt, self._translate)
+        return bool(understanding.named or not understanding.unread)
+
+    def unread(self, prompt: str) -> tuple[str, ...]:
+        """The words of a prompt that mean nothing to the model; of a text tower nobody knows."""
+        if self.understands:
+            return understand(prompt, self._translate).unread
+        return () if self.words is None else tuple(self.words.unknown_words(prompt))
 
     def _base_noise(self, seeds: list[int], temperature: float) -> Tensor:
         config = self.base.config
@@ -410,17 +488,19 @@ class RodinPipeline:
         A prompt that names colours alone, of materials that the avatar has, moves its palette alone: the person stays
         to the bit.
 
-        The direction is the difference of two means of the prior: of the latents for the prompt, and of those for
-        `source_prompt`, or for nothing. (The paper moves CLIP's image latent by the difference of two text embeddings;
-        images and texts lie apart in CLIP's space, and the prior is what maps between them.)
+        The direction is the difference of two means of the prior: of the latents for two captions, which describe the
+        avatar as its latent is read and differ in what the prompt names alone. Of a model that was not trained on the
+        words of `rodin synth` they are the prompt's words, and `source_prompt` or nothing. (The paper moves CLIP's
+        image latent by the difference of two text embeddings; images and texts lie apart in CLIP's space, and the prior
+        is what maps between them.)
 
         Args:
-            prompt: what shall be there, such as "with red hair and glasses"; None = colours alone change.
+            prompt: what shall be there or go, such as "red hair and no glasses"; None = colours alone change.
             colours: sRGB in [0, 1] by material, which are set after the words; see `Avatar.recoloured`.
-            source_prompt: what is there instead, such as "with black hair"; None = whatever avatars have on average.
+            source_prompt: what is there now, such as "a man with glasses"; what of that the prompt does not name again
+                goes.
             strength: how far to go; 0 draws the same avatar again, 1 is the whole difference, beyond 1 exaggerates,
-                below 0 turns round. None is all the way for colours, and EDIT_STRENGTH for all else: the whole
-                difference of z changes more than the words name.
+                below 0 turns round. None is 1 for colours, and EDIT_STRENGTH for all else.
 
         Raises:
             UserError: there is nothing to change, a prompt is empty or too long, the strength is no number, a colour or
@@ -437,14 +517,14 @@ class RodinPipeline:
     def _edit(self, avatar: Avatar, prompt: str, source_prompt: str | None, strength: float | None) -> Avatar:
         named = coloured_materials(prompt)
         if named and named <= avatar.materials_shown():
-            wanted = self._palettes(self._mean_latent(prompt)[None])[0]
+            wanted = self._palettes((avatar.latent + self._direction(avatar, prompt, source_prompt))[None])[0]
             assert wanted is not None
             palette = avatar.palette.clone()  # type: ignore[union-attr]
             rows = [MATERIALS.index(name) for name in named]
             palette[rows] = torch.lerp(palette[rows], wanted[rows], 1.0 if strength is None else strength).clamp(0, 1)
             return replace(avatar, palette=palette, drawing=self._said(avatar, prompt))
         strength = EDIT_STRENGTH if strength is None else strength
-        direction = self._mean_latent(prompt) - self._mean_latent(source_prompt)
+        direction = self._direction(avatar, prompt, source_prompt)
         latent = torch.nn.functional.normalize(avatar.latent + strength * direction, dim=-1)
         palette = self._moved_palette(avatar, latent)
         drawing = self._said(avatar, prompt)
@@ -467,10 +547,31 @@ class RodinPipeline:
             return None
         return (avatar.palette + after - before).clamp(0, 1)
 
-    def _mean_latent(self, prompt: str | None) -> Tensor:
-        """[512] mean of what the prior draws, always from the same noise."""
+    def _direction(self, avatar: Avatar, prompt: str, source_prompt: str | None) -> Tensor:
+        """[512] from what an avatar has to what a prompt asks for: the difference of two means of the prior."""
+        recipes: list[AvatarRecipe | None] = [None, None]
+        texts: list[str | None] = [prompt, source_prompt]
+        if not self.understands:
+            _check_prompt(prompt)
+        else:
+            assert self.words is not None
+            describer = Describer(self.words, absences=self._says_absences)
+            wanted = self._understood(prompt)
+            if source_prompt is not None:
+                wanted = wanted.beside(self._understood(source_prompt))
+            source, target = describer.change(avatar.latent, wanted)
+            recipes, texts = [target, source], [describer.caption(target), describer.caption(source)]
         seeds = list(range(EDIT_DRAWS))
-        return self.draw_latents(prompt, seeds, EDIT_SAMPLING).mean(dim=0)
+        means = [
+            self._sample_latents(
+                None if text is None else [text] * EDIT_DRAWS,
+                seeds,
+                EDIT_SAMPLING,
+                None if recipe is None else [recipe] * EDIT_DRAWS,
+            ).mean(dim=0)
+            for text, recipe in zip(texts, recipes, strict=True)
+        ]
+        return means[0] - means[1]
 
     @torch.no_grad()
     def interpolate(self, first: Avatar, last: Avatar, steps: int = 8) -> list[Avatar]:
@@ -523,3 +624,10 @@ class RodinPipeline:
                 f"avatar: it was drawn by another model ({avatar.model_hash[:12]}, this is {self.model_hash[:12]}); "
                 "give that model, or an avatar of this one"
             )
+
+
+def _check_prompt(prompt: str) -> None:
+    if not prompt.strip():
+        raise UserError("prompt: it is empty; describe the avatar, or leave the prompt out to draw from nothing")
+    if len(prompt) > LONGEST_PROMPT:
+        raise UserError(f"prompt: {len(prompt)} characters; give at most {LONGEST_PROMPT}")

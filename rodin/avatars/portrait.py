@@ -1,44 +1,72 @@
 """Portraits: any picture of a head to one framed like a frontal render of an avatar, without its background.
 
-A picture with transparency is a cut-out and taken as framed. An opaque one is a photograph: its face is found with
-scikit-image's LBP cascade, brought to where faces lie in our renders, and the background is taken away by colour and
-framing: two colour histograms, of the person and of what is behind, are learned from a head-and-shoulders template
-(as GrabCut does, Rother et al. 2004), and a random walker (Grady 2006) draws the edge between what they are sure of.
+Faces are sought in every picture (`rodin.avatars.face_search`). A picture with transparency is a cut-out: it keeps its
+alpha, and is used as framed where its face is where renders have it, or where none is found. An opaque one is a
+photograph: its face is brought to where renders have it, and the background is taken away (`rodin.avatars.matte`).
 
 Positions are in frames: (0, 0) is the upper left corner of the square picture, (1, 1) the lower right one.
 """
 
 from __future__ import annotations
 
+import math
 import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+import torch.nn.functional as F
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from rodin.avatars.face_search import (
+    Search,
+    central_face,
+    centre,
+    eye_distance,
+    mouth_below_eyes,
+    search_faces,
+    square_of,
+    tilt_deg,
+)
+from rodin.avatars.faces import Face
+from rodin.avatars.matte import bust_outline, foreground, share_of_head
 from rodin.errors import UserError, one_line
-from rodin.images import DECODE_ERRORS, MAX_PIXELS, area_resize, decode_image, open_image, over, resized
-
-Array = NDArray[np.float64]
+from rodin.images import (
+    DECODE_ERRORS,
+    MAX_PIXELS,
+    area_resize,
+    check_pixels,
+    decode_image,
+    open_image,
+    over,
+    premultiplied,
+    straight,
+)
 
 SMALLEST_SIDE, LARGEST_SIDE = 16, 16384  # pixels of a picture
+MOST_DRAFTED = 2**28  # pixels of a JPEG that is reduced while it is decoded
 READ_SIDE = 1024  # pixels of the longer side; twice as large pictures are reduced before anything else
-LARGEST_PORTRAIT = 512  # pixels of a photograph's portrait
+LARGEST_PORTRAIT = 512  # pixels of a portrait that was framed here
+WHOLE_HEAD = 0.9  # of where the head is likely: less of it in the picture, and it is cut off
+SMALL_PORTRAIT = 96  # pixels, below which a framed portrait shows little
 CUT_OUT_SHARE = 0.05  # of pixels that are transparent, from which on a picture is a cut-out and no photograph
 
-# Where the cascade finds faces in our frontal renders, in frames: the medians over those that it finds, of
-# `rodin synth --size 256 --views 1 --count 8 --seed 7` (faces differ by 0.02; it misses beards and glasses)
-FACE_CENTRE = (0.50, 0.54)
-FACE_WIDTH = 0.42
+# Where faces are in our frontal renders, in frames: the point between eyes and mouth, and the distance of the eyes
+# plus that of the mouth below them. Medians over the 28 avatars of examples/avatars in which a face is found (of the
+# others, most have beards, hats or glasses); there the points differ by 0.03, the distances by a quarter.
+FACE_CENTRE = (0.50, 0.588)
+FACE_SPAN = 0.34
+# Up to which a cut-out's face is where renders have it: in frames, as a ratio, in degrees
+CENTRE_OFF, SPAN_OFF, TILT_OFF_DEG = 0.08, 1.5, 20
+LEVEL_DEG = 10  # tilts below which a face is left as it is
+LEVELLINGS = 3  # times that a face is turned and found again, at most
 
-DETECTION_SIDES = (240, 480)  # pixels of the longer side that faces are sought in
-# Detections that must agree, strict first; with 10 it finds 48 of 50 faces of skimage's lfw_subset, and none in a cat
-NEIGHBOURS = (30, 10)
-MATTE_SIDE = 128
+ADVICE = "cut the head out, as a PNG that is transparent around it"
+
+# Where the brightest hundredth of a framed photograph lies below DARK, it is underexposed, and multiplied up to BRIGHT
+DARK, BRIGHT = 0.5, 0.9
 
 
 @dataclass(frozen=True)
@@ -59,24 +87,23 @@ def read_portrait(image: Tensor | Image.Image | str | Path) -> Portrait:
 
     Raises:
         UserError: the file cannot be read as one image, it is too small or too large, shows nothing, or is a photograph
-            in which no face is found.
+            in which no face is found that looks at the camera.
     """
     name = str(image) if isinstance(image, (str, Path)) else "image"
-    if isinstance(image, (str, Path)):
-        with open_image(Path(image)) as picture:
-            pixels = picture_pixels(picture, name)
-    elif isinstance(image, Image.Image):
-        pixels = picture_pixels(image, name)
-    else:
-        pixels = checked_pixels(image)
-    height, width = pixels.shape[:2]
-    check_size(width, height, name)
-    transparent = float((pixels[..., 3] < 0.5).float().mean())
-    if transparent == 1:
-        raise UserError(f"{name}: all of it is transparent; give a picture that shows a head")
-    if transparent >= CUT_OUT_SHARE:
-        return Portrait(cropped_square(pixels), f"a cut-out, used as framed ({width} x {height} pixels)")
-    return photograph(pixels, name)
+    with warnings.catch_warnings():  # Pillow's and scikit-image's are not for those who give a picture
+        warnings.simplefilter("ignore")
+        if isinstance(image, (str, Path)):
+            with open_image(Path(image), MOST_DRAFTED) as picture:
+                pixels = picture_pixels(picture, name)
+        elif isinstance(image, Image.Image):
+            pixels = picture_pixels(image, name)
+        else:
+            pixels = checked_pixels(image)
+        check_size(pixels.shape[1], pixels.shape[0], name, MAX_PIXELS)
+        transparent = float((pixels[..., 3] < 0.5).float().mean())
+        if transparent == 1:
+            raise UserError(f"{name}: all of it is transparent; give a picture that shows a head")
+        return cut_out(pixels) if transparent >= CUT_OUT_SHARE else photograph(pixels, name)
 
 
 # ---- reading
@@ -84,29 +111,44 @@ def read_portrait(image: Tensor | Image.Image | str | Path) -> Portrait:
 
 def picture_pixels(picture: Image.Image, name: str) -> Tensor:
     """[H, W, 4] of a picture, upright, the longer side below 2 READ_SIDE; `name` is for errors."""
-    check_size(picture.width, picture.height, name)
     number = orientation(picture)
     try:
         # MPO is what phones make of one photograph and its thumbnails
-        if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:
-            raise UserError(f"{name}: animated or of several pages; save one frame of it as PNG")
-        if picture.mode in ("CMYK", "YCbCr", "HSV"):
-            picture = picture.convert("RGB")
+        several = picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1
+        drafted = picture.format in ("JPEG", "MPO") and not picture.info.get(
+            "progressive"
+        )  # those are decoded at full size
+        check_size(picture.width, picture.height, name, MOST_DRAFTED if drafted else MAX_PIXELS)
+        if drafted:
+            scale = READ_SIDE / max(picture.size)
+            picture.draft(None, (math.ceil(picture.width * scale), math.ceil(picture.height * scale)))
         factor = max(picture.size) // READ_SIDE
-        if factor > 1 and not picture.mode.startswith("I"):
-            picture = picture.convert("RGBA").reduce(factor)
+        if factor > 1 and not several and not picture.mode.startswith("I"):
+            picture = _of_whole_bytes(picture).reduce(factor)
+    except UserError:
+        raise
     except DECODE_ERRORS as error:
         raise UserError(f"{name}: damaged or cut off ({one_line(error, kind=True)}); write it again") from error
+    if several:
+        raise UserError(f"{name}: animated or of several pages; save one frame of it as PNG")
     return upright(decode_image(picture, name), number)
 
 
-def check_size(width: int, height: int, name: str) -> None:
+def _of_whole_bytes(picture: Image.Image) -> Image.Image:
+    """A picture that can be averaged: its numbers are colours, not places in a palette, and its alpha is a channel."""
+    if picture.mode in ("P", "PA") or "transparency" in picture.info:
+        return picture.convert("RGBA")
+    return picture.convert("L") if picture.mode == "1" else picture
+
+
+def check_size(width: int, height: int, name: str, most: int) -> None:
     """Refuse sizes that no portrait has, before anything is decoded."""
     if min(width, height) < SMALLEST_SIDE:
         raise UserError(f"{name}: {width} x {height} pixels is too small; give {SMALLEST_SIDE} or more a side")
-    if max(width, height) > LARGEST_SIDE or width * height > MAX_PIXELS:
-        wanted = f"{LARGEST_SIDE} or fewer a side and {MAX_PIXELS} in all"
-        raise UserError(f"{name}: {width} x {height} pixels is too large; scale it to {wanted}")
+    if max(width, height) > LARGEST_SIDE:
+        wanted = f"{LARGEST_SIDE} or fewer a side"
+        raise UserError(f"{name}: {width} x {height} pixels is too large; scale it to {wanted}, or crop it to the head")
+    check_pixels(width, height, name, most)
 
 
 def checked_pixels(image: Tensor) -> Tensor:
@@ -143,143 +185,139 @@ def cropped_square(pixels: Tensor) -> Tensor:
     return pixels[:side, left : left + side]
 
 
+# ---- cut-outs
+
+
+def cut_out(pixels: Tensor) -> Portrait:
+    """The portrait of a cut-out [H, W, 4]: reframed where its face is not where renders have it."""
+    height, width = pixels.shape[:2]
+    size = f"({width} x {height} pixels)"
+    found = search_faces(over(exposed(pixels), 1.0))
+    as_framed = cropped_square(pixels)
+    if not found.faces:
+        what = "its face looks to the side" if found.aside else "no face found in it"
+        return Portrait(as_framed, f"a cut-out: {what}, used as framed {size}")
+    face = found.faces[0]
+    if not found.turns and _is_in_place(face, height, width):
+        return Portrait(as_framed, f"a cut-out: its face is in place, used as framed {size}")
+    framed, tilt = frame_face(torch.rot90(pixels, found.turns), face)
+    framed = torch.cat([framed[..., :3], framed[..., 3:] * bust_outline(framed.shape[0])[..., None]], dim=-1)
+    how = f"a cut-out{_turned(found, tilt)}: {_which(found)}, and framed by it, its alpha kept{_small(framed)}"
+    return Portrait(framed, how)
+
+
+def _is_in_place(face: Face, height: int, width: int) -> bool:
+    """Whether a face of a picture is where renders have it, once the picture is cropped square."""
+    side = min(height, width)
+    x, y = centre(face)
+    x -= (width - side) // 2
+    ratio = _span(face) / side / FACE_SPAN
+    return (
+        max(abs(x / side - FACE_CENTRE[0]), abs(y / side - FACE_CENTRE[1])) < CENTRE_OFF
+        and 1 / SPAN_OFF < ratio < SPAN_OFF
+        and abs(tilt_deg(face)) < TILT_OFF_DEG
+    )
+
+
 # ---- photographs
 
 
 def photograph(pixels: Tensor, name: str) -> Portrait:
-    """The portrait of a photograph [H, W, 4] (what is transparent in it counts as background)."""
-    faces = find_faces(pixels)
-    if not faces:
+    """The portrait of a photograph [H, W, 4] (what is rather transparent in it counts as background)."""
+    pixels = torch.cat([pixels[..., :3], (pixels[..., 3:] >= 0.5).float()], dim=-1)
+    found = search_faces(over(exposed(pixels), 1.0))
+    if not found.faces and found.aside:
+        raise UserError(
+            f"{name}: the face looks to the side; give a photograph from the front, or {ADVICE}, and say with "
+            "--azimuth from where it is seen"
+        )
+    if not found.faces:
         raise UserError(
             f"{name}: no face found; give a sharper photograph from the front, or cut the head out (a PNG that is "
             "transparent around it is used as framed)"
         )
-    x, y, width = max(faces, key=lambda face: face[2])
-    framed = frame_face(pixels, x, y, width)
-    alpha = foreground(framed)
-    which = "the face" if len(faces) == 1 else f"the largest of {len(faces)} faces"
-    how = f"a photograph: {which} found, {width:.0f} pixels wide at ({x:.0f}, {y:.0f}), and its background removed"
-    return Portrait(torch.cat([framed[..., :3], alpha[..., None]], dim=-1), how)
+    framed, tilt = frame_face(torch.rot90(pixels, found.turns), found.faces[0])
+    bright = exposed(framed)
+    matte = foreground(bright)
+    behind = (
+        f"parts of its background may be left ({matte.doubt}): {ADVICE}" if matte.doubt else "its background removed"
+    )
+    light = ", brightened" if bright is not framed else ""
+    cut = "; the picture ends within the head: show all of it" if share_of_head(framed[..., 3]) < WHOLE_HEAD else ""
+    how = f"a photograph{_turned(found, tilt)}{light}: {_which(found)}, and {behind}{cut}{_small(framed)}"
+    return Portrait(torch.cat([bright[..., :3], matte.alpha[..., None]], dim=-1), how)
 
 
-def find_faces(pixels: Tensor) -> list[tuple[float, float, float]]:
-    """Faces that look at the camera in a photograph [H, W, 4], each (x, y) of its centre and its width in pixels."""
-    from skimage.data import lbp_frontal_face_cascade_filename
-    from skimage.feature import Cascade  # half a second that only photographs need
+def exposed(framed: Tensor) -> Tensor:
+    """A picture [H, W, 4] as bright as it should be; the same tensor where it is bright enough."""
+    seen = framed[framed[..., 3] > 0.5][..., :3].amax(dim=-1)
+    seen = seen[:: max(len(seen) // 2**16, 1)]
+    brightest = float(seen.quantile(0.99)) if len(seen) else 1.0
+    if brightest > DARK:
+        return framed
+    gain = BRIGHT / max(brightest, 0.02)
+    return torch.cat([(framed[..., :3] * gain).clamp_max(1), framed[..., 3:]], dim=-1)
 
-    height, width = pixels.shape[:2]
-    low, high = DETECTION_SIDES
-    scale = min(max(max(height, width), low), high) / max(height, width)
-    small = resized(over(pixels, 1.0), max(1, round(height * scale)), max(1, round(width * scale)))
-    side = min(small.shape[:2])
-    cascade = Cascade(lbp_frontal_face_cascade_filename())
-    for neighbours in NEIGHBOURS:
-        found = cascade.detect_multi_scale(
-            img=small.numpy(),
-            scale_factor=1.05,
-            step_ratio=1,
-            min_size=(max(24, side // 10),) * 2,  # 24 is the cascade's window
-            max_size=(side, side),
-            min_neighbor_number=neighbours,
-        )
-        if found:
+
+def frame_face(pixels: Tensor, face: Face) -> tuple[Tensor, float]:
+    """A picture [H, W, 4] cut so that a face lies where faces lie in our renders, its eyes level.
+
+    Returns:
+        [S, S, 4], transparent where the frame shows what is beyond the picture, and by how many degrees it was turned
+        to the left.
+    """
+    tilt = 0.0
+    whole, upright_face = pixels, face
+    for _ in range(LEVELLINGS):  # the detector takes great tilts for smaller ones
+        if abs(tilt_deg(upright_face)) < LEVEL_DEG:
             break
-    return [
-        ((face["c"] + face["width"] / 2) / scale, (face["r"] + face["height"] / 2) / scale, face["width"] / scale)
-        for face in found
-    ]
+        side = 3 * max(round(_span(face) / FACE_SPAN), 1)
+        angle = tilt + tilt_deg(upright_face)
+        square = turned(square_of(pixels, *centre(face), side, outside=0.0), math.radians(angle))
+        again = central_face(over(square, 1.0))
+        if again is None:
+            break
+        tilt, whole, upright_face = angle, square, again
+    side = max(round(_span(upright_face) / FACE_SPAN), 1)
+    x, y = (at + (0.5 - wanted) * side for at, wanted in zip(centre(upright_face), FACE_CENTRE, strict=True))
+    framed = square_of(whole, x, y, side, outside=0.0)
+    return (area_resize(framed, LARGEST_PORTRAIT, LARGEST_PORTRAIT) if side > LARGEST_PORTRAIT else framed), tilt
 
 
-def frame_face(pixels: Tensor, x: float, y: float, width: float) -> Tensor:
-    """[S, S, 4] of a photograph [H, W, 4], cut so that a face lies where faces lie in our renders.
-
-    What the frame shows beyond the photograph is transparent.
-    """
-    side = max(round(width / FACE_WIDTH), 1)
-    left, top = round(x - FACE_CENTRE[0] * side), round(y - FACE_CENTRE[1] * side)
-    height, breadth = pixels.shape[:2]
-    framed = pixels.new_zeros(side, side, 4)
-    rows = slice(max(top, 0), min(top + side, height))
-    columns = slice(max(left, 0), min(left + side, breadth))
-    framed[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = pixels[rows, columns]
-    return area_resize(framed, LARGEST_PORTRAIT, LARGEST_PORTRAIT) if side > LARGEST_PORTRAIT else framed
+def turned(square: Tensor, angle: float) -> Tensor:
+    """A straight RGBA square [S, S, 4] turned to the left about its middle by an angle in radians; empty corners."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    grid = F.affine_grid(torch.tensor([[[cos, -sin, 0.0], [sin, cos, 0.0]]]), [1, 4, *square.shape[:2]], False)
+    image = F.grid_sample(premultiplied(square).permute(2, 0, 1)[None], grid, align_corners=False)
+    image = image[0].permute(1, 2, 0)
+    return torch.cat([straight(image[..., :3], image[..., 3]), image[..., 3:]], dim=-1).clamp(0, 1)
 
 
-def foreground(framed: Tensor) -> Tensor:
-    """Soft alpha [S, S] of the person in a framed photograph [S, S, 4], cut off below like a bust.
-
-    Found at MATTE_SIDE, since the edge of hair has no more to give to a render's size.
-    """
-    from skimage.color import rgb2lab
-    from skimage.segmentation import random_walker  # a second that only photographs need
-
-    size = MATTE_SIDE
-    known = resized(framed[..., 3:], size, size)[..., 0].numpy() > 0.99
-    rgb = resized(over(framed, 1.0), size, size).numpy()
-    lab = rgb2lab(rgb) / 100  # L in [0, 1], a and b in about [-1, 1]
-    inside, outside, likely, bust = _template(size)
-    outside = (outside | ~known) & ~inside
-    sure = _sure(_by_colour(lab, inside, outside, likely), inside, outside)
-    if (sure == 0).any():
-        chances = random_walker(lab, sure, beta=800, mode="cg_j", tol=1e-5, channel_axis=-1, return_full_prob=True)
-        alpha = np.clip((chances[0] - 0.2) / 0.6, 0, 1)
-    else:
-        alpha = (sure == 1).astype(np.float64)
-    matte = torch.from_numpy(alpha * bust * known).float()
-    return resized(matte[..., None], *framed.shape[:2])[..., 0] * framed[..., 3]
+def _span(face: Face) -> float:
+    return eye_distance(face) + mouth_below_eyes(face)
 
 
-def _template(size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Array, Array]:
-    """Where a framed person surely is, surely is not, the likelihood of the rest, and the bust's soft outline.
-
-    The bust is that of our avatars, all of whom end in it; a photograph's shoulders go on, and nothing could render
-    them. All are [size, size].
-    """
-    from scipy import ndimage
-
-    rows, columns = (np.mgrid[:size, :size] + 0.5) / size
-    beside = np.abs(columns - 0.5)
-
-    def ellipse(row: float, radius_x: float, radius_y: float) -> Array:
-        return np.hypot(beside / radius_x, (rows - row) / radius_y)
-
-    inside = (ellipse(0.55, 0.12, 0.17) < 1) | ((beside < 0.06) & (rows > 0.6) & (rows < 0.9))
-    outside = (rows < 0.02) | ((ellipse(0.5, 0.45, 0.5) > 1) & (rows < 0.7))
-    head_or_body = np.minimum(ellipse(0.47, 0.28, 0.38), ellipse(1.0, 0.45, 0.25))
-    likely = 1 / (1 + np.exp(8 * (head_or_body - 1)))
-    bust = (ellipse(0.80, 0.27, 0.115) < 1) | ((beside < 0.27) & (rows < 0.8)) | (rows < 0.7)
-    return inside, outside, likely, ndimage.gaussian_filter(bust.astype(np.float64), 0.8)
+# ---- what is said
 
 
-def _by_colour(lab: Array, inside: NDArray[np.bool_], outside: NDArray[np.bool_], likely: Array) -> Array:
-    """The chance [S, S] of each pixel to be the person, by place and by colour histograms learned from the chances."""
-    from scipy import ndimage
-
-    bins = np.array([16, 20, 20])
-    smooth = ndimage.gaussian_filter(lab, (0.7, 0.7, 0))
-    place = tuple((np.clip(smooth * [1, 0.8, 0.8] + [0, 0.5, 0.5], 0, 1) * bins).round().astype(int).transpose(2, 0, 1))
-
-    def likelihood(weights: Array) -> Array:
-        histogram = np.zeros(bins + 1)
-        np.add.at(histogram, place, weights)
-        histogram = ndimage.gaussian_filter(histogram, 1.0)
-        return (histogram / histogram.sum() + 1e-5)[place]
-
-    prior = np.log(likely / (1 - likely))
-    chance = likely
-    for _ in range(5):
-        chance = np.where(inside, 1.0, np.where(outside, 0.0, chance))
-        ratio = np.log(likelihood(chance) / likelihood(1 - chance))
-        chance = 1 / (1 + np.exp(-(prior + np.clip(ratio, -4, 4))))
-    return chance
+def _turned(found: Search, tilt: float) -> str:
+    left = round(90 * found.turns + tilt + 180) % 360 - 180
+    if not left:
+        return ""
+    return f", turned by {abs(left)} degrees" + ("" if left == -180 else " left" if left > 0 else " right")
 
 
-def _sure(chance: Array, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Seeds [S, S] of the random walker: 1 the person, 2 the background, 0 to be found out."""
-    from scipy import ndimage
+def _which(found: Search) -> str:
+    face = found.faces[0]
+    which = "the face" if len(found.faces) == 1 else f"the largest of {len(found.faces)} faces"
+    x, y = centre(face)
+    return f"{which} found, {face.width:.0f} pixels wide at ({x:.0f}, {y:.0f})"
 
-    person = (ndimage.minimum_filter(chance, 3) > 0.85) | inside
-    pieces, _ = ndimage.label(person & ~outside)
-    person = pieces == pieces[inside][0]  # one piece around the face; what else has its colours does not count
-    behind = (ndimage.maximum_filter(chance, 3) < 0.15) | outside
-    return np.where(person, 1, np.where(behind & ~inside, 2, 0))
+
+def _small(framed: Tensor) -> str:
+    side = framed.shape[0]
+    return (
+        f"; it is small, {side} pixels a side with the head: show the head larger in the picture"
+        if side < SMALL_PORTRAIT
+        else ""
+    )

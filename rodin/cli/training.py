@@ -10,6 +10,7 @@ import tyro
 
 Data = Annotated[Path, tyro.conf.Positional]
 Stage = Literal["encoder", "base", "prior", "upsampler", "refiner"]
+Up = Literal["x", "-x", "y", "-y", "z", "-z", "auto"]
 Ablation = Literal["no-aware", "no-latent", "no-rescaling", "autoencoder"]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rodin.data.named_files import named_file
 from rodin.errors import UserError
 from rodin.images import decode_image, open_image
 from rodin.materials import MATERIALS
@@ -53,7 +54,7 @@ def load_map(frame: dict[str, Any], folder: Path, where: str, names: list[str], 
     name = frame.get("materials_path")
     if not isinstance(name, str) or not name or "\0" in name:
         raise UserError(f"{where}: materials_path is missing; name a map, or remove materials from the file")
-    path, (height, width) = folder / name, alpha.shape
+    path, (height, width) = named_file(name, folder, where, "materials_path"), alpha.shape
     with open_image(path) as image:
         if image.size != (width, height * len(names)):
             raise UserError(

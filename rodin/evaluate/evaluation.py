@@ -234,8 +234,7 @@ def draw_and_measure(one: Variant, reality: Reality, settings: EvaluationConfig)
 def by_reader(main: Variant, prompts: PromptSet, settings: EvaluationConfig) -> dict[bool, Variant]:
     """The model as it reads prompts and, if that is asked for and prompts have unknown words, with these translated."""
     found = {False: main}
-    words = main.pipe.words
-    if settings.sentences and (words is None or any(map(words.unknown_words, prompts.texts))):
+    if settings.sentences and (main.pipe.words is None or any(map(main.pipe.unread, prompts.texts))):
         label = f"{main.label}, unknown words translated"
         found[True] = replace(main, label=label, pipe=RodinPipeline(main.pipe.model, sentences=True))
     return found

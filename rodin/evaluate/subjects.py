@@ -68,7 +68,7 @@ def load_real(data: Path, views: int, size: int, label: str) -> RealSet:
     folders = list_subjects(data)
     images, cameras, captions, attributes = [], [], [], []
     for folder in tqdm(folders, desc=label, unit="subject", leave=False):
-        subject = load_subject(folder, size)
+        subject = load_subject(folder, size, size_name="--image-size")
         frontal, *others = front_views(subject.camera, subject.frontal)
         if len(others) + 1 < views:
             there = f"{len(others) + 1} views in the front half"

@@ -3,12 +3,14 @@
 RUN/decoder/             the shared decoder, frozen
 RUN/start.safetensors    the planes that every fit starts from
 RUN/fitting.json         how the subjects are fitted
+RUN/worlds.json          how they get into the unit box, where a flag says so
 RUN/fits-HASH/           one file a subject, HASH that of the decoder: an interrupted run goes on where it was
-RUN/planes/              the finished set: shards, index, statistics
+RUN/planes/              the finished set: shards, index, statistics; without those whose fit has failed
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import threading
@@ -17,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_compl
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
@@ -24,14 +27,17 @@ from tqdm import tqdm
 
 from rodin.data.captures import MultiView, list_subjects, load_subject
 from rodin.data.shards import FittedSubject, read_subject, write_shards, write_subject
+from rodin.data.worlds import Placement, Up
 from rodin.errors import UserError
 from rodin.files import atomic_path, check_settings, plain, write_json
 from rodin.fit.batch import fit_planes_batch
+from rodin.fit.doubts import LEAST_PSNR, doubts, likely_cause
 from rodin.fit.measure import judge, overlap
 from rodin.fit.palette import material_presence, mean_colours, shares_of
 from rodin.fit.planes import FitConfig, FittedPlanes, fit_planes
 from rodin.fit.scene import HeldOut, Scene, prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
+from rodin.fit.worlds import place_subjects, run_placements
 from rodin.materials import MATERIALS
 from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, measure_statistics, save_statistics
 from rodin.parts import load_component, module_hash, noted, read_tensors, save_component
@@ -39,7 +45,10 @@ from rodin.render.decoder import Decoder, DecoderConfig
 
 SETTINGS_NAME = "fitting.json"
 START_NAME = "start.safetensors"
+SIZE_NAME = "fitting.planes.image_size of the preset (rodin preset prints one to edit)"
 RAYS_AT_ONCE = 2**16  # in a step on a GPU, of all subjects: about a million samples, which need some GB
+LOOKED_AT = 8  # subjects that are looked at before any is fitted
+EXPLAINED = 3  # failed ones of which a cause is named
 CLIP = 5.0  # standard deviations: residuals beyond are outliers of single texels
 
 
@@ -65,23 +74,35 @@ class FittingConfig:
 
 
 def fit_dataset(
-    data: Path, run: Path, config: FittingConfig, workers: int, seed: int, device: str = "cpu"
+    data: Path,
+    run: Path,
+    config: FittingConfig,
+    workers: int,
+    seed: int,
+    device: str = "cpu",
+    up: Up | None = None,
+    scale: Literal["auto"] | None = None,
 ) -> list[FittedSubject]:
-    """Fit all subjects in `data`; what `run` already holds is not fitted again.
+    """Fit all subjects in `data`; what `run` already holds is not fitted again. Fits that have failed are named, not
+    kept, and no part of the finished set.
 
     Args:
         workers: processes of one thread each; on a GPU threads, which load subjects while it fits.
         device: where subjects are fitted, "cpu" or "cuda"; the shared decoder is learned on the CPU.
+        up, scale: see `place_subjects`.
 
     Returns:
         the fitted subjects, in the order of their names.
 
     Raises:
-        UserError: data or run cannot be used, or a worker process was killed.
+        UserError: data or run cannot be used, a worker process was killed, or every fit has failed.
     """
     if device != "cpu" and not torch.cuda.is_available():
         raise UserError(f"--device: {device}, but PyTorch finds no such device; leave it out to fit on the CPU")
     folders = list_subjects(data)
+    place_subjects(folders, run, up, scale)
+    if not (run / "planes").exists():
+        _tell_doubts(data, folders, run, config)
     decoder = shared_decoder(folders, run, config, seed)
     decoder_hash = module_hash(decoder)
     fits = run / f"fits-{decoder_hash[:12]}"
@@ -95,11 +116,52 @@ def fit_dataset(
         fit_in_parallel(todo, run, config.planes, workers, seed=seed)
     elif todo:
         fit_on_device(todo, run, config.planes, workers, seed=seed, device=torch.device(device))
-    subjects = [read_subject(path) for path in paths]
+    subjects = _without_failed([read_subject(path) for path in paths], folders, paths, run, config)
     planes = run / "planes"
     save_statistics(measure_statistics((subject.planes for subject in subjects), clip=CLIP), planes)
     write_shards(planes, subjects, decoder_hash=decoder_hash, per_shard=config.per_shard)
     return subjects
+
+
+def _tell_doubts(data: Path, folders: list[Path], run: Path, config: FittingConfig) -> None:
+    """Say what looks wrong with the captures, before hours are spent on them; some of many are looked at."""
+    placed = run_placements(run)
+    some = folders[:: math.ceil(len(folders) / LOOKED_AT)]
+    found: dict[str, list[str]] = {}
+    for folder in tqdm(some, desc="looking at captures", unit="subject", leave=False):
+        subject = load_for(config.decoder, folder, config.planes.image_size, placed.get(folder.resolve().name))
+        for doubt in doubts(subject):
+            found.setdefault(doubt, []).append(subject.name)
+    for doubt, names in found.items():
+        print(f"{data}: {', '.join(names)}: {doubt}", flush=True)
+
+
+def _without_failed(
+    subjects: list[FittedSubject], folders: list[Path], paths: list[Path], run: Path, config: FittingConfig
+) -> list[FittedSubject]:
+    """The subjects whose fit meets held-out views. The files of the others go, so that they are fitted again once they
+    are mended.
+
+    Raises:
+        UserError: no fit has succeeded.
+    """
+    failed = [index for index, subject in enumerate(subjects) if not subject.psnr >= LEAST_PSNR]
+    placed = run_placements(run)
+    said: list[str] = []
+    for index in failed:
+        line = f"{subjects[index].name} {subjects[index].psnr:.1f} dB"
+        if len(said) < EXPLAINED:
+            name = subjects[index].name
+            capture = load_for(config.decoder, folders[index], config.planes.image_size, placed.get(name))
+            line += f" ({likely_cause(capture)})"
+        said.append(line)
+        paths[index].unlink()
+    lines = f"below {LEAST_PSNR:g} dB on held-out views: {', '.join(said)}"
+    if len(failed) == len(subjects):
+        raise UserError(f"{run}: every fit has failed, {lines}; mend the captures, and give another --run")
+    if failed:
+        print(f"{len(failed)} of {len(subjects)} fits have failed and are left out, {lines}", flush=True)
+    return [subject for index, subject in enumerate(subjects) if index not in set(failed)]
 
 
 def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: int) -> Decoder:
@@ -114,7 +176,9 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
     chosen = sorted(order[: config.shared.subjects])
     fit = config.planes
     with tqdm(chosen, desc="decoder: loading views", leave=False) as loading:
-        loaded = [load_for(config.decoder, folders[k], fit.image_size) for k in loading]
+        placed = run_placements(run)
+        names = [folder.resolve().name for folder in folders]
+        loaded = [load_for(config.decoder, folders[k], fit.image_size, placed.get(names[k])) for k in loading]
     scenes = [prepare(subject, fit.samples, fit.held_out)[0] for subject in loaded]
     palettes = torch.stack([mean_colours(scene) for scene in scenes]) if config.decoder.materials else None
     with tqdm(total=config.shared.common_steps + config.shared.steps, desc="decoder") as bar:
@@ -189,10 +253,10 @@ def fit_on_device(
     """
     count = max(1, RAYS_AT_ONCE // config.rays)
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False).to(device)
-    start = read_start(run)
+    start, placed = read_start(run), run_placements(run)
 
     def load(folder: Path) -> tuple[MultiView, Scene, HeldOut]:
-        subject = load_for(decoder.config, folder, config.image_size)
+        subject = load_for(decoder.config, folder, config.image_size, placed.get(folder.resolve().name))
         return subject, *prepare(subject, config.samples, config.held_out)
 
     with ThreadPoolExecutor(workers) as pool, tqdm(total=len(todo), desc="fitting", unit="subject") as bar:
@@ -218,13 +282,13 @@ def fit_on_device(
                 bar.update()
 
 
-def load_for(decoder: DecoderConfig, folder: Path, size: int) -> MultiView:
+def load_for(decoder: DecoderConfig, folder: Path, size: int, placed: Placement | None = None) -> MultiView:
     """A subject as a decoder's fits need it: see `load_subject`; with its maps if the decoder has materials.
 
     Raises:
         UserError: as `load_subject`, or the capture has no maps, which such a decoder learns from.
     """
-    subject = load_subject(folder, size, maps=bool(decoder.materials))
+    subject = load_subject(folder, size, maps=bool(decoder.materials), placed=placed, size_name=SIZE_NAME)
     if decoder.materials:
         shares_of(subject)
     return subject
@@ -267,6 +331,7 @@ class _Worker:
     start: torch.Tensor
     config: FitConfig
     seed: int
+    placed: dict[str, Placement]
 
 
 def _start_worker(run: Path, config: FitConfig, seed: int) -> None:
@@ -275,6 +340,7 @@ def _start_worker(run: Path, config: FitConfig, seed: int) -> None:
     _Worker.decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
     _Worker.start = read_start(run)
     _Worker.config, _Worker.seed = config, seed
+    _Worker.placed = run_placements(run)
 
 
 def _end_with_parent() -> None:
@@ -287,7 +353,8 @@ def _end_with_parent() -> None:
 
 def _fit_one(folder: Path, path: Path) -> float:
     config = _Worker.config
-    subject = load_for(_Worker.decoder.config, folder, config.image_size)
+    placed = _Worker.placed.get(folder.resolve().name)
+    subject = load_for(_Worker.decoder.config, folder, config.image_size, placed)
     fitted = fit_subject(subject, _Worker.decoder, _Worker.start, config, seed=_Worker.seed)
     write_subject(path, fitted)
     return fitted.psnr

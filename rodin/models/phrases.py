@@ -30,8 +30,11 @@ from rodin.models.text import TextCondition
 # How an unknown word shares itself out among known phrases, by their cosines: chosen by how well known words foretell
 # the vectors of other known words, with none of their own words among them.
 SHARPNESS = 0.03
-LEAST_COSINE = 0.3  # to the nearest phrase; a word that is farther from all of them means nothing
+LEAST_COSINE = 0.5  # to the nearest phrase; a word that is farther from all of them means nothing
 LEAST_WEIGHT = 0.02
+# How much of what a thing does to z is taken off where it is not there. Of those whose caption leaves it out about 0.3
+# have it, if half of the captions do: q / (1 - q) of its effect.
+ABSENCE = 0.8
 
 
 class Embedder(Protocol):
@@ -111,8 +114,13 @@ class PhraseReader(nn.Module):
         return (shares * (shares >= LEAST_WEIGHT)).amax(dim=0)
 
     @torch.no_grad()
-    def read(self, texts: list[str]) -> TextCondition:
+    def read(self, texts: list[str], absent: Sequence[Sequence[str]] | None = None) -> TextCondition:
         """What texts say, phrase by phrase and as a whole.
+
+        Args:
+            absent: for each text the kinds of what is not there, such as ("round glasses", "sunglasses"). The
+                mean of what these do to z is taken off the mean latent, for captions that say nothing of glasses are
+                also those of avatars that have them. It makes no token: the prior never saw one of what is not there.
 
         Returns:
             vectors of each text's phrases, in units in which z has unit variance, padded with zeros; a mask that is
@@ -120,6 +128,9 @@ class PhraseReader(nn.Module):
         """
         weights = self.weights(texts).to(self.effects)
         latents = self.mean + weights @ self.effects
+        for row, kinds in zip(latents, absent or (), strict=False):
+            if kinds:
+                row -= ABSENCE * (self.weights(kinds).to(self.effects) @ self.effects).mean(dim=0)
         said = [weight[weight > 0, None] * self.effects[weight > 0] * math.sqrt(self.text_width) for weight in weights]
         lengths = torch.tensor([len(one) for one in said], device=latents.device)
         if not lengths.any():

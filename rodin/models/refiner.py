@@ -1,8 +1,8 @@
 """The refiner: a rendered image to one 2 or 4 times as large, with the detail that rendering misses.
 
 Rodin's refiner is a GFPGAN (Wang et al. 2021), built on a face model that was trained elsewhere. This one is
-deliberately a plain residual network with pixel shuffle (EDSR; Lim et al. 2017), trained on the project's own renders
-alone: it can add edges and texture that the renders hint at, no face of its own. What it adds is not three-dimensional:
+deliberately a plain residual network (EDSR; Lim et al. 2017), trained on the project's own renders alone: it can add
+edges and texture that the renders hint at, no face of its own. What it adds is not three-dimensional:
 views of one avatar agree less than renders of the full size do, which `benchmarks/refiner.py` measures.
 
 It reads more than the picture: alpha, how the surface curves, and the volume-rendered tri-plane features. Colours in
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,9 @@ class RefinerConfig:
         width: Channels of the hidden layers.
         blocks: Residual blocks, all at the rendered image's size.
         scale: How many times the refined image is as large: 2 or 4.
+        enlarge: "resize", each layer's pixels are repeated and then convolved, which treats all alike; or "shuffle",
+            EDSR's pixel shuffle, which learns each of the places that a pixel becomes by itself and so leaves a lattice
+            (Odena et al. 2016, "Deconvolution and Checkerboard Artifacts").
     """
 
     RETIRED: ClassVar = ("perceptual",)  # recorded beside the weights now
@@ -47,6 +50,7 @@ class RefinerConfig:
     width: int
     blocks: int
     scale: int
+    enlarge: Literal["resize", "shuffle"] = "shuffle"  # what models of before have
 
     def __post_init__(self) -> None:
         for name in ("channels", "width", "blocks"):
@@ -70,6 +74,13 @@ class Block(nn.Module):
         return hidden + self.second(F.silu(self.first(hidden)))
 
 
+def _doubling(width: int, kind: Literal["resize", "shuffle"]) -> nn.Sequential:
+    """[B, width, h, w] -> [B, width, 2h, 2w]"""
+    if kind == "shuffle":
+        return nn.Sequential(nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.SiLU())
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, padding=1), nn.SiLU())
+
+
 class Refiner(nn.Module):
     """A residual on top of the resized picture; a new one only resizes.
 
@@ -86,12 +97,7 @@ class Refiner(nn.Module):
         width, doublings = config.width, round(math.log2(config.scale))
         self.head = nn.Conv2d(PICTURE_CHANNELS + config.channels, width, 3, padding=1)
         self.blocks = nn.Sequential(*(Block(width) for _ in range(config.blocks)))
-        self.enlarge = nn.Sequential(
-            *(
-                nn.Sequential(nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.SiLU())
-                for _ in range(doublings)
-            )
-        )
+        self.enlarge = nn.Sequential(*(_doubling(width, config.enlarge) for _ in range(doublings)))
         self.tail = nn.Conv2d(width, 4, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         assert self.tail.bias is not None

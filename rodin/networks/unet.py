@@ -224,6 +224,11 @@ class UNet(nn.Module):
             return h + (1 + _factors(self.sketch_factor, embedding, x)) * condition
         return h + condition if self.config.condition_skip else h
 
+    def read_outs(self) -> list[nn.Parameter]:
+        """The weights that the output is read off: of the last convolution, and of the factors of what is added."""
+        layers = filter(None, (self.head, self.skip, self.sketch_factor))
+        return [parameter for layer in layers for parameter in layer.parameters()]
+
     def _check(self, x: Tensor, t: Tensor, vector: Tensor | None, low_res: Tensor | None) -> None:
         config = self.config
         if x.ndim != 5 or x.shape[1:3] != (PLANES, config.in_channels):

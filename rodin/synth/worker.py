@@ -46,7 +46,8 @@ class Worker:
 
     def __init__(self, job: Job, log: Path) -> None:
         self._log = log
-        with log.open("wb") as sink:
+        log.unlink(missing_ok=True)
+        with log.open("ab") as sink:  # appended to, since it is emptied under the process's hands
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "rodin.synth.blender", job.to_json()],
                 stdin=subprocess.PIPE,
@@ -75,6 +76,7 @@ class Worker:
             raise self._failure() from None
         while "done" not in self._expect("frame", "done"):
             on_frame()
+        os.truncate(self._log, 0)  # all went well; Blender says more of a frame than its picture has bytes
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from rodin.data.worlds import Up
 from rodin.errors import UserError
 from rodin.files import write_text
 from rodin.fit.subjects import adopt_decoder, fit_dataset, quality_table
@@ -108,13 +109,21 @@ def adopt_clip(clip: str, run: Path, preset: Preset) -> None:
 
 
 def fit(
-    data: Path, run: Path, preset: Preset, workers: int, seed: int, device: str = "cpu", start: Path | None = None
+    data: Path,
+    run: Path,
+    preset: Preset,
+    workers: int,
+    seed: int,
+    device: str = "cpu",
+    start: Path | None = None,
+    up: Up | None = None,
+    scale: Literal["auto"] | None = None,
 ) -> None:
     """RUN/decoder and RUN/planes, and how well held-out views are met."""
     check_workers(workers)
     if start is not None:
         adopt_decoder(start, run)
-    subjects = fit_dataset(data, run, preset.fitting, workers, seed=seed, device=device)
+    subjects = fit_dataset(data, run, preset.fitting, workers, seed=seed, device=device, up=up, scale=scale)
     print("\n".join(quality_table(subjects)))
 
 

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rodin.files import write_json
+from rodin.fit.worlds import run_placements
 from rodin.images import from_bytes, premultiplied
 from rodin.models.clip import LATENT_DIM, Encoder, EncoderConfig, copied_clip, small_clip
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
@@ -136,7 +137,7 @@ def train_encoder(
         state.print(f"encoder: already trained, {target}")
         return
     loop, changes = config.loop, config.augment
-    views = load_views(Path(data), config.network.image_size)
+    views = load_views(Path(data), config.network.image_size, run_placements(Path(run)))
     trained, held_out = split_subjects(len(views.first), config.held_out_every)
     if missing := [k for k in trained if not views.captions[k]]:
         state.print(f"encoder: {len(missing)} of {len(trained)} subjects have no caption; only their views teach")

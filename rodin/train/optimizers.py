@@ -1,4 +1,5 @@
-"""What moves the weights: AdamW alone, or Muon (Jordan et al. 2024) for matrices and kernels and AdamW for the rest.
+"""What moves the weights: AdamW alone, or Muon (Jordan et al. 2024) for matrices and kernels and AdamW for the rest,
+which are vectors and the layers that a model's output is read off (docs/training.md).
 
 Muon takes the momentum of a matrix to the nearest orthogonal one, so that no few directions own the step. Scaled to the
 size of AdamW's updates (Liu et al. 2025, arXiv 2502.16982, Sec. 2.2) it takes AdamW's learning rate and weight decay.
@@ -6,13 +7,22 @@ size of AdamW's updates (Liu et al. 2025, arXiv 2502.16982, Sec. 2.2) it takes A
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 Kind = Literal["adamw", "muon"]
+
+
+@runtime_checkable
+class HasReadOuts(Protocol):
+    """A model that says which weights its output is read off."""
+
+    def read_outs(self) -> list[nn.Parameter]:
+        """They."""
+        ...
 
 
 class KernelMuon(torch.optim.Muon):
@@ -50,9 +60,11 @@ def make_optimizers(
         model: on its device already.
         betas: AdamW's.
     """
+    apart = {id(one) for one in model.read_outs()} if isinstance(model, HasReadOuts) else set()
     parameters = [one for one in model.parameters() if one.requires_grad]
-    matrices = [one for one in parameters if one.ndim >= 2] if kind == "muon" else []
-    others = [one for one in parameters if one.ndim < 2] if kind == "muon" else parameters
+    matrices = [one for one in parameters if kind == "muon" and one.ndim >= 2 and id(one) not in apart]
+    moved = {id(one) for one in matrices}
+    others = [one for one in parameters if id(one) not in moved]
     chosen: list[Optimizer] = [KernelMuon(matrices, learning_rate, weight_decay)] if matrices else []
     if others:
         fused = others[0].device.type in ("cpu", "cuda")

@@ -15,11 +15,14 @@ from torch import Tensor
 from rodin.data.captures import list_subjects, load_subject
 from rodin.data.shards import FittedSubject, read_shards
 from rodin.errors import UserError
+from rodin.fit.worlds import run_placements
 from rodin.images import from_bytes, premultiplied, to_bytes
 from rodin.models.refiner import render_inputs
 from rodin.parts import module_hash
 from rodin.render.decoder import Decoder
 from rodin.render.renderer import Renderer
+
+SIZE_NAME = "refiner.image_size of the preset times refiner.network.scale (rodin preset prints one to edit)"
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,11 @@ class PairSource:
         """
         size = self.image_size
         inputs, true = [], []
+        placed = run_placements(self.run)
         for index, (folder, fitted) in enumerate(self.fitted()):
             if index not in chosen:
                 continue
-            subject = load_subject(folder, size * self.scale)
+            subject = load_subject(folder, size * self.scale, placed=placed.get(fitted.name), size_name=SIZE_NAME)
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
             views = torch.randperm(len(subject.images), generator=generator)[: self.views]
             renderer = Renderer.culled(fitted.planes, self.decoder, fitted.palette)

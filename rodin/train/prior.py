@@ -37,6 +37,10 @@ class PriorTraining:
         phrases: captions are read by `rodin.models.phrases`, learned from them first; else by the encoder's text
             transformer.
         mirrored: each subject's mirror image is another subject, as in `rodin.train.base`.
+        full_captions: prior and words learn from each subject's full caption alone, not from paraphrases that leave
+            things out. For prompts that are completed before they are read, as those of the recipe's words are
+            (`rodin.prompts.completion`); a prior that need not guess what was left out draws nearer
+            (docs/training.md).
         text_dropout: probability that a caption is left out, which makes guidance and draws from nothing possible.
     """
 
@@ -46,6 +50,7 @@ class PriorTraining:
     text_dropout: float = 0.2
     phrases: bool = False
     mirrored: bool = False
+    full_captions: bool = False
 
     def __post_init__(self) -> None:
         if self.diffusion.learned_variance:
@@ -59,7 +64,8 @@ class PriorTraining:
 def train_prior(run: Path, config: PriorTraining, hours: float | None = None) -> None:
     """Train the prior of a run folder; a finished one is left as it is, an unfinished one goes on.
 
-    Each time a subject is drawn, one of its captions is. Subjects without one are trained on without text.
+    Each time a subject is drawn, one of its captions is, or its full one. Subjects without one are trained on without
+    text.
 
     Args:
         run: reads `planes/` (frontal images and captions) and `encoder/`; writes `words/` if `config.phrases`, `prior/`
@@ -75,7 +81,7 @@ def train_prior(run: Path, config: PriorTraining, hours: float | None = None) ->
     if _is_trained(output, config, state):
         return
     encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
-    subjects = load_latents(run, encoder, state.process_index, state.num_processes, mirrored=config.mirrored)
+    subjects = _load(run, encoder, config, state.process_index, state.num_processes)
     reader = _reader(run, config, encoder, subjects, state=state)
     if (width := reader.text_width) != config.network.text_width:
         read = run / ("words" if config.phrases else "encoder")
@@ -86,6 +92,13 @@ def train_prior(run: Path, config: PriorTraining, hours: float | None = None) ->
     if state.is_main_process:
         save_denoiser(prior, config.diffusion, output)
     state.wait_for_everyone()
+
+
+def _load(
+    run: Path, encoder: Encoder, config: PriorTraining, rank: int, ranks: int
+) -> tuple[Tensor, list[tuple[str, ...]]]:
+    """A rank's subjects and what is said of them."""
+    return load_latents(run, encoder, rank, ranks, mirrored=config.mirrored, full_captions=config.full_captions)
 
 
 def _reader(
@@ -104,7 +117,7 @@ def _reader(
         return encoder
     if not (run / "words").exists() and state.is_main_process:
         alone = state.num_processes == 1
-        latents, captions = share if alone else load_latents(run, encoder, 0, 1, mirrored=config.mirrored)
+        latents, captions = share if alone else _load(run, encoder, config, 0, 1)
         save_component(learn_reader(captions, latents), run / "words")
     state.wait_for_everyone()
     return load_component(PhraseReader, PhraseConfig, run / "words").to(state.device)

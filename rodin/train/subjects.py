@@ -138,11 +138,13 @@ def read_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool 
 
 @torch.no_grad()
 def load_latents(
-    run: Path, encoder: Encoder, rank: int, ranks: int, mirrored: bool = False
+    run: Path, encoder: Encoder, rank: int, ranks: int, *, mirrored: bool = False, full_captions: bool = False
 ) -> tuple[Tensor, list[tuple[str, ...]]]:
     """This rank's share of the subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions.
 
-    With `mirrored` a batch of subjects is followed by their mirror images.
+    Args:
+        mirrored: a batch of subjects is followed by their mirror images.
+        full_captions: of each subject the caption alone, which says all, without the paraphrases of parts of it.
 
     Raises:
         UserError: the planes are missing or damaged, or there are fewer subjects than ranks.
@@ -153,7 +155,7 @@ def load_latents(
     while subjects := list(islice(share, ENCODED_AT_ONCE)):
         subjects += [subject.mirrored() for subject in subjects if mirrored]
         latents.append(encoder.encode_images(torch.stack([s.frontal for s in subjects]).to(encoder.mean.device)))
-        captions += [subject.captions for subject in subjects]
+        captions += [((s.caption,) if s.caption else ()) if full_captions else s.captions for s in subjects]
     if not latents:
         raise _too_few(run, ranks)
     return torch.cat(latents).float(), captions

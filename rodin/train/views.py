@@ -6,6 +6,7 @@ Symbols: N subjects, M views of all of them, S side of the images in pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin.data.captures import FRONT_HALF_DEG, front_views, list_subjects, load_subject
+from rodin.data.worlds import Placement
 from rodin.images import to_bytes
+
+SIZE_NAME = "encoder.network.image_size of the preset (rodin preset prints one to edit)"
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,18 @@ class Views:
         return self.images[begin : begin + int((self.chances[subject] > 0).sum())]
 
 
-def load_views(data: Path, size: int) -> Views:
+def load_views(data: Path, size: int, placed: Mapping[str, Placement] | None = None) -> Views:
     """Read the front views of all subjects.
+
+    Args:
+        placed: how subjects get into the unit box, by name, where it is not as their files say.
 
     Raises:
         UserError: a subject cannot be read.
     """
     images, chances, caption, captions = [], [], [], []
     for folder in list_subjects(data):
-        subject = load_subject(folder, size)
+        subject = load_subject(folder, size, placed=(placed or {}).get(folder.resolve().name), size_name=SIZE_NAME)
         front = front_views(subject.camera, subject.frontal)
         images.append(to_bytes(subject.images[front]))
         cosine = subject.camera.azimuth_deg[front].deg2rad().cos()

@@ -230,7 +230,8 @@ def test_a_threshold_beyond_all_density_is_named(avatar: Avatar) -> None:
 
 
 def test_a_file_of_the_version_before_still_loads(file: Path, tmp_path: Path) -> None:
-    """Its drawing was flat, with another name for the steps, and said nothing of the prior."""
+    """Its drawing was flat, with another name for the steps, and said nothing of the prior; prompts were read as they
+    stand."""
     with safe_open(file, framework="pt") as opened:
         facts, tensors = opened.metadata(), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     flat = {"seed": 3, "prompt": "a ball", "guidance_scale": 1.3, "num_inference_steps": 7, "sampler": "ddim"}
@@ -238,7 +239,7 @@ def test_a_file_of_the_version_before_still_loads(file: Path, tmp_path: Path) ->
     old = tmp_path / f"old{SUFFIX}"
     save_file(tensors, old, metadata={**facts, "schema": FLAT_SCHEMA, "drawing": json.dumps(flat)})
     how = Sampling(guidance_scale=1.3, steps=7, sampler="ddim", upsampling_steps=2, temperature=0.6)
-    assert Avatar.load(old).drawing == Drawing(seed=3, prompt="a ball", sampling=how, refine=5)
+    assert Avatar.load(old).drawing == Drawing(seed=3, prompt="a ball", literal=True, sampling=how, refine=5)
 
 
 def test_a_wrong_field_is_named_once(file: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import trimesh
 from torch import Tensor
 
 from rodin.avatars.avatar import Avatar
-from rodin.avatars.mesh import Mesh, extract_mesh, simplify_mesh
+from rodin.avatars.mesh import Mesh, extract_mesh, simplify_mesh, standing, textured
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
 from rodin.render.rays import grid_points
@@ -130,8 +130,10 @@ def test_colours_are_asked_for_in_pieces(monkeypatch: pytest.MonkeyPatch, sphere
 
 def test_simplify(sphere: Mesh) -> None:
     small = simplify_mesh(sphere, 600)
-    assert 400 < len(small.faces) <= 620
+    assert 590 < len(small.faces) <= 600
     solid = _solid(small)
+    assert solid.is_watertight
+    assert solid.is_winding_consistent
     assert solid.volume == pytest.approx(4 / 3 * math.pi * RADIUS**3, rel=0.03)
     torch.testing.assert_close(small.colours, _colour(small.vertices), atol=0.05, rtol=0)
     assert simplify_mesh(sphere, 10**6) is sphere
@@ -139,10 +141,57 @@ def test_simplify(sphere: Mesh) -> None:
         simplify_mesh(sphere, 3)
 
 
-def test_simplify_without_its_package(sphere: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fast_simplification", None)
+@pytest.mark.parametrize("faces", [2000, 500, 60])
+def test_simplifying_keeps_the_topology(faces: int) -> None:
+    """A ring stays a ring with one hole; its middle stays open."""
+    points = grid_points(48, CENTRE)
+    ring = 0.25 - ((points[..., :2].norm(dim=-1) - 0.55).square() + points[..., 2].square()).sqrt()
+    small = simplify_mesh(extract_mesh(10 + 20 * ring, _colour, 10.0), faces)
+    solid = _solid(small)
+    assert len(small.faces) <= faces
+    assert solid.is_watertight
+    assert solid.is_winding_consistent
+    assert solid.euler_number == 0
+    assert float(small.vertices[:, :2].norm(dim=-1).min()) > 0.15
+
+
+def test_a_hollow_pitted_body_is_filled() -> None:
+    """A shell with narrow holes, open at the side of the box, is a solid; a ring keeps its hole."""
+    points = grid_points(64, CENTRE)
+    radius = points.norm(dim=-1)
+    shell = 0.08 - (radius - 0.7).abs()
+    for place in ([0.7, 0.0, 0.0], [0.0, 0.7, 0.0], [-0.5, 0.0, 0.5]):
+        shell = shell.minimum((points - torch.tensor(place)).norm(dim=-1) - 0.1)
+    hollow = 10 + 20 * shell
+    assert _solid(extract_mesh(hollow, _colour, 10.0)).euler_number < 0, "or there is nothing to fill"
+    solid = _solid(extract_mesh(hollow, _colour, 10.0, fill=True))
+    assert (solid.is_watertight, solid.euler_number, solid.body_count) == (True, 2, 1)
+    assert solid.volume == pytest.approx(4 / 3 * math.pi * 0.78**3, rel=0.03)
+    ring = 0.2 - ((points[..., :2].norm(dim=-1) - 0.6).square() + points[..., 2].square()).sqrt()
+    kept = _solid(extract_mesh(10 + 20 * ring, _colour, 10.0, fill=True))
+    assert (kept.is_watertight, kept.euler_number) == (True, 0)
+
+
+def test_a_mesh_stands_as_high_as_is_asked(sphere: Mesh) -> None:
+    extent = standing(sphere, 0.3).vertices.aminmax(dim=0)
+    torch.testing.assert_close(extent.max - extent.min, torch.full((3,), 0.3), atol=2e-3, rtol=0)
+
+
+def test_a_texture_shows_the_colours_of_the_finer_mesh(sphere: Mesh) -> None:
+    small = simplify_mesh(sphere, 800)
+    atlas, picture = textured(small, sphere, 256)
+    assert picture.shape == (256, 256, 3)
+    middle = atlas.uv[atlas.faces].mean(axis=1) * 256
+    column, row = middle[:, 0].astype(int), 255 - middle[:, 1].astype(int)
+    true = _colour(small.vertices[small.faces].mean(dim=1)).numpy()
+    assert abs(picture[row, column] / 255 - true).mean() < 0.02
+    assert (atlas.source[atlas.faces] == small.faces.numpy()).all()
+
+
+def test_a_texture_without_its_package(sphere: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xatlas", None)
     with pytest.raises(UserError, match=r"rodin\[mesh\]"):
-        simplify_mesh(sphere, 600)
+        textured(sphere, sphere, 64)
 
 
 # ---- materials

@@ -23,7 +23,7 @@ import torch
 import trimesh
 
 from rodin.avatars.avatar import Avatar
-from rodin.avatars.mesh import Mesh, extract_mesh
+from rodin.avatars.mesh import Mesh, extract_mesh, textured
 from rodin.avatars.mesh_files import HEADROOM, srgb_to_linear, write_mesh
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
@@ -122,12 +122,36 @@ def test_srgb_to_linear_known_values() -> None:
 
 
 def test_other_suffixes_and_places_are_refused(tmp_path: Path, sphere: Mesh) -> None:
-    for name in ("a.stl", "a"):
-        with pytest.raises(UserError, match=r"glb, \.obj or \.ply"):
+    for name in ("a.fbx", "a"):
+        with pytest.raises(UserError, match=r"glb, \.obj, \.ply or \.stl"):
             write_mesh(tmp_path / name, sphere)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         write_mesh(tmp_path / "file" / "a.glb", sphere)
+
+
+def test_stl_is_the_same_solid(tmp_path: Path, sphere: Mesh) -> None:
+    write_mesh(tmp_path / "a.STL", sphere)
+    read = trimesh.load(tmp_path / "a.STL")
+    assert read.is_watertight
+    assert read.volume == pytest.approx(4 / 3 * math.pi * RADIUS**3, rel=0.005)
+    with pytest.raises(UserError, match=r"\.stl has no textures"):
+        write_mesh(tmp_path / "b.stl", sphere, textured(sphere, sphere, 64))
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".obj"])
+def test_textures_are_read_by_another_program(tmp_path: Path, of_materials: Avatar, suffix: str) -> None:
+    """Each part has its name and the picture; at each corner that shows the corner's colour."""
+    mesh = of_materials.mesh(32)
+    write_mesh(tmp_path / f"a{suffix}", mesh, textured(mesh, mesh, 512))
+    scene = trimesh.load(tmp_path / f"a{suffix}", process=False, group_material=True, split_object=False)
+    assert {solid.visual.material.name for solid in scene.geometry.values()} == {"hair", "skin", "top"}
+    off = []
+    for solid in scene.geometry.values():
+        shown = solid.visual.to_color().vertex_colors[:, :3] / 255
+        distance = torch.cdist(torch.from_numpy(np.array(solid.vertices)).float(), mesh.vertices)
+        off.append(np.abs(shown - mesh.colours[distance.argmin(dim=1)].numpy()).mean(axis=1))
+    assert np.concatenate(off).mean() < 0.04
 
 
 # ---- materials

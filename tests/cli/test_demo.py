@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.contact_sheet import captioned
-from rodin.cli import demo, drawing
+from rodin.cli import demo, gallery
 from rodin.cli.demo_page import Entry, Figure, page
 from rodin.cli.main import main
 
@@ -69,7 +69,7 @@ def small() -> Iterator[None]:
         for name, value in (("REFINED_SIZE", 48), ("VIEW_SIZE", 24), ("TURNTABLE_SIZE", 16), ("TURNTABLE_FRAMES", 8)):
             patch.setattr(demo, name, value)
         for name, value in (("PICTURE_SIZE", 16), ("TURNTABLE_SIZE", 16), ("TURNTABLE_FRAMES", 2)):
-            patch.setattr(drawing, name, value)
+            patch.setattr(gallery, name, value)
         patch.setattr(demo, "REFINE", 5)
         yield
 

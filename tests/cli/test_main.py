@@ -22,7 +22,7 @@ import yaml
 from PIL import Image
 
 from rodin.avatars.avatar import SUFFIX, Avatar
-from rodin.cli import drawing
+from rodin.cli import drawing, gallery
 from rodin.cli.main import COMMANDS, GROUPS, Ablation, main
 from rodin.train import chain
 from rodin.train.ablations import ABLATIONS
@@ -55,7 +55,8 @@ def avatar(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures and turntables that take no time."""
     for name, value in (("PICTURE_SIZE", 32), ("TURNTABLE_SIZE", 24), ("TURNTABLE_FRAMES", 4)):
-        monkeypatch.setattr(drawing, name, value)
+        monkeypatch.setattr(gallery, name, value)
+    monkeypatch.setattr(drawing, "PICTURE_SIZE", 32)
 
 
 def stamps(run: Path, *names: str) -> dict[str, int]:
@@ -97,7 +98,7 @@ FLAGS = {
     ("synth",): "out count views size seed workers heads samples",
     ("synth-words",): "",
     ("describe",): "",
-    ("fit",): "run preset workers seed device start",
+    ("fit",): "run preset workers seed device start up scale",
     ("train", "all"): "run preset workers seed clip large vgg start",
     ("train", "encoder"): "run preset hours start",
     ("train", "palette"): "run preset",
@@ -107,15 +108,15 @@ FLAGS = {
     ("train", "refiner"): "run preset vgg hours",
     ("train", "ablations"): "run preset only workers seed large vgg",
     ("train", "curves"): "stage column out",
-    ("generate",): "out model text image seed count guidance-scale prior-guidance-scale temperature steps sampler "
-    "upsampling-steps candidates refine azimuth elevation search-pose sentences",
+    ("generate",): "out model text image seed count prompts overwrite literal guidance-scale prior-guidance-scale "
+    "temperature steps sampler upsampling-steps candidates refine azimuth elevation search-pose sentences",
     ("edit",): "text out model source-text strength sentences",
     ("recolour",): "out skin lips hair lash iris eye-white mouth top hat frame lens jewellery other",
     ("vary",): "out model count seed",
     ("interpolate",): "out model steps",
     ("doctor",): "",
     ("render",): "out size azimuth elevation turntable refine materials planes",
-    ("export",): "format out resolution threshold faces",
+    ("export",): "format out resolution threshold faces height texture",
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
@@ -297,7 +298,7 @@ def test_generate_writes_four_files_an_avatar(trained: Path, tmp_path: Path, sma
     out = tmp_path / "out"
     model = trained / "model"
     main(f"generate --model {model} --out {out} --count 2 --seed 3 --steps 5 --image {portrait}".split())
-    kinds = (SUFFIX, ".png", ".glb", "-turntable.gif")
+    kinds = (SUFFIX, ".png", ".glb", "-turntable.gif", ".json")
     files = {f"avatar-00{k}{kind}" for k in range(2) for kind in kinds}
     assert {path.name for path in out.iterdir()} == {*files, "overview.png"}
     with Image.open(out / "avatar-000.png") as picture:
@@ -320,7 +321,7 @@ def test_generate_writes_four_files_an_avatar(trained: Path, tmp_path: Path, sma
     torch.testing.assert_close(second.planes, alone.planes, atol=2e-3, rtol=2e-3)
 
 
-@pytest.mark.parametrize("kind", ["glb", "obj", "ply"])
+@pytest.mark.parametrize("kind", ["glb", "obj", "ply", "stl"])
 def test_export(avatar: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     import trimesh
 
@@ -558,7 +559,8 @@ def test_an_evaluation_gets_what_its_flags_say(
         ("--seed -1", "seed: -1, for 1 avatars; choose 0 to 1073741823"),
         ("--image {no_image}", r"no_image\.png: cannot be read as an image \(.+\); "),
         ("--image {missing}", "missing: no such image; "),
-        ("--image {animated}", "animated"),
+        ("--image {animated}", r"^\S+animated\.gif: animated or of several pages; save one frame of it as PNG$"),
+        ("--image {heic}", r"^\S+phone\.jpg: (is HEIC.*save it as JPEG or PNG|damaged or cut off HEIC)"),
         ("--text a --image {no_image}", r"no_image\.png|more than one is given"),
         ("--text=", "prompt: it is empty"),
         (f"--text {'x' * 10_000}", "prompt: 10000 characters; give at most"),
@@ -576,7 +578,8 @@ def test_generate_refuses(
     (tmp_path / "no_image.png").write_text("no image")
     frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "animated.gif", save_all=True, append_images=frames[1:])
-    names = {"no_image": "no_image.png", "missing": "missing", "animated": "animated.gif"}
+    (tmp_path / "phone.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    names = {"no_image": "no_image.png", "missing": "missing", "animated": "animated.gif", "heic": "phone.jpg"}
     flags = flags.format(**{key: tmp_path / name for key, name in names.items()})
     given = flags.split()
     for name, value in (("--model", trained / "model"), ("--out", tmp_path / "out"), ("--steps", 2)):

@@ -21,6 +21,7 @@ from rodin.fit.planes import FitConfig, fit_planes, learning_rate_at, random_siz
 from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
 from rodin.fit.subjects import FittingConfig, adopt_decoder, fit_dataset, quality_table, read_start, shared_decoder
+from rodin.fit.worlds import place_subjects, run_placements
 from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, load_statistics
 from rodin.parts import load_component, module_hash, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
@@ -148,9 +149,61 @@ def test_the_folder_that_one_stands_in_is_a_subject_with_a_name(
     balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(balls / "ball0")
+    monkeypatch.setattr("rodin.fit.subjects.LEAST_PSNR", 0.0)
     quick = dataclasses.replace(
         CONFIG, planes=dataclasses.replace(PLANES, steps=8), shared=SharedConfig(subjects=1, common_steps=2, steps=2)
     )
     (fitted,) = fit_dataset(Path("."), tmp_path, quick, workers=1, seed=0)
     assert fitted.name == "ball0"
     assert [path.name for path in tmp_path.glob("fits-*/*")] == ["ball0.safetensors"]
+
+
+def test_a_failed_fit_is_named_and_left_out(
+    balls: Path,
+    trained: Path,
+    tiny_preset: Path,
+    tmp_path: Path,
+    fits_here: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One whose pictures are opaque, among good ones; mended, it is fitted by the same command."""
+    from PIL import Image
+
+    data = Path(shutil.copytree(balls, tmp_path / "data"))
+    pictures = sorted((data / "ball1").glob("[0-9][0-9][0-9].png"))
+    whole = {path: path.read_bytes() for path in pictures}
+    for path in pictures:
+        with Image.open(path) as picture:
+            black = Image.new("RGBA", picture.size, "black")
+            Image.alpha_composite(black, picture.convert("RGBA")).convert("RGB").save(path)
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    shutil.rmtree(run / "planes")
+    for path in run.glob("fits-*/ball1.safetensors"):
+        path.unlink()
+    config = load_preset(str(tiny_preset)).fitting
+    found = fit_dataset(data, run, config, workers=1, seed=0)
+    said = capsys.readouterr().out
+    assert [subject.name for subject in found] == ["ball0", "ball2", "ball3"]
+    assert "ball1: all pictures are opaque" in said
+    assert "1 of 4 fits have failed and are left out, below 20 dB on held-out views: ball1" in said
+    assert [subject.name for subject in read_shards(run / "planes")] == ["ball0", "ball2", "ball3"]
+    for path, content in whole.items():
+        path.write_bytes(content)
+    assert len(fit_dataset(data, run, config, workers=1, seed=0)) == 4
+    monkeypatch.setattr("rodin.fit.subjects.LEAST_PSNR", 99.0)
+    with pytest.raises(UserError, match=r"every fit has failed, below 99 dB .*; mend the captures, and give another"):
+        fit_dataset(data, run, config, workers=1, seed=0)
+
+
+def test_a_runs_world_is_noted_once(balls: Path, tmp_path: Path) -> None:
+    folders = list_subjects(balls)
+    place_subjects(folders[:2], tmp_path, None, None)
+    assert run_placements(tmp_path) == {}
+    place_subjects(folders[:2], tmp_path, "y", "auto")
+    noted = run_placements(tmp_path)
+    assert set(noted) == {"ball0", "ball1"}
+    place_subjects(folders, tmp_path, None, None)
+    assert noted.items() < run_placements(tmp_path).items(), "new subjects are placed alike"
+    with pytest.raises(UserError, match=r"worlds\.json: the run fits with --up y, --scale auto; give the same"):
+        place_subjects(folders, tmp_path, "z", "auto")

@@ -24,7 +24,7 @@ from rodin.parts import load_component, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.renderer import Renderer
 
-CONFIG = RefinerConfig(channels=3, width=8, blocks=2, scale=2)
+CONFIG = RefinerConfig(channels=3, width=8, blocks=2, scale=2, enlarge="resize")
 
 
 def refiner(scale: int = 2, seed: int = 0, trained: bool = False) -> Refiner:
@@ -74,6 +74,27 @@ def test_a_new_refiner_only_resizes(scale: int, height: int, width: int, seed: i
     torch.testing.assert_close(
         result[:, :3] * alpha, torch.minimum(wanted[:, :3].clamp_min(0), alpha), atol=2e-4, rtol=0
     )
+
+
+def phase_spread(picture: Tensor, scale: int) -> float:
+    """How far apart the means of [C, H, W] over the scale^2 places of a pixel are, at most."""
+    places = F.pixel_unshuffle(picture[None], scale)[0].unflatten(0, (len(picture), scale**2)).mean(dim=(2, 3))
+    return (places.amax(dim=1) - places.amin(dim=1)).max().item()
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_no_lattice_whatever_the_weights(scale: int) -> None:
+    """On an even surface every place of an enlarged pixel looks alike."""
+    even = random_inputs(1, 1, 1, seed=5).expand(1, 8, 16, 16)
+    inside = slice(scale * 6, -scale * 6)
+    spreads = {}
+    for kind in ("resize", "shuffle"):
+        torch.manual_seed(2)
+        network = Refiner(dataclasses.replace(CONFIG, scale=scale, enlarge=kind)).requires_grad_(False)
+        network.tail.weight.normal_()
+        spreads[kind] = phase_spread(network.premultiplied(even)[0, :, inside, inside], scale)
+    assert spreads["resize"] < 1e-4
+    assert spreads["shuffle"] > 1e-2  # which the test would see
 
 
 @pytest.mark.parametrize("scale", [2, 4])

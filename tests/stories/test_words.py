@@ -18,7 +18,11 @@ from rodin.evaluate.config import EvaluationConfig
 from rodin.evaluate.evaluation import by_reader, variant
 from rodin.evaluate.prompts import Prompt, PromptSet
 from rodin.models.folder import load_model, ship_model
+from rodin.synth.recipe import make_recipe
+from rodin.synth.words.caption import make_caption
+from rodin.synth.words.paraphrase import paraphrases
 from rodin.train import chain
+from rodin.train.phrases import learn_reader
 from rodin.train.presets import load_preset
 
 QUICK = Sampling(steps=2, guidance_scale=1.5)
@@ -60,7 +64,7 @@ def test_a_prompt_of_unknown_words_is_refused(worded: Path, tmp_path: Path, caps
     assert ended.value.code == 2
     said = capsys.readouterr()
     assert "no word that the model knows" in said.err
-    assert "words that no caption has: xyzzy (not read; --sentences translates them)" in said.out
+    assert "words that no caption has: xyzzy (not read)" in said.out
 
 
 def test_it_ships_with_the_model(worded: Path, tmp_path: Path) -> None:
@@ -110,3 +114,49 @@ def test_an_evaluation_draws_prompts_twice(worded: Path) -> None:
     assert one is not None
     assert other is not None
     assert one.latent.shape == other.latent.shape == (512,)
+
+
+@pytest.fixture(scope="module")
+def speaking(worded: Path) -> RodinPipeline:
+    """The tiny model as if it had learned its words from captions of rodin synth."""
+    people = [make_recipe(5, index) for index in range(150)]
+    captions = [[make_caption(one), *paraphrases(one, 4)] for one in people]
+    latents = torch.nn.functional.normalize(torch.randn(150, 512, generator=torch.Generator().manual_seed(0)), dim=1)
+    pipe = RodinPipeline.from_pretrained(worded)
+    pipe.words = learn_reader(captions, latents)
+    return pipe
+
+
+def test_prompts_are_understood(speaking: RodinPipeline) -> None:
+    assert speaking.understands
+    assert speaking.understand("a bloke with ginger hair", 3).recipe.hair_color == "red"
+    one, other = (speaking.draw_latents(text, [3]) for text in ("a man without glasses", "a bloke with no spectacles"))
+    assert torch.equal(one, other), "the same is asked for, in other words"
+    assert not torch.equal(one, speaking.draw_latents("a man with glasses", [3]))
+    assert not torch.equal(one, speaking.draw_latents("a man without glasses", [3], literal=True))
+    assert torch.equal(speaking.draw_latents("an old man", [4, 5])[1], speaking.draw_latents("an old man", [5])[0])
+    assert speaking.unread("a man with a parrot") == ("parrot",)
+
+
+def test_what_is_not_english_is_refused_with_that_line(speaking: RodinPipeline) -> None:
+    assert not speaking.knows("un homme avec des lunettes")
+    with pytest.raises(UserError, match=r"^prompt: nothing understood \(prompts are English\); not read: un, homme"):
+        speaking.draw_latents("un homme avec des lunettes", [0])
+
+
+def test_a_model_of_other_words_understands_nothing(worded: Path) -> None:
+    pipe = RodinPipeline.from_pretrained(worded)
+    assert not pipe.understands
+    with pytest.raises(UserError, match=r"^understand: this model was not trained on"):
+        pipe.understand("an old man")
+
+
+def test_edits_by_understood_words(speaking: RodinPipeline) -> None:
+    quick = Sampling(steps=2, upsampling_steps=1)
+    avatar = speaking("a man with round glasses", seed=1, sampling=quick)[0]
+    off, same = (speaking.edit(avatar, words).latent for words in ("no glasses", "remove the spectacles"))
+    assert torch.equal(off, same)
+    assert not torch.equal(off, avatar.latent)
+    assert not torch.equal(off, speaking.edit(avatar, "no beard").latent)
+    by_source = speaking.edit(avatar, "a man", source_prompt="a man with glasses").latent
+    torch.testing.assert_close(by_source, off, atol=0.2, rtol=0)

@@ -19,9 +19,9 @@ import rodin.synth.worker
 from rodin.data.captures import load_subject
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
-from rodin.synth import SynthConfig, generate
 from rodin.synth.body.build import build_avatar, detail_for
 from rodin.synth.body.geometry import to_world
+from rodin.synth.generate import SynthConfig, generate
 from rodin.synth.recipe import VERSION, make_recipe
 from rodin.synth.subject import save_frame
 from rodin.synth.words.paraphrase import paraphrases
@@ -68,6 +68,11 @@ def test_format(rendered: Path) -> None:
     assert [frame["file_path"] for frame in data["frames"]] == ["000.webp", "001.webp", "002.webp"]
     assert (rendered / "overview.png").is_file()
     assert not list(rendered.rglob(".writing-*"))
+
+
+@needs_blender
+def test_the_logs_keep_nothing_of_subjects_that_went_well(rendered: Path) -> None:
+    assert "Fra:" not in (rendered / ".logs" / "worker-0.log").read_text()
 
 
 def shares(out: Path, view: int) -> np.ndarray:

@@ -8,7 +8,9 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import AdamW
 
+from rodin.networks.unet import UNet, UNetConfig
 from rodin.train.optimizers import Kind, make_optimizers
 
 RATE = 1e-2
@@ -68,6 +70,17 @@ def test_the_rest_moves_as_adamw_alone_moves_it() -> None:
     ours, theirs = moved(before, muon), moved(before, adamw)
     for name in ("0.bias", "1.weight", "1.bias", "4.bias"):
         torch.testing.assert_close(ours[name], theirs[name])
+
+
+def test_the_layers_that_the_output_is_read_off_move_by_adamw() -> None:
+    unet = UNet(
+        UNetConfig(size=8, in_channels=4, out_channels=4, width=8, multipliers=(1,), blocks=1, attention=(),
+                   head_width=8, latent_dim=6, input_skip=True, sketch_rank=2)
+    )  # fmt: skip
+    adamw = next(one for one in make_optimizers(unet, "muon", RATE, 0.0, (0.9, 0.99)) if isinstance(one, AdamW))
+    moved = {id(one) for group in adamw.param_groups for one in group["params"]}
+    names = {name.split(".")[0] for name, one in unet.named_parameters() if id(one) in moved and one.ndim >= 2}
+    assert names == {"head", "skip", "sketch_factor"}
 
 
 def test_a_parameter_without_gradient_stays() -> None:

@@ -32,6 +32,7 @@ def known() -> Preset:
             scale=4,
             network=change(preset.upsampler.network, size=64, in_channels=8, out_channels=8, condition_channels=8),
         ),
+        palette=None,
     )
 
 

@@ -149,6 +149,28 @@ def test_texts_belong_to_their_latents(run: Path, monkeypatch: pytest.MonkeyPatc
     assert set(said) == {text for index in range(3) for text in phrases(index)}
 
 
+def test_full_captions_alone_are_read_where_the_settings_say_so(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    encode = Encoder.read
+
+    def heard(self: Encoder, texts: list[str]) -> TextCondition:
+        said.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(Encoder, "read", heard)
+    loop = dataclasses.replace(LOOP, steps=10, batch_size=16)
+    train_prior(run, dataclasses.replace(PRIOR, full_captions=True, loop=loop))
+    assert set(said) == {phrases(index)[0] for index in range(3)}
+
+
+def test_words_are_learned_from_the_captions_that_the_prior_reads(run: Path) -> None:
+    network = dataclasses.replace(NETWORK, text_width=512)
+    write_planes(run, range(COUNT - 1))
+    train_prior(run, dataclasses.replace(PRIOR, network=network, phrases=True, full_captions=True))
+    words = load_component(PhraseReader, PhraseConfig, run / "words")
+    assert words.unknown_words("a red head somebody") == ["somebody"]
+
+
 def test_a_finished_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train_prior(run, PRIOR)
     before = (run / "prior" / "model.safetensors").stat().st_mtime_ns

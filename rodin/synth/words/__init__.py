@@ -4,4 +4,4 @@ from __future__ import annotations
 
 #: The version of the words: of the caption and the paraphrases that a recipe gets. It changes when either does, while
 #: the recipe and so the pictures stay; `rodin synth-words` then brings a rendered set up to date.
-WORDS_VERSION = "1"
+WORDS_VERSION = "2"

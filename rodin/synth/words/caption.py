@@ -71,8 +71,9 @@ def who(recipe: AvatarRecipe) -> str:
 
 
 def mend_articles(text: str) -> str:
-    """'an' before every vowel that 'a' stands before; no word in use is spelt and spoken differently."""
-    return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
+    """'an' before every vowel that 'a' stands before, and before eight and eighty, eleven and eighteen; no word in use
+    is spelt and spoken differently."""
+    return re.sub(r"\b([Aa]) (?=[aeiou]|8\d?\b|11\b|18\b)", r"\1n ", text)
 
 
 def trait_phrases(recipe: AvatarRecipe) -> list[str]:
@@ -84,6 +85,13 @@ def trait_phrases(recipe: AvatarRecipe) -> list[str]:
         if name not in hidden and (sign := _sign(getattr(traits, name))):
             phrases.append(high if sign > 0 else low)
     return phrases
+
+
+def trait_words(name: str, sign: int) -> str:
+    """A trait in words, beyond `NAMED` on the side of a sign; "" where no word names it."""
+    if name in _TRAIT_PHRASES:
+        return _TRAIT_PHRASES[name][sign > 0]
+    return _NOSE_PHRASES.get({"nose_length": (sign, 0), "nose_width": (0, sign)}.get(name, (0, 0)), "")
 
 
 def eye_size(traits: Sequence[str]) -> str:
@@ -122,25 +130,38 @@ def _hidden_traits(recipe: AvatarRecipe) -> frozenset[str]:
     return frozenset(hidden)
 
 
-def make_caption(recipe: AvatarRecipe) -> str:
-    """One phrase that names every visible attribute of the avatar."""
+def make_caption(recipe: AvatarRecipe, *, absences: bool = True, eyes: bool = True) -> str:
+    """One phrase that names every visible attribute of the avatar.
+
+    Args:
+        absences: say of beard, glasses and hat that they are not there, where a grown man has no beard and anybody no
+            glasses or hat. Captions did not up to version 1 of the words, and a model that learned from those reads
+            such phrases as what they deny.
+        eyes: say their colour, where they show.
+    """
     traits = trait_phrases(recipe)
     size = eye_size(traits)
     items = [_hair_phrase(recipe)]
-    if recipe.glasses != "sunglasses":
+    if eyes and recipe.glasses != "sunglasses":
         items.append(f"{size.removesuffix('eyes')}{recipe.eyes} eyes")
-    items += [phrase for phrase in traits if phrase != size]
+    items += [phrase for phrase in traits if phrase != size or not eyes]
     if recipe.freckles:
         items.append("freckles")
     if recipe.beard != "none":
         items.append(f"a {recipe.hair_color} {recipe.beard}")
+    elif absences and recipe.sex == "man" and recipe.age != "child":
+        items.append("no beard")
     if recipe.glasses != "none":
         items.append(f"{recipe.glasses_color} {recipe.glasses}")
+    elif absences:
+        items.append("no glasses")
     if recipe.earrings:
         items.append("earrings")
     wearing = f"wearing a {recipe.top_color} {recipe.top}"
     if recipe.hat != "none":
         wearing += f" and a {recipe.hat_color} {recipe.hat}"
+    elif absences:
+        wearing += " and no hat"
     subject = f"a {who(recipe)} with a {recipe.face_shape} face, {recipe.skin} skin, {', '.join(items)}"
     lit = _LIGHTING_PHRASES[recipe.lighting]
     return mend_articles(f"{subject}, {wearing}, {_EXPRESSION_PHRASES[recipe.expression]}, {lit}")

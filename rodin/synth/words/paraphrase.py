@@ -17,9 +17,11 @@ import numpy as np
 from rodin.synth.recipe import AvatarRecipe, Stream
 from rodin.synth.words.caption import eye_size, mend_articles, trait_phrases, who
 from rodin.synth.words.synonyms import (
+    ABSENCES,
     AGES,
     BEARDS,
     CLOTH_COLOURS,
+    DECADES,
     EXPRESSIONS,
     EYE_COLOURS,
     GLASSES,
@@ -27,15 +29,23 @@ from rodin.synth.words.synonyms import (
     HATS,
     LIGHTINGS,
     NOUNS,
+    PEOPLE,
     SKINS,
     STYLES,
     TOPS,
     TRAITS,
+    YEARS,
 )
 
 COUNT = 24  # paraphrases of one subject
 
 SEX_SHARE = 0.85  # of paraphrases that name the sex: nearly every description does
+
+ABSENCE_SHARE = 0.3  # of what is not there that is said to be missing
+
+YEARS_SHARE = 0.3  # of ages that are said in years or decades
+
+PEOPLE_SHARE = 0.3  # of skins said by an adjective that is of people: a black woman
 
 LIGHTING_SHARE = 0.25  # of paraphrases that name the lighting: few descriptions do
 
@@ -78,6 +88,8 @@ class _Words:
         pronoun: "he", "she", or "" where the sex is left out.
         features: what the avatar has, as noun phrases with their articles.
         clothes: what it wears, as noun phrases with their articles.
+        lacks: what is not there, as nouns without article.
+        age: "in her sixties", or "" where the age is left out or said by the noun.
         expression: the recipe's, or "" where it is left out or said by the noun.
         lighting: how it is lit, in words, or "" where that is left out.
         named: see `Description`.
@@ -87,6 +99,8 @@ class _Words:
     pronoun: str
     features: list[str]
     clothes: list[str]
+    lacks: list[str]
+    age: str
     expression: str
     lighting: str
     named: dict[str, str]
@@ -135,36 +149,65 @@ def _choose_words(recipe: AvatarRecipe, draws: _Draws) -> _Words:
     sex = recipe.sex if draws.chance(SEX_SHARE) else ""
     fewest = 1 if sex else 2
     kept = draws.shuffled(optional)[: int(draws.rng.integers(fewest, len(optional) + 1))]
-    adjectives = _adjectives(recipe, draws)
+    absences = [name for name in _absences(recipe) if draws.chance(ABSENCE_SHARE)]
+    adjectives = _adjectives(recipe, draws, sex)
     said = next((name for name in draws.shuffled(list(adjectives)) if name in kept and draws.chance(0.15)), "")
-    adjective = adjectives.get(said, "").replace(" ", "-")
+    adjective = adjectives.get(said, "") if said == "skin" else adjectives.get(said, "").replace(" ", "-")
     kept = [name for name in kept if name != said]
     # No child is a man or a woman: where its sex is said, so is its age.
     child = recipe.age == "child" and (sex != "" or "age" in kept)
     kind = ("child" if sex == "" else who(recipe)) if child else sex
     noun = draws.pick(NOUNS[kind])
-    age = draws.synonym(AGES, recipe.age) if "age" in kept and not child else ""
+    age, decade = _age(recipe, draws, sex) if "age" in kept else ("", "")
+    if child and not age[:1].isdigit():
+        age = ""  # the noun says it
     if (age, noun) == ("elderly", "gentleman"):
         age = "old"
-    if not (sex or age or adjective or child) and draws.chance(0.5):
+    if not (sex or age or decade or adjective or child) and draws.chance(0.5):
         noun = "avatar"
-    described = (adjective, age, noun) if said == "expression" else (age, adjective, noun)
+    bare = ""
+    if (bares := [name for name in absences if ABSENCES[name]]) and not adjective and draws.chance(0.4):
+        bare = draws.pick(ABSENCES[bares[0]])
+        absences.remove(bares[0])
+    adjectival = adjective or bare
+    described = (adjectival, age, noun) if said == "expression" or bare else (age, adjectival, noun)
     if "freckles" in kept and features["freckles"] != "freckles" and {"face", *_CHEEKS} & set(kept):
         features["freckles"] = "freckles"  # no second phrase of the face or the cheeks
     phrases = {name: phrase for name, phrase in (features | clothes).items() if name in kept}
     named = {"sex"} if sex else set()
-    named |= {"age"} if age or child else set()
+    named |= {"age"} if age or decade or child else set()
     named |= {"hair_color"} if said == "hair" and recipe.hair != "bald" else {said} & {"hair", "skin"}
+    if adjective in ("white", "European"):
+        named -= {"skin"}  # which is pale or light
+    named |= ({*absences} | ({bares[0]} if bare else set())) & {"beard", "glasses"}
     named |= _named(recipe, phrases)
     return _Words(
         noun=" ".join(filter(None, described)),
         pronoun={"man": "he", "woman": "she", "": ""}[sex],
         features=[features[name] for name in kept if name in features],
         clothes=[clothes[name] for name in kept if name in clothes],
+        lacks=draws.shuffled(absences),
+        age=decade,
         expression=recipe.expression if "expression" in kept else "",
         lighting=draws.synonym(LIGHTINGS, recipe.lighting) if draws.chance(LIGHTING_SHARE) else "",
         named={name: str(getattr(recipe, name)) for name in JUDGED if name in named},
     )
+
+
+def _absences(recipe: AvatarRecipe) -> list[str]:
+    """What is not there and might be: only grown men have beards."""
+    bearded = recipe.sex == "man" and recipe.age != "child"
+    return [name for name in ABSENCES if getattr(recipe, name) == "none" and (name != "beard" or bearded)]
+
+
+def _age(recipe: AvatarRecipe, draws: _Draws, sex: str) -> tuple[str, str]:
+    """The age as an adjective, and as a decade behind the noun; one of them is ""."""
+    if draws.chance(YEARS_SHARE):
+        if recipe.age in DECADES and draws.chance(0.5):
+            whose = {"man": "his", "woman": "her", "": "their"}[sex]
+            return "", f"in {whose} {draws.pick(DECADES[recipe.age])}"
+        return f"{draws.rng.integers(*YEARS[recipe.age])}-year-old", ""
+    return draws.synonym(AGES, recipe.age), ""
 
 
 def _named(recipe: AvatarRecipe, phrases: Mapping[str, str]) -> set[str]:
@@ -245,11 +288,14 @@ def _coloured(forms: Sequence[str], colours: Mapping[str, tuple[str, ...]], colo
     return draws.pick(forms).format(c=word)
 
 
-def _adjectives(recipe: AvatarRecipe, draws: _Draws) -> dict[str, str]:
+def _adjectives(recipe: AvatarRecipe, draws: _Draws, sex: str) -> dict[str, str]:
     """The attributes that an adjective before the noun can say, by name."""
     colour = draws.synonym(HAIR_COLOURS, recipe.hair_color).removesuffix("-dyed")
     hair = "bald" if recipe.hair == "bald" else f"{colour}-haired"
     adjectives = {"hair": hair, "skin": f"{recipe.skin}-skinned"}
+    if draws.chance(PEOPLE_SHARE):
+        words = PEOPLE[recipe.skin]
+        adjectives["skin"] = draws.pick(words.get(recipe.sex if sex else "", words[""]))
     if recipe.glasses != "sunglasses":
         adjectives["eyes"] = f"{recipe.eyes}-eyed"
     if recipe.freckles:
@@ -266,6 +312,12 @@ def _join(items: Sequence[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
+def _either(nouns: Sequence[str]) -> str:
+    """'a beard, glasses or a hat'."""
+    items = [noun if noun == "glasses" else f"a {noun}" for noun in nouns]
+    return " or ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
 def _bare(phrase: str) -> str:
     """A noun phrase without its article."""
     return phrase.removeprefix("a ")
@@ -274,12 +326,19 @@ def _bare(phrase: str) -> str:
 def _qualifiers(words: _Words, draws: _Draws) -> list[str]:
     """What follows the noun: "with ...", "wearing ...", "smiling"."""
     features, result = list(words.features), []
+    if words.age:
+        result.append(words.age)
+    without = draws.chance(0.5)
+    if not without:
+        features += [f"no {noun}" for noun in words.lacks]
     forms = EXPRESSIONS.get(words.expression)
     if forms and draws.chance(0.5):
         features.append(draws.pick(forms[_NOUN]))
         forms = None
     if features:
         result.append(f"with {_join(features)}")
+    if words.lacks and without:
+        result.append(f"without {_either(words.lacks)}")
     if words.clothes:
         result.append(f"{draws.pick(('wearing', 'wearing', 'in'))} {_join(words.clothes)}")
     if forms:
@@ -292,8 +351,11 @@ def _qualifiers(words: _Words, draws: _Draws) -> list[str]:
 def _clauses(words: _Words, draws: _Draws) -> list[str]:
     """What the noun does: "has ...", "wears ...", "smiles"."""
     result = []
-    if words.features:
-        result.append(f"has {_join(words.features)}")
+    if words.age:
+        result.append(f"is {words.age}")
+    features = [*words.features, *(f"no {noun}" for noun in words.lacks)]
+    if features:
+        result.append(f"has {_join(features)}")
     if words.clothes:
         result.append(f"{draws.pick(('wears', 'is wearing', 'is dressed in'))} {_join(words.clothes)}")
     if words.expression:
@@ -307,7 +369,7 @@ def _qualified(noun: str, qualifiers: Sequence[str]) -> str:
     """The noun and what follows it; only a participle wants a comma right behind the noun."""
     if not qualifiers:
         return f"a {noun}"
-    link = " " if qualifiers[0].startswith(("with ", "wearing ", "in ", "lit ")) else ", "
+    link = " " if qualifiers[0].startswith(("with", "wearing ", "in ", "lit ")) else ", "
     return f"a {noun}{link}{', '.join(qualifiers)}"
 
 
@@ -333,7 +395,9 @@ def _portrait(words: _Words, draws: _Draws) -> str:
 
 def _list(words: _Words, draws: _Draws) -> str:
     """Young woman, red hair, blue shirt, smiling."""
-    items = [_bare(phrase) for phrase in (*words.features, *words.clothes)]
+    items = [_bare(phrase) for phrase in (*words.features, *words.clothes, *(f"no {noun}" for noun in words.lacks))]
+    if words.age:
+        items.append(words.age)
     if words.expression:
         forms = EXPRESSIONS[words.expression]
         items.append(_bare(draws.pick((*forms[_NOUN], *forms[_PARTICIPLE]))))

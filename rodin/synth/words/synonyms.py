@@ -18,6 +18,23 @@ AGES = {
     "young": ("young", "young", "youthful"),
     "elderly": ("elderly", "old", "aged", "senior"),
 }
+#: Years that go with an age, from the first to before the last; of the grown up, decades too.
+YEARS = {"child": (4, 12), "young": (18, 36), "elderly": (65, 90)}
+DECADES = {
+    "young": ("twenties", "early thirties"),
+    "elderly": ("sixties", "seventies", "eighties"),
+}
+#: What people say of each other's skin, by sex where the word has one. Not of pale and light skin alike, of which both
+#: "white" may be said, is anything named by it.
+PEOPLE: dict[str, dict[str, tuple[str, ...]]] = {
+    "pale": {"": ("white", "European")},
+    "light": {"": ("white",)},
+    "tan": {"man": ("Latino",), "woman": ("Latina",), "": ("Hispanic",)},
+    "brown": {"": ("South Asian",)},
+    "dark": {"": ("black", "black", "African")},
+}
+#: What may not be there, and adjectives that say so.
+ABSENCES = {"beard": ("clean-shaven", "beardless"), "glasses": (), "hat": ("bare-headed",)}
 SKINS = {
     "pale": ("pale", "fair", "very light"),
     "tan": ("tan", "tanned", "olive"),

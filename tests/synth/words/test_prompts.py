@@ -25,6 +25,12 @@ VALUES = {
     "hair_color": set(HAIR_COLOURS), "hair": set(HAIR), "skin": set(SKIN_TONES), "beard": {*BEARDS, "none"},
     "glasses": {*GLASSES, "none"}, "sex": set(SEXES), "age": set(AGES), "top_color": set(CLOTH_COLOURS),
 }  # fmt: skip
+#: What is said of skin; "white" people may be pale or light.
+PEOPLE_OR_SKIN = (
+    r"\bskin|complexion|\bblack "
+    r"((little|young|old|elderly) )?(wo)?(man|girl|boy|kid|child|guy|lady|gentleman|person|"
+    r"male|female|character|avatar)|latin[oa]|hispanic|african|south asian"
+)
 #: Words that describe nothing.
 COMMON = set(
     re.findall(
@@ -67,14 +73,16 @@ def test_what_is_named_is_the_recipe_s_and_stands_in_the_text() -> None:
             assert ("sex" in one.named) == bool(
                 re.search(r"\b(wo)?man\b|\bguy|gentleman|male\b|lady|\bboy|\bgirl", text)
             ), text
-            assert ("skin" in one.named) == bool(re.search(r"\bskin|complexion", text)), text
-            assert ("beard" in one.named) == bool(re.search("beard|mo?ustache", text)), text
-            assert "beard" not in one.named or re.search(beards[one.named["beard"]], text), text
+            assert ("skin" in one.named) == bool(re.search(PEOPLE_OR_SKIN, text)), text
+            assert ("beard" in one.named) == bool(re.search("beard|mo?ustache|clean-shaven", text)), text
+            assert (
+                "beard" not in one.named or one.named["beard"] == "none" or re.search(beards[one.named["beard"]], text)
+            ), text
             if "hair" in one.named:
                 words = {word for form in STYLES[recipe.hair] for word in re.findall(r"[a-z]+", form)} - COMMON
                 assert words & set(re.findall("[a-z]+", text)), text
             if "glasses" in one.named:
-                assert re.search("round|square|sunglasses|shades", text), text
+                assert re.search("round|square|sunglasses|shades|(no|without|or) ([a-z, ]*)glasses", text), text
 
 
 def test_long_hair_is_no_style_and_glasses_no_shape() -> None:
