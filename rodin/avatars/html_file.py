@@ -28,8 +28,8 @@ body { margin: 0; padding: 1.25rem; background: #fbfbfa; }
 @media (prefers-color-scheme: dark) { body { background: #15181b; color: #e6e8ea; } }
 main { max-width: 80rem; margin: 0 auto; }
 main > img { display: block; width: min(100%, 30rem); margin: 0 auto; }
-#problem, noscript { display: block; max-width: 40rem; margin: 1rem auto; font: 1rem/1.5 system-ui, sans-serif; }
-#problem[hidden] { display: none; }
+#rodin-problem, noscript { display: block; max-width: 40rem; margin: 1rem auto; font: 1rem/1.5 system-ui, sans-serif; }
+#rodin-problem[hidden] { display: none; }
 """
 START = "RodinViewer.start().then((viewer) => { window.viewer = viewer; });"
 
@@ -74,12 +74,12 @@ def html_of(avatar: Avatar, title: str | None = None) -> str:
 <style>{style}</style>
 </head>
 <body>
-<main id="viewer">
+<main id="rodin-viewer">
 <img src="{poster(avatar)}" alt="{escaped(name)}, from the front">
 <noscript>Turn on JavaScript to turn this avatar and to change its colours.</noscript>
 </main>
-<p id="problem" role="alert" hidden></p>
-<script type="application/octet-stream" id="avatar">{held}</script>
+<p id="rodin-problem" role="alert" hidden></p>
+<script type="application/octet-stream" id="rodin-avatar">{held}</script>
 <script>{script}</script>
 <script>{START}</script>
 </body>

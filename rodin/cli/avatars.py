@@ -264,7 +264,8 @@ def demo(
 ) -> None:
     """Draw avatars from words, an edit, a portrait and nothing, and show them in OUT/index.html.
 
-    Writes an avatar file, a mesh (.glb), a turntable and pictures for each, one picture refined.
+    Writes an avatar file, a page that turns (.html), a mesh (.glb), a turntable and pictures for each, one picture
+    refined.
 
     Args:
         out: Folder for the page and the avatars.

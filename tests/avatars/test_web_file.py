@@ -179,5 +179,5 @@ def test_a_place_that_cannot_be_written_is_said(of_materials: Avatar, tmp_path: 
 
 
 def test_no_address_is_in_it(of_materials: Avatar) -> None:
-    text = re.sub(r'id="avatar">[^<]*<', "", html_of(of_materials))
+    text = re.sub(r'id="rodin-avatar">[^<]*<', "", html_of(of_materials))
     assert not re.search(r"https?:|\bsrc=\"(?!data:)", text)

@@ -10,17 +10,29 @@ export { Viewer, type Background, type Quality, type ViewerOptions } from "./vie
 export type { View } from "./camera";
 
 /**
- * Show the avatar that a page holds: base64 text in #avatar, in the element #viewer. What goes wrong is said in #problem,
- * and the page stays as it was.
+ * Show the avatar that a page holds, base64 text in #rodin-avatar, in the element #rodin-viewer, when that comes into
+ * sight. What goes wrong is said in #rodin-problem, and the page stays as it was.
  */
 export async function start(): Promise<Viewer | null> {
   try {
-    const avatar = await readAvatar(fromBase64(document.getElementById("avatar")!.textContent!));
-    return mount(document.getElementById("viewer")!, avatar);
+    const host = document.getElementById("rodin-viewer")!;
+    await seen(host);
+    return mount(host, await readAvatar(fromBase64(document.getElementById("rodin-avatar")!.textContent!)));
   } catch (error) {
-    const problem = document.getElementById("problem")!;
+    const problem = document.getElementById("rodin-problem")!;
     problem.textContent = `The avatar cannot be turned: ${error instanceof Error ? error.message : String(error)}.`;
     problem.hidden = false;
     return null;
   }
+}
+
+function seen(element: Element): Promise<void> {
+  return new Promise((resolve) => {
+    const watcher = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      watcher.disconnect();
+      resolve();
+    });
+    watcher.observe(element);
+  });
 }
