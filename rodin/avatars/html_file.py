@@ -27,7 +27,7 @@ STYLE = """
 body { margin: 0; padding: 1.25rem; background: #fbfbfa; }
 @media (prefers-color-scheme: dark) { body { background: #15181b; color: #e6e8ea; } }
 main { max-width: 80rem; margin: 0 auto; }
-main > img { display: block; width: min(100%, 30rem); margin: 0 auto; }
+main > img { display: block; width: min(100%, 30rem, 100vh - 2.5rem); margin: 0 auto; }
 #rodin-problem, noscript { display: block; max-width: 40rem; margin: 1rem auto; font: 1rem/1.5 system-ui, sans-serif; }
 #rodin-problem[hidden] { display: none; }
 """
