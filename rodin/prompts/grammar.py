@@ -6,7 +6,7 @@ far as English lets it: "no" to its noun, "without" to the end of its list, both
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from rodin.prompts import lexicon
 from rodin.prompts.lexicon import NOUNS, Thing
@@ -410,14 +410,19 @@ class _Reading:
             }.get(piece.key if piece.text in ("black", "white", "brown") else "")  # fmt: skip
             if people:
                 self._say("skin", people, piece.text, denied)
-            elif piece.key in lexicon.HAIR_OF_PEOPLE:
-                self._say("hair_color", lexicon.HAIR_HUES[piece.key], piece.text, denied)
-            elif piece.key in lexicon.SKIN_HUES:
-                self._say("skin", lexicon.SKIN_HUES[piece.key], piece.text, denied)
             else:
-                self.unread.append(piece.text)
+                self._of_hair_or_skin(piece, denied, hair=lexicon.HAIR_OF_PEOPLE, skin=lexicon.SKIN_HUES)
             self._use_denial(denied)
         self.colours = []
+
+    def _of_hair_or_skin(self, piece: Piece, denied: bool, *, hair: Container[str], skin: Container[str]) -> None:
+        """A colour without a noun, of the hair or the skin if its hue is among those that say so."""
+        if piece.key in hair:
+            self._say("hair_color", lexicon.HAIR_HUES[piece.key], piece.text, denied)
+        elif piece.key in skin:
+            self._say("skin", lexicon.SKIN_HUES[piece.key], piece.text, denied)
+        else:
+            self.unread.append(piece.text)
 
     # ---- the end of a phrase
 
@@ -456,11 +461,6 @@ class _Reading:
             self._people_colours()
         else:
             for piece, denied in self.colours:
-                if piece.key in lexicon.OF_HAIR_ALONE:
-                    self._say("hair_color", lexicon.HAIR_HUES[piece.key], piece.text, denied)
-                elif piece.key in lexicon.OF_SKIN_ALONE:
-                    self._say("skin", lexicon.SKIN_HUES[piece.key], piece.text, denied)
-                else:
-                    self.unread.append(piece.text)
+                self._of_hair_or_skin(piece, denied, hair=lexicon.OF_HAIR_ALONE, skin=lexicon.OF_SKIN_ALONE)
         for _, denied in self.colours:
             self._use_denial(denied)
