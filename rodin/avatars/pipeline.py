@@ -23,9 +23,10 @@ from rodin.avatars.photo import Photo, frame_photo
 from rodin.avatars.photo_colours import PalettePrior
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.pose import search_pose
+from rodin.avatars.prompt_meaning import PromptMeaning, check_prompt
 from rodin.avatars.seeds import LARGEST_SEED, Stream, seeded
 from rodin.avatars.slerp import slerp
-from rodin.avatars.vocabulary import Translator, says_absences, speaks_of_recipes
+from rodin.avatars.vocabulary import Translator
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
@@ -36,12 +37,9 @@ from rodin.models.prior import sample_latents
 from rodin.models.sentence import SentenceEncoder
 from rodin.models.text import TextCondition, TextReader
 from rodin.models.upsampler import takes_latent, upsample
-from rodin.prompts.completion import Completion, complete, kinds_absent
-from rodin.prompts.grammar import understand
-from rodin.prompts.understanding import Understanding
+from rodin.prompts.completion import Completion, kinds_absent
 from rodin.synth.recipe import AvatarRecipe
 
-LONGEST_PROMPT = 2000  # characters; the text tower reads a fraction of it, so what is longer is no prompt
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
 PRIOR_STEPS = 20
 EDIT_STRENGTH = 1.25  # how far z goes where nothing else is said: what is asked for is then there, see docs/training.md
@@ -89,7 +87,7 @@ class RodinPipeline:
         self.sentences = sentences
         encoder = SentenceEncoder() if sentences else None
         self.words = model.words.translating(encoder) if encoder and model.words else model.words
-        self._translate = Translator(encoder) if encoder else None
+        self._meaning = PromptMeaning(model.words, Translator(encoder) if encoder else None)
         self.prior, self.prior_diffusion = model.prior, model.prior_diffusion
         self.base, self.diffusion, self.scheduler = model.base, model.diffusion, model.scheduler
         self.upsampler, self.upsampler_diffusion = model.upsampler, model.upsampler_diffusion
@@ -230,10 +228,10 @@ class RodinPipeline:
         if prompt is None:
             return self._sample_latents(None, seeds, sampling)
         if literal or not self.understands:
-            _check_prompt(prompt)
+            check_prompt(prompt)
             return self._sample_latents([prompt] * len(seeds), seeds, sampling)
         drawn = [self.understand(prompt, seed) for seed in seeds]
-        texts = [one.caption(absences=self._says_absences) for one in drawn]
+        texts = [one.caption(absences=self._meaning.says_absences) for one in drawn]
         return self._sample_latents(texts, seeds, sampling, [one.recipe for one in drawn])
 
     def _sample_latents(
@@ -250,7 +248,7 @@ class RodinPipeline:
         """
         text: TextCondition | None = None
         if texts is not None and recipes is not None and self.words is not None:
-            missing = [() if self._says_absences else kinds_absent(one) for one in recipes]
+            missing = [() if self._meaning.says_absences else kinds_absent(one) for one in recipes]
             text = self.words.to(self.device).read(texts, missing)
         elif texts is not None:
             text = self.text_reader.read(texts)
@@ -269,15 +267,11 @@ class RodinPipeline:
 
     # ---- what words mean
 
-    @cached_property
+    @property
     def understands(self) -> bool:
         """Whether the model was trained on the words of `rodin synth`. Prompts are then understood in their terms; any
         other model reads them as they stand."""
-        return self.words is not None and speaks_of_recipes(self.words)
-
-    @cached_property
-    def _says_absences(self) -> bool:
-        return self.words is not None and says_absences(self.words)
+        return self._meaning.understands
 
     def understand(self, prompt: str, seed: int = 0) -> Completion:
         """What is drawn for a prompt and a seed: what was understood of the words, and what was drawn beside.
@@ -286,31 +280,17 @@ class RodinPipeline:
             UserError: the prompt is empty, too long, or nothing of it is understood; or the model reads prompts as they
                 stand, see `understands`.
         """
-        if not self.understands:
-            raise UserError(
-                "understand: this model was not trained on the words of rodin synth; it reads all literally"
-            )
-        return complete(self._understood(prompt), seed)
-
-    def _understood(self, prompt: str) -> Understanding:
-        _check_prompt(prompt)
-        understanding = understand(prompt, self._translate)
-        if understanding.unread and not understanding.named:
-            raise UserError(f"prompt: {understanding.line()}; describe the avatar in other words")
-        return understanding
+        return self._meaning.complete(prompt, seed)
 
     def knows(self, prompt: str) -> bool:
         """Whether anything of a prompt is read; else it is refused."""
         if not self.understands:
             return bool(self.text_reader.read([prompt]).mask.any())
-        understanding = understand(prompt, self._translate)
-        return bool(understanding.named or not understanding.unread)
+        return self._meaning.means_something(prompt)
 
     def unread(self, prompt: str) -> tuple[str, ...]:
         """The words of a prompt that mean nothing to the model; of a text tower nobody knows."""
-        if self.understands:
-            return understand(prompt, self._translate).unread
-        return () if self.words is None else tuple(self.words.unknown_words(prompt))
+        return self._meaning.unread(prompt)
 
     def _base_noise(self, seeds: list[int], temperature: float) -> Tensor:
         config = self.base.config
@@ -552,13 +532,13 @@ class RodinPipeline:
         recipes: list[AvatarRecipe | None] = [None, None]
         texts: list[str | None] = [prompt, source_prompt]
         if not self.understands:
-            _check_prompt(prompt)
+            check_prompt(prompt)
         else:
             assert self.words is not None
-            describer = Describer(self.words, absences=self._says_absences)
-            wanted = self._understood(prompt)
+            describer = Describer(self.words, absences=self._meaning.says_absences)
+            wanted = self._meaning.understand(prompt)
             if source_prompt is not None:
-                wanted = wanted.beside(self._understood(source_prompt))
+                wanted = wanted.beside(self._meaning.understand(source_prompt))
             source, target = describer.change(avatar.latent, wanted)
             recipes, texts = [target, source], [describer.caption(target), describer.caption(source)]
         seeds = list(range(EDIT_DRAWS))
@@ -624,10 +604,3 @@ class RodinPipeline:
                 f"avatar: it was drawn by another model ({avatar.model_hash[:12]}, this is {self.model_hash[:12]}); "
                 "give that model, or an avatar of this one"
             )
-
-
-def _check_prompt(prompt: str) -> None:
-    if not prompt.strip():
-        raise UserError("prompt: it is empty; describe the avatar, or leave the prompt out to draw from nothing")
-    if len(prompt) > LONGEST_PROMPT:
-        raise UserError(f"prompt: {len(prompt)} characters; give at most {LONGEST_PROMPT}")

@@ -21,7 +21,8 @@ from torch import Tensor
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.drawing import Sampling
 from rodin.avatars.photo import frame_photo
-from rodin.avatars.pipeline import EDIT_DRAWS, EDIT_SAMPLING, LONGEST_PROMPT, RodinPipeline
+from rodin.avatars.pipeline import EDIT_DRAWS, EDIT_SAMPLING, RodinPipeline
+from rodin.avatars.prompt_meaning import LONGEST_PROMPT
 from rodin.avatars.slerp import slerp
 from rodin.data.captures import load_subject
 from rodin.diffusion.sampling import Scheduler

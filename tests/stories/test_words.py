@@ -3,6 +3,7 @@ when that is asked for; the part follows the model when it is saved and shipped,
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -122,9 +123,7 @@ def speaking(worded: Path) -> RodinPipeline:
     people = [make_recipe(5, index) for index in range(150)]
     captions = [[make_caption(one), *paraphrases(one, 4)] for one in people]
     latents = torch.nn.functional.normalize(torch.randn(150, 512, generator=torch.Generator().manual_seed(0)), dim=1)
-    pipe = RodinPipeline.from_pretrained(worded)
-    pipe.words = learn_reader(captions, latents)
-    return pipe
+    return RodinPipeline(dataclasses.replace(load_model(worded), words=learn_reader(captions, latents)))
 
 
 def test_prompts_are_understood(speaking: RodinPipeline) -> None:
