@@ -132,6 +132,8 @@ def train_all(
     large: Path | None = None,
     vgg: Path | None = None,
     start: Path | None = None,
+    up: Up | None = None,
+    scale: Literal["auto"] | None = None,
 ) -> None:
     """Train the whole chain: encoder, fitted planes, base model, prior, upsampler, refiner. The result is RUN/model.
 
@@ -145,12 +147,25 @@ def train_all(
         large: Folder with the same subjects in larger pictures, for the refiner; by default it learns from DATA.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual losses; else the encoder.
         start: Train this model folder further, for example the one that ships, on your own heads. Same preset.
+        up: The axis that points up in the captures, such as z for those of nerfstudio; auto asks the cameras.
+            Otherwise +y, or what the captures say.
+        scale: auto moves and scales each subject into the box by its silhouettes.
     """
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
     chain.train_all(
-        data, run, load_preset(preset), workers, seed=seed, clip=clip, large=large or data, vgg=vgg, start=start
+        data,
+        run,
+        load_preset(preset),
+        workers,
+        seed=seed,
+        clip=clip,
+        large=large or data,
+        vgg=vgg,
+        start=start,
+        up=up,
+        scale=scale,
     )
 
 

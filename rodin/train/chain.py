@@ -12,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from rodin.data.captures import list_subjects
 from rodin.data.worlds import Up
 from rodin.errors import UserError
 from rodin.files import write_text
 from rodin.fit.subjects import adopt_decoder, fit_dataset, quality_table
+from rodin.fit.worlds import place_subjects
 from rodin.models.clip import Encoder
 from rodin.models.folder import assemble, save_model
 from rodin.train.base import train_base
@@ -38,14 +40,18 @@ def train_all(
     large: Path,
     vgg: Path | None,
     start: Path | None = None,
+    up: Up | None = None,
+    scale: Literal["auto"] | None = None,
 ) -> None:
     """All stages and RUN/model; what the run holds is not made again.
 
     Args:
         large: the subjects in pictures that suffice for the refiner; may be `data`.
         start: a model whose decoder is kept, and whose encoder, base model and upsampler are trained further.
+        up, scale: see `rodin.fit.worlds.place_subjects`.
     """
     check_workers(workers)
+    place_subjects(list_subjects(data), run, up, scale)  # before the encoder, which looks from their front
     if clip is None:
         encoder(data, run, preset, None, start=start)
     elif start is None:
