@@ -134,6 +134,7 @@ def train_all(
     start: Path | None = None,
     up: Up | None = None,
     scale: Literal["auto"] | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
 ) -> None:
     """Train the whole chain: encoder, fitted planes, base model, prior, upsampler, refiner. The result is RUN/model.
 
@@ -150,6 +151,7 @@ def train_all(
         up: The axis that points up in the captures, such as z for those of nerfstudio; auto asks the cameras.
             Otherwise +y, or what the captures say.
         scale: auto moves and scales each subject into the box by its silhouettes.
+        device: cuda fits on a GPU too, and trains in one process; WORKERS threads then load subjects.
     """
     from rodin.train import chain
     from rodin.train.presets import load_preset
@@ -166,7 +168,25 @@ def train_all(
         start=start,
         up=up,
         scale=scale,
+        device=device,
     )
+
+
+def train_pack(run: Path, out: Path, preset: str = "mini") -> None:
+    """Write a small copy of a run, in which palette, prior and base train elsewhere: some 12 KB a subject.
+
+    It is for a machine with a GPU that the fits would take long to reach. Copy RUN/palette, words, prior and base
+    back to the run, where upsampler and refiner, which learn from the fits, are trained.
+
+    Args:
+        run: Run folder with planes/, encoder/ and decoder/.
+        out: Run folder to write.
+        preset: smoke, mini, paper, or a YAML file: that of the run.
+    """
+    from rodin.train import chain
+    from rodin.train.presets import load_preset
+
+    chain.pack(run, out, load_preset(preset))
 
 
 def train_ablations(
@@ -224,6 +244,7 @@ TRAINING: dict[str, Callable[..., None]] = {
     "base": train_base,
     "upsampler": train_upsampler,
     "refiner": train_refiner,
+    "pack": train_pack,
     "ablations": train_ablations,
     "curves": train_curves,
 }
