@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rodin.data.shards import read_index
+from rodin.data.shards import read_index, read_shards
 from rodin.networks.linear_sketch import Sketch
 from rodin.train.encoder import thumbnails_of
 from rodin.train.presets import mini

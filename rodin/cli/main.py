@@ -96,7 +96,7 @@ def fit(
     Args:
         data: Folder of subjects, each with a transforms.json.
         run: Run folder. What it already holds is not made again.
-        preset: smoke, mini, paper, or a YAML file (see: rodin preset).
+        preset: smoke, mini, mini-gpu, paper, or a YAML file (see: rodin preset).
         workers: Processes of one thread each; with --device cuda, threads that load subjects while the GPU fits.
         seed: Seed of the fits.
         device: cuda fits many subjects at once, on a GPU.

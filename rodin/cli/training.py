@@ -22,7 +22,7 @@ def train_encoder(
     Args:
         data: Folder of subjects, each with a transforms.json.
         run: Run folder.
-        preset: smoke, mini, paper, or a YAML file.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's encoder instead of random weights. It must be of the same preset.
     """
@@ -37,7 +37,7 @@ def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) ->
 
     Args:
         run: Run folder with planes/ and encoder/.
-        preset: smoke, mini, paper, or a YAML file.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
     """
     from rodin.train import chain
@@ -53,7 +53,7 @@ def train_base(run: Path, preset: str = "smoke", hours: float | None = None, sta
 
     Args:
         run: Run folder with planes/, encoder/ and decoder/.
-        preset: smoke, mini, paper, or a YAML file.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's base model instead of random weights. It must be of the same preset.
     """
@@ -76,7 +76,7 @@ def train_upsampler(
 
     Args:
         run: Run folder with planes/, encoder/ and decoder/.
-        preset: smoke, mini, paper, or a YAML file.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else the encoder.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's upsampler instead of random weights. It must be of the same preset.
@@ -112,7 +112,7 @@ def train_refiner(
     Args:
         data: Folder with the run's subjects, in pictures at least as large as the refiner's output.
         run: Run folder with planes/, encoder/ and decoder/.
-        preset: smoke, mini, paper, or a YAML file.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else the encoder.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
     """
@@ -141,7 +141,7 @@ def train_all(
     Args:
         data: Folder of subjects, each with a transforms.json.
         run: Run folder. An interrupted run continues where it stopped.
-        preset: smoke, mini, paper, or a YAML file (see: rodin preset).
+        preset: smoke, mini, mini-gpu, paper, or a YAML file (see: rodin preset).
         workers: Number of processes, one thread each, that fit subjects and train base, upsampler and refiner.
         seed: Seed of the fits.
         clip: Use this CLIP with 512 outputs (a folder or a hub name) instead of training one.
@@ -181,7 +181,7 @@ def train_pack(run: Path, out: Path, preset: str = "mini") -> None:
     Args:
         run: Run folder with planes/, encoder/ and decoder/.
         out: Run folder to write.
-        preset: smoke, mini, paper, or a YAML file: that of the run.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file: that of the run.
     """
     from rodin.train import chain
     from rodin.train.presets import load_preset

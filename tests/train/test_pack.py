@@ -4,20 +4,27 @@ every stage that needs more says so."""
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from rodin.cli.main import main
 from rodin.data.packed import STEP
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
+from rodin.models.denoiser import load_denoiser
+from rodin.networks.unet import UNet, UNetConfig
 from rodin.train.pack import pack_run
 from rodin.train.palette import load_palettes
+from rodin.train.presets import load_preset
 from rodin.train.subjects import count_subjects, load_latents, load_subjects
 
 SIZE = 8
+SCRIPT = Path(__file__).parents[2] / "scripts" / "train_in_minutes.py"
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +87,35 @@ def test_other_parts_are_refused(packed: Path, trained: Path, tmp_path: Path) ->
         load_subjects(small, SIZE, [0])
     with pytest.raises(UserError, match="is there already; delete it, or choose another folder"):
         pack_run(trained, small, SIZE)
+
+
+def test_a_training_in_minutes_goes_out_and_comes_home(
+    packed: Path, trained_on_materials: Path, tmp_path: Path
+) -> None:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+    small = Path(shutil.copytree(packed, tmp_path / "small"))
+    shutil.copytree(trained_on_materials / "palette", small / "palette")
+    preset = trained_on_materials / "preset.yaml"
+    flags = ["--out", tmp_path / "pieces", "--preset", preset, "--reserve", 0, "--piece", 0.3]
+    done = run("train", small, *flags, "--minutes", 1e-4)
+    assert done.returncode == 2
+    assert "--minutes: nothing is left for the base model" in done.stderr
+    done = run("train", small, *flags, "--minutes", 0.25)  # the prior is there now
+    assert done.returncode == 0, done.stderr
+    pieces = sorted(path.name for path in (tmp_path / "pieces").iterdir())
+    assert len([name for name in pieces if name.startswith("base-")]) > 1
+    assert all((tmp_path / "pieces" / name).stat().st_size <= 0.3 * 2**20 for name in pieces)
+    home = tmp_path / "home"
+    assert run("collect", tmp_path / "pieces", home).returncode == 0
+    for name in ("palette", "prior", "base"):
+        ours, theirs = (load_file(folder / name / "model.safetensors") for folder in (home, small))
+        assert ours.keys() == theirs.keys()
+        for key, value in ours.items():
+            torch.testing.assert_close(value.float(), theirs[key].half().float(), atol=0, rtol=0)
+    network, _ = load_denoiser(UNet, UNetConfig, home / "base")
+    assert network.config == load_preset(str(preset)).base.network
+    (tmp_path / "pieces" / pieces[0]).unlink()
+    assert "pieces of base; bring them all" in run("collect", tmp_path / "pieces", tmp_path / "other").stderr
