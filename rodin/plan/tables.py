@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tqdm import tqdm
+
 from rodin.plan.machine import Machine
 from rodin.plan.simulation import Chances, stage_seconds
 from rodin.plan.work import Stage
@@ -35,7 +37,7 @@ def node_table(stages: Sequence[Stage], machine: Machine, chances: Chances, coun
     """How long 1 to 1 024 nodes take, how much of them works, and what holds them up."""
     rows = []
     alone = 0.0
-    for nodes in counts:
+    for nodes in tqdm(counts, desc="playing through", unit="count", leave=False):
         seconds = {stage.name: stage_seconds(stage, machine, nodes, chances) for stage in stages}
         whole = sum(seconds.values())
         alone = alone or whole * nodes

@@ -99,13 +99,14 @@ FLAGS = {
     ("synth-words",): "",
     ("describe",): "",
     ("fit",): "run preset workers seed device start up scale",
-    ("train", "all"): "run preset workers seed clip large vgg start",
+    ("train", "all"): "run preset workers seed clip large vgg start up scale device",
     ("train", "encoder"): "run preset hours start",
     ("train", "palette"): "run preset",
     ("train", "prior"): "run preset hours",
     ("train", "base"): "run preset hours start",
     ("train", "upsampler"): "run preset vgg hours start",
     ("train", "refiner"): "run preset vgg hours",
+    ("train", "pack"): "run out preset",
     ("train", "ablations"): "run preset only workers seed large vgg",
     ("train", "curves"): "stage column out",
     ("generate",): "out model text image seed count prompts overwrite literal guidance-scale prior-guidance-scale "
@@ -121,6 +122,7 @@ FLAGS = {
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
     "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates seed",
+    ("plan",): "avatars views size samples preset nodes batch machine measure failures spread seed",
     ("preset",): "ablation",
     ("completion",): "",
 }
@@ -484,7 +486,7 @@ def test_a_clip_of_another_width(balls: Path, trained: Path, tiny_preset: Path, 
 
 def test_presets_that_are_none(balls: Path, tmp_path: Path, fails: Fails) -> None:
     rest = ("--run", tmp_path / "run", "--preset")
-    assert "--preset: 'huge' is no preset; choose smoke, mini, paper" in fails("fit", balls, *rest, "huge")
+    assert "--preset: 'huge' is no preset; choose smoke, mini, mini-gpu" in fails("fit", balls, *rest, "huge")
     path = tmp_path / "mine.yaml"
     path.write_text("stepz: 3\n")
     assert "mine.yaml: fields unknown stepz and missing" in fails("fit", balls, *rest, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from rodin.plan.tables import aligned, hours, size
 from rodin.plan.work import TRAINED, stages, unet_operations
 from rodin.train.presets import load_preset, mini, smoke
 
+ROOT = Path(__file__).parents[2]
 NODE = Machine(name="one", cores=2, subject_s=0.5, view_s=0.2, fit_s=1.5, fit_us=6, train_gflops=100, disk_mb_s=400)
 
 
@@ -113,3 +115,19 @@ def test_the_measured_preset_is_the_one_that_counts() -> None:
     fit = of("mini")["fit"]
     planes = mini().fitting.planes
     assert fit.seconds == pytest.approx(NODE.fit_s + planes.steps * planes.rays * NODE.fit_us * 1e-6)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples" / "machines").iterdir()), ids=lambda path: path.stem)
+def test_the_examples_are_machines(path: Path) -> None:
+    assert read_machine(path).cores > 0
+
+
+def test_the_page_shows_what_the_command_prints(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same draws give the same plan on every machine."""
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    command = next(line for line in page.splitlines() if line.startswith("    rodin plan --avatars 5000 "))
+    main(command.split()[1:])
+    assert textwrap.indent(capsys.readouterr().out.rstrip(), "    ") in page
