@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def markdown_of(notebook: dict[str, Any], pictures: Path, folder: Path) -> str:
                 content = base64.b64decode("".join(data["image/png"]))
                 path = pictures / f"{hashlib.sha256(content).hexdigest()[:16]}.png"
                 path.write_bytes(content)
-                parts.append(f"![Output of the cell above]({path.relative_to(folder, walk_up=True).as_posix()})")
+                parts.append(f"![Output of the cell above]({Path(os.path.relpath(path, folder)).as_posix()})")
             else:
                 text = "".join(data.get("text/plain", output.get("text", "")))
                 parts.append(f"```text\n{text.rstrip()}\n```")
