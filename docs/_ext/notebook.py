@@ -20,9 +20,10 @@ class NotebookParser(Parser):
     supported = ("ipynb",)
 
     def parse(self, inputstring: str, document: nodes.document) -> None:
-        pictures = Path(self.env.doctreedir) / "notebooks"
+        env = document.settings.env
+        pictures = Path(env.doctreedir) / "notebooks"
         pictures.mkdir(parents=True, exist_ok=True)
-        folder = Path(self.env.doc2path(self.env.docname)).parent
+        folder = Path(env.doc2path(env.docname)).parent
         super().parse(markdown_of(json.loads(inputstring), pictures, folder), document)
 
 

@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 
 from sphinx.application import Sphinx
-from sphinx.errors import ExtensionError
 
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")
 
@@ -22,10 +21,8 @@ def led_to_the_repository(app: Sphinx, page: str, content: list[str]) -> None:
 
     def led(match: re.Match[str]) -> str:
         target = (folder / match[1]).resolve()
-        if not target.exists():
-            raise ExtensionError(f"{page}: links to {match[1]}, which is not there")
-        if target.is_relative_to(docs) and target.is_file():
-            return match[1]
+        if not target.exists() or (target.is_relative_to(docs) and target.is_file()):
+            return match[1]  # Sphinx says so where it is not there
         kind = "tree" if target.is_dir() else "blob"
         return f"{repository}{kind}/main/{target.relative_to(docs.parent).as_posix()}"
 
