@@ -83,7 +83,8 @@ class Studio:
         """
         if self._first is not None:
             self._ask("GET", self._first)
-        job = self._json("POST", "/avatars", {"kind": "prompt", "prompt": prompt, "seed": seed})["job"]
+        told = self._json("POST", "/avatars", {"kind": "prompt", "prompt": prompt, "seed": seed})["job"]
+        job = told["id"] if isinstance(told, dict) else told  # the whole job, or its id alone
         while True:
             state = self._json("GET", f"/jobs/{job}")
             if state["state"] == "done":
@@ -118,8 +119,10 @@ class Studio:
                 return content
         except HTTPError as error:
             raise StudioError(reason_of(error)) from error
-        except (OSError, HTTPException) as error:
+        except OSError as error:
             raise StudioError(f"no studio answers at {self.root}; start one with: rodin studio") from error
+        except HTTPException as error:
+            raise StudioError(f"{self.root} does not answer as a studio does ({error}); check the address") from error
 
 
 def reason_of(error: HTTPError) -> str:

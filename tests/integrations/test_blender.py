@@ -55,7 +55,8 @@ class Studio(BaseHTTPRequestHandler):
         if body["prompt"] == "refuse":
             self._answer(429, b'{"error": "8 jobs wait already; try again in a minute"}')
         else:
-            self._answer(202, json.dumps({"job": body["prompt"].split()[0].strip('"')}).encode())
+            name = body["prompt"].split()[0].strip('"')
+            self._answer(202, json.dumps({"job": {"id": name, "kind": "prompt", "state": "waiting"}}).encode())
 
     def do_DELETE(self) -> None:
         self.asked.append(("DELETE", self.path, None))
