@@ -16,11 +16,11 @@ language = "en"
 
 extensions = [
     "myst_parser",
-    "sphinx.ext.apidoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "mathml",
     "notebook",
+    "packages",
     "plain_docstrings",
     "repository_links",
 ]
@@ -33,17 +33,6 @@ myst_heading_anchors = 4  # those of GitHub
 
 # ---- the programming interface, from docstrings
 
-apidoc_modules = [
-    {
-        "path": "../rodin",
-        "destination": "api",
-        "exclude_patterns": ["../rodin/kernels/*.so"],
-        "separate_modules": False,
-        "max_depth": 1,
-        "no_headings": False,
-        "automodule_options": {"members", "show-inheritance"},
-    }
-]
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["bpy", "mathutils", "triton"]
 autodoc_inherit_docstrings = False
