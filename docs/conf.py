@@ -34,7 +34,6 @@ myst_heading_anchors = 4  # those of GitHub
 # ---- the programming interface, from docstrings
 
 autodoc_member_order = "bysource"
-autodoc_mock_imports = ["bpy", "mathutils", "triton"]
 autodoc_inherit_docstrings = False
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

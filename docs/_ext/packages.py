@@ -7,6 +7,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 PACKAGE = "rodin"
+ELSEWHERE = {"rodin.render.triton_kernel", "rodin.synth.blender"}  # imported where there is a GPU, or Blender
 
 
 def page(name: str, modules: list[str]) -> str:
@@ -28,7 +29,9 @@ def write_pages(app: Sphinx) -> None:
         name = ".".join(folder.relative_to(root.parent).parts)
         files = folder.glob("*.py") if folder == root else folder.rglob("*.py")
         modules = (".".join(path.relative_to(root.parent).with_suffix("").parts) for path in files)
-        named = sorted(module for module in modules if not module.endswith(("__init__", "__main__")))
+        named = sorted(
+            module for module in modules if module not in ELSEWHERE and not module.endswith(("__init__", "__main__"))
+        )
         wanted[f"{name}.rst"] = page(name, named)
     for path in out.iterdir():
         if path.name not in wanted:
