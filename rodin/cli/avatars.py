@@ -18,7 +18,7 @@ DEFAULT_SAMPLING = Sampling()
 KEPT_COLOURS = Colours()
 RENDERED_SIZE = 256
 MESH_RESOLUTION = 128
-MESH_THRESHOLD = 15.0
+MESH_THRESHOLD = 8.0
 MESH_HEIGHT = 0.3  # metres
 
 
@@ -209,15 +209,20 @@ def export(
     faces: int | None = None,
     height: float = MESH_HEIGHT,
     texture: int | None = None,
+    lit: bool = False,
 ) -> None:
-    """Write an avatar's surface as a mesh (one closed body, +y up, in metres), or the avatar as an HTML page.
+    """Write an avatar's surface as a mesh (one closed body, +y up, in metres, the neck at the origin), or the avatar as
+    an HTML page.
 
     The page is one file that turns in any browser, without a server or a network. Of an avatar with materials it has a
     colour wheel for hair, skin, clothes and so on.
 
-    Colours are those of vertices, or with --texture of a picture; STL has none. Of an avatar with materials, the parts
-    of a GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB without texture each has a base
-    colour, by which hair or clothes are recoloured in any program.
+    Colours are those of the avatar's pictures, with their light. So a GLB looks like them in every program: its
+    materials are unlit (KHR_materials_unlit). With --lit they are matt, and the program's lamps light them as well.
+
+    Vertices have the colours, or with --texture a picture; STL has none. Of an avatar with materials, the parts of a
+    GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB each has a base colour, by which hair or
+    clothes are recoloured in any program.
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
@@ -229,6 +234,7 @@ def export(
         height: Height of the bust in metres. For a slicer, which reads millimetres: 300
         texture: Bake the colours into a picture of this many pixels a side, such as 1024, for .glb or .obj; reduces to
             20000 triangles where --faces does not say. Needs: pip install 'rodin[mesh]'.
+        lit: Let lamps light a .glb, for scenes that have some; light and shade of the colours stay.
     """
     from rodin.cli import drawing
 
@@ -239,6 +245,7 @@ def export(
             "--faces": faces is not None,
             "--height": height != MESH_HEIGHT,
             "--texture": texture is not None,
+            "--lit": lit,
         }
         drawing.export_page(avatar, out, others=[flag for flag, given in others.items() if given])
         return
@@ -251,6 +258,7 @@ def export(
         faces=faces,
         height=height,
         texture=texture,
+        lit=lit,
     )
 
 

@@ -22,7 +22,7 @@ from rodin.avatars.drawing import Sampling
 from rodin.avatars.html_file import write_html
 from rodin.avatars.material_map import MAP_COLOURS
 from rodin.avatars.mesh import simplify_mesh, standing, textured
-from rodin.avatars.mesh_files import SUFFIXES, TEXTURED, write_mesh
+from rodin.avatars.mesh_files import LIT, SUFFIXES, TEXTURED, write_mesh
 from rodin.avatars.pipeline import FRONTAL_POSE, RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.seeds import LARGEST_SEED
@@ -291,6 +291,7 @@ def export(
     faces: int | None,
     height: float,
     texture: int | None,
+    lit: bool = False,
 ) -> None:
     """The avatar's mesh in a file, its height in metres."""
     if not 8 <= resolution <= 1024:
@@ -309,12 +310,14 @@ def export(
         raise UserError(f"--out: {out} ends in no mesh format; choose {', '.join(SUFFIXES)}")
     if texture is not None and suffix not in TEXTURED:
         raise UserError(f"--texture: {suffix} has no textures; choose {' or '.join(TEXTURED)}, or leave it out")
+    if lit and suffix not in LIT:
+        raise UserError(f"--lit: {suffix} has no unlit materials; choose {' or '.join(LIT)}, or leave it out")
     fine = Avatar.load(avatar).mesh(resolution, threshold)
     if texture is not None and faces is None:
         faces = TEXTURED_FACES
     mesh = fine if faces is None else simplify_mesh(fine, faces)
     drawn = None if texture is None else textured(mesh, fine, texture)
-    write_mesh(out, standing(mesh, height), drawn)
+    write_mesh(out, standing(mesh, height), drawn, lit=lit)
     print(out)
 
 

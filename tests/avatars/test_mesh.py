@@ -29,7 +29,7 @@ def _ball(points: Tensor, centre: Tensor, radius: float) -> Tensor:
     return 10.0 + 20.0 * (radius - (points - centre).norm(dim=-1))
 
 
-def _colour(points: Tensor) -> Tensor:
+def _colour(points: Tensor, _normals: Tensor) -> Tensor:
     return points * 0.5 + 0.5
 
 
@@ -50,7 +50,7 @@ def test_sphere_closed_forms(sphere: Mesh) -> None:
     torch.testing.assert_close(torch.tensor(solid.center_mass).float(), CENTRE, atol=1e-3, rtol=0)
     outward = torch.nn.functional.normalize(sphere.vertices - CENTRE, dim=-1)
     assert float((sphere.normals * outward).sum(-1).min()) > 0.98
-    torch.testing.assert_close(sphere.colours, _colour(sphere.vertices))
+    torch.testing.assert_close(sphere.colours, _colour(sphere.vertices, sphere.normals))
 
 
 def test_axes_are_not_exchanged() -> None:
@@ -119,9 +119,10 @@ def test_colours_are_asked_for_in_pieces(monkeypatch: pytest.MonkeyPatch, sphere
     monkeypatch.setattr("rodin.avatars.mesh.COLOUR_CHUNK", 100)
     sizes = []
 
-    def colour(points: Tensor) -> Tensor:
+    def colour(points: Tensor, normals: Tensor) -> Tensor:
         sizes.append(len(points))
-        return _colour(points)
+        assert points.shape == normals.shape
+        return _colour(points, normals)
 
     mesh = extract_mesh(_ball(grid_points(48, CENTRE), CENTRE, RADIUS), colour, 10.0)
     assert max(sizes) == 100
@@ -135,7 +136,7 @@ def test_simplify(sphere: Mesh) -> None:
     assert solid.is_watertight
     assert solid.is_winding_consistent
     assert solid.volume == pytest.approx(4 / 3 * math.pi * RADIUS**3, rel=0.03)
-    torch.testing.assert_close(small.colours, _colour(small.vertices), atol=0.05, rtol=0)
+    torch.testing.assert_close(small.colours, _colour(small.vertices, small.normals), atol=0.05, rtol=0)
     assert simplify_mesh(sphere, 10**6) is sphere
     with pytest.raises(UserError, match="faces: 3"):
         simplify_mesh(sphere, 3)
@@ -179,11 +180,13 @@ def test_a_mesh_stands_as_high_as_is_asked(sphere: Mesh) -> None:
 
 def test_a_texture_shows_the_colours_of_the_finer_mesh(sphere: Mesh) -> None:
     small = simplify_mesh(sphere, 800)
-    atlas, picture = textured(small, sphere, 256)
+    texture = textured(small, sphere, 256)
+    atlas, picture = texture.atlas, texture.picture
+    assert texture.factors is None, "materials are not known"
     assert picture.shape == (256, 256, 3)
     middle = atlas.uv[atlas.faces].mean(axis=1) * 256
     column, row = middle[:, 0].astype(int), 255 - middle[:, 1].astype(int)
-    true = _colour(small.vertices[small.faces].mean(dim=1)).numpy()
+    true = (small.vertices[small.faces].mean(dim=1) * 0.5 + 0.5).numpy()
     assert abs(picture[row, column] / 255 - true).mean() < 0.02
     assert (atlas.source[atlas.faces] == small.faces.numpy()).all()
 

@@ -23,8 +23,9 @@ import torch
 import trimesh
 
 from rodin.avatars.avatar import Avatar
+from rodin.avatars.base_colours import HEADROOM, srgb_to_linear
 from rodin.avatars.mesh import Mesh, extract_mesh, textured
-from rodin.avatars.mesh_files import HEADROOM, srgb_to_linear, write_mesh
+from rodin.avatars.mesh_files import write_mesh
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
 from rodin.render.rays import grid_points
@@ -37,7 +38,7 @@ THREE = Path(__file__).parent / "three"
 def sphere() -> Mesh:
     centre = torch.tensor([0.2, -0.1, 0.3])
     density = 10.0 + 20.0 * (RADIUS - (grid_points(48, centre) - centre).norm(dim=-1))
-    return extract_mesh(density, lambda points: points * 0.5 + 0.5, 10.0)
+    return extract_mesh(density, lambda points, _: points * 0.5 + 0.5, 10.0)
 
 
 @pytest.mark.parametrize("suffix", [".obj", ".ply", ".PLY"])
@@ -86,6 +87,7 @@ def test_glb_opens_right(tmp_path: Path, sphere: Mesh) -> None:
     assert document["materials"][primitive["material"]]["pbrMetallicRoughness"] == {
         "metallicFactor": 0,
         "roughnessFactor": 1,
+        "baseColorFactor": [1, 1, 1, 1],
     }
     assert set(primitive["attributes"]) == {"POSITION", "NORMAL", "COLOR_0"}
     position = _accessor(document, binary, primitive["attributes"]["POSITION"])
@@ -149,6 +151,9 @@ def test_textures_are_read_by_another_program(tmp_path: Path, of_materials: Avat
     off = []
     for solid in scene.geometry.values():
         shown = solid.visual.to_color().vertex_colors[:, :3] / 255
+        if suffix == ".glb":  # which has factors of a base in its picture
+            base = solid.visual.material.baseColorFactor[:3] / 255
+            shown = linear_to_srgb(srgb_to_linear(torch.from_numpy(shown)) * torch.from_numpy(base))
         distance = torch.cdist(torch.from_numpy(np.array(solid.vertices)).float(), mesh.vertices)
         off.append(np.abs(shown - mesh.colours[distance.argmin(dim=1)].numpy()).mean(axis=1))
     assert np.concatenate(off).mean() < 0.04
@@ -173,7 +178,8 @@ class ReadPart:
     palette: list[float]
 
 
-def linear_to_srgb(colours: np.ndarray) -> np.ndarray:
+def linear_to_srgb(colours: torch.Tensor | np.ndarray) -> np.ndarray:
+    colours = np.asarray(colours)
     return np.where(colours <= 0.0031308, colours * 12.92, 1.055 * np.maximum(colours, 1e-9) ** (1 / 2.4) - 0.055)
 
 
@@ -331,6 +337,6 @@ def test_three_js_reads_the_parts(ball_file: Path) -> None:
     assert set(read) == set(parts)
     for name, part in parts.items():
         found = read[name]
-        assert (found["vertexColors"], found["metalness"], found["faces"]) == (True, 0, len(part.faces))
+        assert (found["vertexColors"], found["kind"], found["faces"]) == (True, "MeshBasicMaterial", len(part.faces))
         np.testing.assert_allclose(found["color"], part.base, atol=1e-6)
         np.testing.assert_allclose(found["mean"], part.factors.mean(axis=0), atol=1e-4)

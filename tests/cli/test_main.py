@@ -116,7 +116,7 @@ FLAGS = {
     ("interpolate",): "out model steps",
     ("doctor",): "",
     ("render",): "out size azimuth elevation turntable refine materials planes",
-    ("export",): "format out resolution threshold faces height texture",
+    ("export",): "format out resolution threshold faces height texture lit",
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
