@@ -4,7 +4,7 @@
 
 so that another base recolours it, while light and shade stay: what programs that show meshes do with a material's base
 colour and the colours of vertices, or a texture. Both end at 1, and a palette holds what materials show on average; so
-that what is brighter fits too, the base is the palette's colour HEADROOM times as bright.
+that what is brighter fits too, the base is the palette's colour HEADROOM times as bright, as far as that goes.
 
 Symbols: K materials, N places.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rodin.render.materials import split
 
-HEADROOM = 1.5  # with 1, colours of fitted heads were off by 2 to 6 of 255 on average, since half of them were clipped
+HEADROOM = 2.0  # with 1.5, the light on a bald head was gone, since half of its vertices were clipped
 DARKEST = 1e-4  # of a base colour, linear: a third of a step of 8-bit sRGB
 
 
@@ -32,14 +32,13 @@ def linear_to_srgb(colours: Tensor) -> Tensor:
 
 
 def base_of(colours: Tensor, palette: Tensor) -> Tensor:
-    """The base [3] in (0, 1], linear: HEADROOM times the palette's colour, or as far as that goes.
+    """The base [3] in (0, 1], linear: HEADROOM times the palette's colour, but 1 at most a channel.
 
     Args:
         colours: [N, 3] linear, whose usual one the base can hold too.
         palette: [3] sRGB of the material.
     """
-    bright = srgb_to_linear(palette)
-    bright = bright * min(HEADROOM, 1 / max(bright.max().item(), DARKEST))
+    bright = HEADROOM * srgb_to_linear(palette)
     return bright.maximum(colours.median(dim=0).values).clamp(DARKEST, 1)
 
 

@@ -1,9 +1,9 @@
-"""Meshes in files that other programs open right: GLB, OBJ, PLY and STL.
+"""Meshes in files that other programs open right: GLB, USDZ, OBJ, PLY and STL.
 
 The world is +y up and right-handed, as glTF is, so no axis is turned. Colours are sRGB but in GLB, see
 `rodin.avatars.glb`.
 
-A mesh that knows its materials has a part for each in GLB and OBJ, by its name. In GLB a part has a base colour, by
+A mesh that knows its materials has a part for each in GLB, USDZ and OBJ, by its name. In GLB a part has a base colour, by
 which it is recoloured, and factors of it by vertex or texture; see `rodin.avatars.base_colours`.
 """
 
@@ -20,37 +20,44 @@ from rodin.avatars.glb import glb
 from rodin.avatars.mesh import Mesh
 from rodin.avatars.mesh_parts import named_faces, parts_of, picture_of
 from rodin.avatars.texture import Atlas, Texture
+from rodin.avatars.usdz import usdz
 from rodin.errors import UserError
 from rodin.files import atomic_path, write_text
 from rodin.images import to_bytes, write_picture
 from rodin.materials import MATERIALS
 
-SUFFIXES = (".glb", ".obj", ".ply", ".stl")
-TEXTURED = (".glb", ".obj")
-LIT = (".glb",)
+SUFFIXES = (".glb", ".usdz", ".obj", ".ply", ".stl")
+TEXTURED = (".glb", ".usdz", ".obj")
+LIT = (".glb", ".usdz")
 
 
 def write_mesh(path: Path, mesh: Mesh, texture: Texture | None = None, *, lit: bool = False) -> None:
-    """Write a mesh in the format that the suffix names, .glb, .obj, .ply or .stl; whole or not at all.
+    """Write a mesh in the format that the suffix names, one of SUFFIXES; whole or not at all.
 
     Beside an .obj of known materials or with a texture comes an .mtl of the same name, and with a texture a .png.
 
     Args:
-        lit: materials of a .glb are lit by lamps, instead of unlit.
+        lit: materials of a .glb or .usdz are lit by lamps, instead of unlit.
 
     Raises:
-        UserError: another suffix, one that has no textures or materials to light, or the place cannot be written.
+        UserError: another suffix, one that has no textures or cannot be without, or has no materials to light; or the
+            place cannot be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UserError(f"{path}: {suffix or 'no suffix'} is no mesh format here; choose .glb, .obj, .ply or .stl")
+        raise UserError(f"{path}: {suffix or 'no suffix'} is no mesh format here; choose {', '.join(SUFFIXES)}")
     if texture is not None and suffix not in TEXTURED:
-        raise UserError(f"{path}: {suffix} has no textures; choose {' or '.join(TEXTURED)}, or leave out --texture")
+        raise UserError(f"{path}: {suffix} has no textures; choose {', '.join(TEXTURED)}, or leave out --texture")
+    if texture is None and suffix == ".usdz":
+        raise UserError(f"{path}: the colours of .usdz are in a texture; give one, by --texture 1024")
     if lit and suffix not in LIT:
         raise UserError(f"{path}: {suffix} has no unlit materials; choose {' or '.join(LIT)}, or leave out --lit")
     if suffix == ".glb":
         content = glb(parts_of(mesh, texture), None if texture is None else picture_of(texture), lit)
+    elif suffix == ".usdz":
+        assert texture is not None
+        content = usdz(mesh, texture, lit)
     elif suffix == ".obj" and texture is not None:
         library, picture = path.with_suffix(".mtl"), path.with_suffix(".png")
         content = _textured_obj(mesh, texture.atlas, library.name)

@@ -203,7 +203,7 @@ def render(
 def export(
     avatar: AvatarFile,
     out: Path | None = None,
-    format: Literal["glb", "obj", "ply", "stl", "html"] | None = None,
+    format: Literal["glb", "usdz", "obj", "ply", "stl", "html"] | None = None,
     resolution: int = MESH_RESOLUTION,
     threshold: float = MESH_THRESHOLD,
     faces: int | None = None,
@@ -217,24 +217,24 @@ def export(
     The page is one file that turns in any browser, without a server or a network. Of an avatar with materials it has a
     colour wheel for hair, skin, clothes and so on.
 
-    Colours are those of the avatar's pictures, with their light. So a GLB looks like them in every program: its
-    materials are unlit (KHR_materials_unlit). With --lit they are matt, and the program's lamps light them as well.
+    Colours are those of the avatar's pictures, with their light. So that a GLB or USDZ looks like them in any program,
+    its materials are unlit (KHR_materials_unlit). With --lit they are matt, and the program's lamps light them as well.
 
-    Vertices have the colours, or with --texture a picture; STL has none. Of an avatar with materials, the parts of a
-    GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB each has a base colour, by which hair or
-    clothes are recoloured in any program.
+    Vertices have the colours, or with --texture a picture; a USDZ always has one, an STL no colours. Of an avatar with
+    materials, the parts of a GLB, USDZ or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB each has a
+    base colour, by which hair or clothes are recoloured in any program.
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
-        out: File to write, .glb, .obj, .ply, .stl or .html; by default a .glb beside the avatar.
+        out: File to write, .glb, .usdz, .obj, .ply, .stl or .html; by default a .glb beside the avatar.
         format: File format, where --out does not say it.
         resolution: Grid points along each edge of the box.
         threshold: Density at the surface, in 1 / world units.
         faces: Reduce the mesh to this many triangles. It stays closed.
         height: Height of the bust in metres. For a slicer, which reads millimetres: 300
-        texture: Bake the colours into a picture of this many pixels a side, such as 1024, for .glb or .obj; reduces to
-            20000 triangles where --faces does not say. Needs: pip install 'rodin[mesh]'.
-        lit: Let lamps light a .glb, for scenes that have some; light and shade of the colours stay.
+        texture: Bake the colours into a picture of this many pixels a side, such as 1024, for .glb, .usdz or .obj;
+            reduces to 20000 triangles where --faces does not say. Needs: pip install 'rodin[mesh]'.
+        lit: Let lamps light a .glb or .usdz, for scenes that have some; light and shade of the colours stay.
     """
     from rodin.cli import drawing
 

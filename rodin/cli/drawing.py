@@ -43,6 +43,7 @@ from rodin.errors import UserError
 from rodin.images import over, parse_colour, write_picture
 from rodin.materials import MATERIALS
 
+TEXTURE_SIZE = 1024  # pixels, where a format has no colours without a texture and no size is given
 TEXTURED_FACES = 20_000  # of a mesh with a texture, where no number is given
 DOUBTFUL_MARGIN = 0.1  # of a pose that was searched
 
@@ -283,7 +284,7 @@ def show_planes(avatar: Path, out: Path, others: Sequence[str]) -> None:
 
 def export(
     avatar: Path,
-    kind: Literal["glb", "obj", "ply", "stl"] | None,
+    kind: Literal["glb", "usdz", "obj", "ply", "stl"] | None,
     out: Path | None,
     *,
     resolution: int,
@@ -309,9 +310,11 @@ def export(
     if suffix not in SUFFIXES:
         raise UserError(f"--out: {out} ends in no mesh format; choose {', '.join(SUFFIXES)}")
     if texture is not None and suffix not in TEXTURED:
-        raise UserError(f"--texture: {suffix} has no textures; choose {' or '.join(TEXTURED)}, or leave it out")
+        raise UserError(f"--texture: {suffix} has no textures; choose {', '.join(TEXTURED)}, or leave it out")
     if lit and suffix not in LIT:
         raise UserError(f"--lit: {suffix} has no unlit materials; choose {' or '.join(LIT)}, or leave it out")
+    if suffix == ".usdz" and texture is None:
+        texture = TEXTURE_SIZE
     fine = Avatar.load(avatar).mesh(resolution, threshold)
     if texture is not None and faces is None:
         faces = TEXTURED_FACES

@@ -156,7 +156,9 @@ def test_a_base_colour_recolours_it(of_materials: Avatar, variant: str, draw: Dr
     size = struct.unpack_from("<I", content, 12)[0]
     document = json.loads(content[20 : 20 + size])
     (hair,) = [material for material in document["materials"] if material["name"] == "hair"]
-    linear = HEADROOM * srgb_to_linear(torch.tensor(new))
+    base = torch.tensor(hair["pbrMetallicRoughness"]["baseColorFactor"][:3])
+    bright = base / srgb_to_linear(torch.tensor(hair["extras"]["palette"]))
+    linear = bright.clamp(max=HEADROOM) * srgb_to_linear(torch.tensor(new))  # as the guide says
     hair["pbrMetallicRoughness"]["baseColorFactor"] = [*linear.tolist(), 1]
     text = json.dumps(document).encode()
     text += b" " * (-len(text) % 4)
@@ -218,8 +220,11 @@ def in_blender(path: Path, how: str, scale: float) -> list[torch.Tensor]:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="bpy is not installed")
-@pytest.mark.parametrize("variant", ["vertices", "texture"])
-def test_blender_shows_the_source(of_materials: Avatar, variant: str, tmp_path: Path) -> None:
-    scale = write(tmp_path / "a.glb", of_materials, variant)
-    for azimuth, seen in zip(SIDES, in_blender(tmp_path / "a.glb", "gltf", scale), strict=True):
+@pytest.mark.parametrize(
+    ("name", "how", "variant"),
+    [("a.glb", "gltf", "vertices"), ("a.glb", "gltf", "texture"), ("a.usdz", "usd_import", "texture")],
+)
+def test_blender_shows_the_source(of_materials: Avatar, name: str, how: str, variant: str, tmp_path: Path) -> None:
+    scale = write(tmp_path / name, of_materials, variant)
+    for azimuth, seen in zip(SIDES, in_blender(tmp_path / name, how, scale), strict=True):
         assert off(seen, picture_of(of_materials, azimuth)) < 12
