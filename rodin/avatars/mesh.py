@@ -164,13 +164,13 @@ def textured(mesh: Mesh, finer: Mesh, size: int) -> Texture:
     if mesh.palette is None or finer.emitted is None:
         return Texture(atlas, picture)
     bases, factors = {}, torch.zeros(len(colours), 3)
+    made_of = mesh.materials[torch.from_numpy(shown.faces)]
     for label in mesh.materials.unique().tolist():
-        here = mesh.materials[torch.from_numpy(shown.faces)] == label
-        linear = srgb_to_linear(colours[here])
-        bases[label] = base_of(srgb_to_linear(mesh.colours[mesh.faces[mesh.materials == label]].flatten(0, 1)), mesh.palette[label])
-        emitted = _mixed(finer.emitted, nearest[here], weights[here])
-        if len(linear):
-            factors[here] = factors_of(bases[label], linear, emitted, mesh.palette[label])
+        palette, here = mesh.palette[label], made_of == label
+        bases[label] = base_of(srgb_to_linear(mesh.colours[mesh.faces[mesh.materials == label].unique()]), palette)
+        if here.any():  # charts may be too small for a texel
+            emitted = _mixed(finer.emitted, nearest[here], weights[here])
+            factors[here] = factors_of(bases[label], srgb_to_linear(colours[here]), emitted, palette)
     return Texture(atlas, picture, padded(shown, linear_to_srgb(factors).numpy()), bases)
 
 

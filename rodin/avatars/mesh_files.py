@@ -3,8 +3,8 @@
 The world is +y up and right-handed, as glTF is, so no axis is turned. Colours are sRGB but in GLB, see
 `rodin.avatars.glb`.
 
-A mesh that knows its materials has a part for each in GLB, USDZ and OBJ, by its name. In GLB a part has a base colour, by
-which it is recoloured, and factors of it by vertex or texture; see `rodin.avatars.base_colours`.
+A mesh that knows its materials has a part for each in GLB, USDZ and OBJ, by its name. In GLB a part has a base colour,
+by which it is recoloured, and factors of it by vertex or texture; see `rodin.avatars.base_colours`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Normals of a density's surface, from the gradient of the matter behind it, smoothed.
 
-A surface of equal density has lumps where planes are noisy. Light of a picture shows none of them, since rays go through
-the outermost matter; a lamp in another program shows them all. The gradient of smoothed matter has the shape that the
-rays see. Compared on drawn heads: the mean angle between neighbouring vertices' normals fell from 7 to 10 degrees to 3;
-30 steps of Taubin's smoothing, which moves the vertices themselves, left 6 to 8.
+A surface of equal density has lumps where planes are noisy. A picture shows none of them, since rays go through the
+outermost matter; a lamp in another program shows them all. The gradient of smoothed matter has the shape that the rays
+see. Compared on drawn heads: the mean angle between neighbouring vertices' normals fell from 7 to 10 degrees to 3; 30
+steps of Taubin's smoothing, which moves the vertices themselves, left 6 to 8.
 
 Symbols: N grid points along each side of the box, V points.
 """

@@ -8,7 +8,6 @@ Symbols: V points, E numbers that samples emit.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from rodin.render.rays import Rays

@@ -6,8 +6,8 @@ repeat its border, so that smoothing never mixes in what is between charts.
 Where faces have materials, charts end where those do: each has a base colour of its own, and a texel that two of them
 shared would be wrong for one.
 
-Symbols: V vertices of the mesh, W those of its charts (a vertex stands once in each chart), F faces, S side in texels, T
-texels that show something.
+Symbols: V vertices of the mesh, W those of its charts (a vertex stands once in each chart), F faces, S side in texels,
+T texels that show something.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def test_textures_are_read_by_another_program(tmp_path: Path, of_materials: Avat
 
 
 def test_a_usdz_wants_a_texture_and_a_ply_no_light(tmp_path: Path, sphere: Mesh) -> None:
-    with pytest.raises(UserError, match="colours of .usdz are in a texture"):
+    with pytest.raises(UserError, match=r"colours of \.usdz are in a texture"):
         write_mesh(tmp_path / "a.usdz", sphere)
     with pytest.raises(UserError, match=r"\.ply has no unlit materials; choose \.glb or \.usdz"):
         write_mesh(tmp_path / "a.ply", sphere, lit=True)

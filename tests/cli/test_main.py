@@ -9,9 +9,9 @@ import json
 import pickle
 import re
 import shutil
-import zipfile
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
