@@ -203,7 +203,7 @@ def render(
 def export(
     avatar: AvatarFile,
     out: Path | None = None,
-    format: Literal["glb", "usdz", "obj", "ply", "stl", "html"] | None = None,
+    format: Literal["glb", "usdz", "obj", "ply", "stl", "html", "gaussians"] | None = None,
     resolution: int = MESH_RESOLUTION,
     threshold: float = MESH_THRESHOLD,
     faces: int | None = None,
@@ -212,10 +212,12 @@ def export(
     lit: bool = False,
 ) -> None:
     """Write an avatar's surface as a mesh (one closed body, +y up, in metres, the neck at the origin), or the avatar as
-    an HTML page.
+    an HTML page or as Gaussians.
 
     The page is one file that turns in any browser, without a server or a network. Of an avatar with materials it has a
     colour wheel for hair, skin, clothes and so on.
+
+    With --format gaussians it is a PLY of 3D Gaussians, for viewers of Gaussian splatting: soft as the avatar is.
 
     Colours are those of the avatar's pictures, with their light. So that a GLB or USDZ looks like them in any program,
     its materials are unlit (KHR_materials_unlit). With --lit they are matt, and the program's lamps light them as well.
@@ -227,7 +229,7 @@ def export(
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
         out: File to write, .glb, .usdz, .obj, .ply, .stl or .html; by default a .glb beside the avatar.
-        format: File format, where --out does not say it.
+        format: File format, where --out does not say it. A .ply is a mesh but with --format gaussians.
         resolution: Grid points along each edge of the box.
         threshold: Density at the surface, in 1 / world units.
         faces: Reduce the mesh to this many triangles. It stays closed.
@@ -248,6 +250,16 @@ def export(
             "--lit": lit,
         }
         drawing.export_page(avatar, out, others=[flag for flag, given in others.items() if given])
+        return
+    if format == "gaussians":
+        others = {
+            "--threshold": threshold != MESH_THRESHOLD,
+            "--faces": faces is not None,
+            "--texture": texture is not None,
+            "--lit": lit,
+        }
+        given_too = [flag for flag, given in others.items() if given]
+        drawing.export_gaussians(avatar, out, resolution=resolution, height=height, others=given_too)
         return
     drawing.export(
         avatar,

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.contact_sheet import contact_sheet, strip
 from rodin.avatars.drawing import Sampling
+from rodin.avatars.gaussians import gaussians_of, write_gaussians
 from rodin.avatars.html_file import write_html
 from rodin.avatars.material_map import MAP_COLOURS
 from rodin.avatars.mesh import simplify_mesh, standing, textured
@@ -295,12 +296,9 @@ def export(
     lit: bool = False,
 ) -> None:
     """The avatar's mesh in a file, its height in metres."""
-    if not 8 <= resolution <= 1024:
-        raise UserError(f"--resolution: {resolution}; choose 8 to 1024")
+    _check_size(resolution, height)
     if not 0 < threshold < math.inf:
         raise UserError(f"--threshold: {threshold}; choose a density above 0")
-    if not 0 < height < math.inf:
-        raise UserError(f"--height: {height}; choose metres above 0")
     if texture is not None and not 16 <= texture <= 8192:
         raise UserError(f"--texture: {texture}; choose 16 to 8192 pixels")
     out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + f".{kind or 'glb'}")
@@ -322,6 +320,31 @@ def export(
     drawn = None if texture is None else textured(mesh, fine, texture)
     write_mesh(out, standing(mesh, height), drawn, lit=lit)
     print(out)
+
+
+def export_gaussians(
+    avatar: Path, out: Path | None, *, resolution: int, height: float, others: Sequence[str]
+) -> None:
+    """The avatar as 3D Gaussians, its height in metres.
+
+    Args:
+        others: flags of meshes that were given too.
+    """
+    if others:
+        raise UserError(f"{', '.join(others)}: Gaussians have no surface; leave it out")
+    _check_size(resolution, height)
+    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + "-gaussians.ply")
+    if out.suffix.lower() != ".ply":
+        raise UserError(f"--out: {out} does not end in .ply; change it or --format")
+    write_gaussians(out, gaussians_of(Avatar.load(avatar).renderer, resolution), height)
+    print(out)
+
+
+def _check_size(resolution: int, height: float) -> None:
+    if not 8 <= resolution <= 1024:
+        raise UserError(f"--resolution: {resolution}; choose 8 to 1024")
+    if not 0 < height < math.inf:
+        raise UserError(f"--height: {height}; choose metres above 0")
 
 
 def export_page(avatar: Path, out: Path | None, others: Sequence[str]) -> None:

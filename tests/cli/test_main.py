@@ -344,6 +344,15 @@ def test_export_unlit_lit_and_as_usdz(avatar: Path, tmp_path: Path) -> None:
         assert Image.open(picture).size == (1024, 1024)
 
 
+def test_export_gaussians(avatar: Path, tmp_path: Path, fails: Fails) -> None:
+    copy = Path(shutil.copy(avatar, tmp_path / f"name{SUFFIX}"))
+    main(["export", str(copy), "--format", "gaussians", "--resolution", "24"])
+    assert b"property float rot_3" in (tmp_path / "name-gaussians.ply").read_bytes()[:1000]
+    line = fails("export", copy, "--format", "gaussians", "--faces", "100", "--lit")
+    assert "--faces, --lit: Gaussians have no surface; leave it out" in line
+    assert "does not end in .ply" in fails("export", copy, "--format", "gaussians", "--out", tmp_path / "a.glb")
+
+
 def test_export_lies_beside_the_avatar(avatar: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copy(avatar, tmp_path / f"name{SUFFIX}"))
     main(["export", str(copy), "--resolution", "16", "--threshold", "5"])
