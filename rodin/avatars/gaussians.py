@@ -95,16 +95,15 @@ def write_gaussians(path: Path, gaussians: Gaussians, height: float) -> None:
     count = len(gaussians.means)
     opacities = gaussians.opacities.clamp(1e-4, MOST_OPAQUE)
     columns = {
-        "xyz": (gaussians.means - torch.tensor(framing.NECK)) * scale,
-        "normals": torch.zeros(count, 3),
-        "harmonics": (gaussians.colours - 0.5) / HARMONIC,
+        "x y z": (gaussians.means - torch.tensor(framing.NECK)) * scale,
+        "nx ny nz": torch.zeros(count, 3),
+        "f_dc_0 f_dc_1 f_dc_2": (gaussians.colours - 0.5) / HARMONIC,
         "opacity": opacities.logit()[:, None],
-        "scales": torch.full((count, 3), math.log(gaussians.deviation * scale)),
-        "rotation": torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(count, 4),
+        "scale_0 scale_1 scale_2": torch.full((count, 3), math.log(gaussians.deviation * scale)),
+        "rot_0 rot_1 rot_2 rot_3": torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(count, 4),
     }
-    names = "x y z nx ny nz f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3".split()
     head = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"]
-    head += [f"property float {name}" for name in names]
+    head += [f"property float {name}" for name in " ".join(columns).split()]
     rows = torch.cat(list(columns.values()), dim=1).numpy().astype("<f4")
     with atomic_path(path) as temporary:
         temporary.write_bytes("\n".join([*head, "end_header", ""]).encode() + rows.tobytes())

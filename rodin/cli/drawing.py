@@ -322,9 +322,7 @@ def export(
     print(out)
 
 
-def export_gaussians(
-    avatar: Path, out: Path | None, *, resolution: int, height: float, others: Sequence[str]
-) -> None:
+def export_gaussians(avatar: Path, out: Path | None, *, resolution: int, height: float, others: Sequence[str]) -> None:
     """The avatar as 3D Gaussians, its height in metres.
 
     Args:

@@ -9,16 +9,21 @@ import dataclasses
 import math
 import sys
 
+import numpy as np
 import pytest
 import torch
 import trimesh
 from torch import Tensor
 
+from rodin import framing
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.mesh import Mesh, extract_mesh, simplify_mesh, standing, textured
+from rodin.avatars.surface_colours import seen_along_normals
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
 from rodin.render.rays import grid_points
+from rodin.synth.body import drape
+from rodin.synth.body.geometry import WORLD_SCALE
 
 CENTRE = torch.tensor([0.2, -0.1, 0.3])
 RADIUS = 0.5
@@ -176,6 +181,56 @@ def test_a_hollow_pitted_body_is_filled() -> None:
 def test_a_mesh_stands_as_high_as_is_asked(sphere: Mesh) -> None:
     extent = standing(sphere, 0.3).vertices.aminmax(dim=0)
     torch.testing.assert_close(extent.max - extent.min, torch.full((3,), 0.3), atol=2e-3, rtol=0)
+
+
+def test_the_neck_is_the_origin() -> None:
+    """A ball around it; and it is where `rodin synth` has necks."""
+    neck = torch.tensor(framing.NECK)
+    ball = extract_mesh(_ball(grid_points(48, neck), neck, 0.3), _colour, 10.0)
+    stands = _solid(standing(ball, 0.2))
+    np.testing.assert_allclose(stands.center_mass, 0, atol=2e-3)
+    assert drape.LOW * WORLD_SCALE < framing.NECK[1] < drape.HIGH * WORLD_SCALE
+    assert framing.NECK[2] == pytest.approx(drape.AXIS_Z * WORLD_SCALE, abs=0.01)
+
+
+def test_normals_are_those_of_the_shape_and_not_of_its_noise() -> None:
+    points = grid_points(64, CENTRE)
+    noise = torch.randn(64, 64, 64, generator=torch.Generator().manual_seed(2))
+    rough = extract_mesh(_ball(points, CENTRE, RADIUS) + noise.clamp(-2, 2) * 0.2, _colour, 10.0)
+    outward = torch.nn.functional.normalize(rough.vertices - CENTRE, dim=-1)
+    own = torch.from_numpy(_solid(rough).vertex_normals.copy()).float()
+
+    def off(normals: Tensor) -> float:
+        return float((normals * outward).sum(dim=-1).clamp(-1, 1).acos().mean().rad2deg())
+
+    assert off(rough.normals) < off(own) / 3
+
+
+def test_simplified_normals_face_as_the_faces_do(sphere: Mesh) -> None:
+    small = simplify_mesh(sphere, 200)
+    torch.testing.assert_close(small.normals.norm(dim=-1), torch.ones(len(small.vertices)))
+    own = torch.from_numpy(_solid(small).vertex_normals.copy()).float()
+    assert float((small.normals * own).sum(dim=-1).min()) > 0
+
+
+def test_colours_are_what_rays_against_the_normals_see(of_materials: Avatar) -> None:
+    """Emission and absorption added up in small steps, in double precision."""
+    generator = torch.Generator().manual_seed(1)
+    normals = torch.nn.functional.normalize(torch.randn(40, 3, generator=generator), dim=-1)
+    points = 0.55 * normals
+    seen = seen_along_normals(of_materials.renderer, points, normals)
+    step = 1e-3
+    depths = torch.arange(-0.06, 0.25, step) + step / 2
+    field = of_materials.renderer.field
+    light, mixed = torch.ones(len(points), dtype=torch.float64), torch.zeros(len(points), seen.shape[1]).double()
+    for depth in depths:
+        places = points - depth * normals
+        alpha = 1 - torch.exp(-field.density(places).double() * step)
+        mixed += (light * alpha)[:, None] * field.emitted(places, -normals)
+        light *= 1 - alpha
+    mixed += light[:, None] * field.emitted(points, -normals)
+    torch.testing.assert_close(seen.double(), mixed, atol=0.02, rtol=0)
+    assert float((seen - field.emitted(points, -normals)).abs().max()) > 0.1, "or the surface alone would do"
 
 
 def test_a_texture_shows_the_colours_of_the_finer_mesh(sphere: Mesh) -> None:

@@ -32,7 +32,7 @@ from rodin.camera import orbit
 from rodin.images import from_bytes
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Page
 
 BrowserOf = Callable[[tuple[str, ...]], Any]
 Draw = Callable[..., torch.Tensor]
@@ -42,12 +42,6 @@ THREE = HERE.parent / "avatars" / "three"
 SOFTWARE = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 SIDES = [0.0, 90.0, 180.0]  # degrees
 SIZE, HEIGHT = 160, 0.3
-PAGE = """<!doctype html>
-<link rel="icon" href="data:,">
-<script type="importmap">
-  {"imports": {"three": "/three/build/three.module.js", "three/addons/": "/three/examples/jsm/"}}
-</script>
-<script type="module" src="/draw_glb.mjs"></script>"""
 VARIANTS = ["vertices", "fewer faces", "texture", "lit", "lit texture"]
 
 has_three = pytest.mark.skipif(
@@ -59,22 +53,11 @@ has_three = pytest.mark.skipif(
 def draw(browser_of: BrowserOf) -> Iterator[Draw]:
     """draw(path, azimuth, scale, light=): [SIZE, SIZE, 4] of a GLB by three.js. It is as far turned and as large as in
     the picture of an avatar from there whose mesh was scaled so."""
-    page: Page = browser_of(SOFTWARE).new_page()
+    page: Page = browser_of((*SOFTWARE, "--allow-file-access-from-files")).new_page()
     wrong: list[str] = []
-
-    def serve(route: Route) -> None:
-        name = route.request.url.removeprefix("http://three.test/")
-        file = HERE / name if name == "draw_glb.mjs" else THREE / "node_modules" / name
-        if name and not file.is_file():
-            route.fulfill(status=404)
-        else:
-            body, kind = (file.read_text(), "text/javascript") if name else (PAGE, "text/html")
-            route.fulfill(body=body, content_type=kind)
-
-    page.route("**/*", serve)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.goto("http://three.test/")
+    page.goto((HERE / "draw_glb.html").as_uri())
     page.wait_for_function("window.draw !== undefined")
 
     def drawn(path: Path, azimuth: float, scale: float, light: str | None = None) -> torch.Tensor:
