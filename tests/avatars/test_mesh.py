@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy import ndimage
 from torch import Tensor
 
 from rodin import framing
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.mesh import Mesh, extract_mesh, simplify_mesh, standing, textured
+from rodin.avatars.solid import within
 from rodin.avatars.surface_colours import seen_along_normals
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
@@ -176,6 +178,13 @@ def test_a_hollow_pitted_body_is_filled() -> None:
     ring = 0.2 - ((points[..., :2].norm(dim=-1) - 0.6).square() + points[..., 2].square()).sqrt()
     kept = _solid(extract_mesh(10 + 20 * ring, _colour, 10.0, fill=True))
     assert (kept.is_watertight, kept.euler_number) == (True, 0)
+
+
+@pytest.mark.parametrize("radius", [1, 2, 6, 20])
+def test_balls_reach_as_far_as_distances_say(radius: int) -> None:
+    mask = np.random.default_rng(radius).random((30, 41, 25)) < 0.002
+    np.testing.assert_array_equal(within(mask, radius), ndimage.distance_transform_edt(~mask) <= radius)
+    assert not within(np.zeros((4, 5, 6), dtype=bool), radius).any()
 
 
 def test_a_mesh_stands_as_high_as_is_asked(sphere: Mesh) -> None:
