@@ -229,13 +229,13 @@ def export(
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
         out: File to write, .glb, .usdz, .obj, .ply, .stl or .html; by default a .glb beside the avatar.
-        format: File format, where --out does not say it. A .ply is a mesh but with --format gaussians.
+        format: File format, where --out does not say it. A .ply is a mesh unless this is gaussians.
         resolution: Grid points along each edge of the box.
         threshold: Density at the surface, in 1 / world units.
         faces: Reduce the mesh to this many triangles. It stays closed.
         height: Height of the bust in metres. For a slicer, which reads millimetres: 300
         texture: Bake the colours into a picture of this many pixels a side, such as 1024, for .glb, .usdz or .obj;
-            reduces to 20000 triangles where --faces does not say. Needs: pip install 'rodin[mesh]'.
+            reduces to 20000 triangles where --faces does not say. A .usdz has 1024 by default. Needs: pip install 'rodin[mesh]'.
         lit: Let lamps light a .glb or .usdz, for scenes that have some; light and shade of the colours stay.
     """
     from rodin.cli import drawing

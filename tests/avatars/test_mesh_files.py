@@ -287,6 +287,22 @@ def test_a_glb_has_a_part_for_each_material(ball: Mesh, ball_file: Path) -> None
         assert np.abs(shown - ball.colours[faces].numpy()).mean() < 2 / 255, name
 
 
+@pytest.mark.parametrize("with_texture", [False, True])
+def test_the_parts_are_one_watertight_body(ball: Mesh, with_texture: bool, tmp_path: Path) -> None:
+    """Where parts and charts meet, vertices stand at the very same place; faces turn outwards."""
+    write_mesh(tmp_path / "a.glb", ball, textured(ball, ball, 256) if with_texture else None)
+    parts = trimesh.load(tmp_path / "a.glb", process=False).geometry.values()
+    whole = trimesh.util.concatenate([trimesh.Trimesh(part.vertices, part.faces, process=False) for part in parts])
+    places, numbered = np.unique(whole.vertices, axis=0, return_inverse=True)
+    body = trimesh.Trimesh(places, numbered.reshape(-1)[whole.faces], process=False)
+    assert (body.is_watertight, body.is_winding_consistent, body.body_count) == (True, True, 1)
+    assert body.volume == pytest.approx(_volume(ball), rel=1e-4)
+
+
+def _volume(mesh: Mesh) -> float:
+    return float(trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False).volume)
+
+
 def test_a_base_colour_recolours_its_part(of_materials: Avatar, ball: Mesh, ball_file: Path) -> None:
     """As the avatar is recoloured, but for a fringe and the residual."""
     new = (0.6, 0.15, 0.5)
