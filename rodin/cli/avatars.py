@@ -235,7 +235,8 @@ def export(
         faces: Reduce the mesh to this many triangles. It stays closed.
         height: Height of the bust in metres. For a slicer, which reads millimetres: 300
         texture: Bake the colours into a picture of this many pixels a side, such as 1024, for .glb, .usdz or .obj;
-            reduces to 20000 triangles where --faces does not say. A .usdz has 1024 by default. Needs: pip install 'rodin[mesh]'.
+            reduces to 20000 triangles where --faces does not say. A .usdz has 1024 by default. Needs: pip install
+            'rodin[mesh]'.
         lit: Let lamps light a .glb or .usdz, for scenes that have some; light and shade of the colours stay.
     """
     from rodin.cli import drawing
