@@ -30,10 +30,10 @@ docs: .venv/.docs
 test: lint tests/avatars/three/node_modules viewer/node_modules
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=8
 
-# three.js, in which a test reads a mesh; without it the test is skipped.
+# three.js, in which tests read and draw meshes, and the Khronos validator; without them those tests are skipped.
 tests/avatars/three/node_modules: tests/avatars/three/package-lock.json
 	@npm ci --prefix tests/avatars/three --no-audit --no-fund --loglevel error \
-	  || echo "three.js is not installed: its test will be skipped"
+	  || echo "three.js and the Khronos validator are not installed: their tests will be skipped"
 
 # What builds the viewer in rodin/web; without it a test that builds it again, and compares, is skipped.
 viewer/node_modules: viewer/package-lock.json

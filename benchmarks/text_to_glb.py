@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,16 +27,17 @@ from rodin.avatars.mesh import Mesh, extract_mesh
 from rodin.avatars.mesh_files import write_mesh
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.avatars.seeds import Stream, seeded
+from rodin.avatars.surface_colours import seen_along_normals
 from rodin.diffusion.config import Sampler
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.models.upsampler import upsample
 from rodin.render import reference
 from rodin.render.rays import grid_points
-from rodin.render.renderer import Field, make_field
+from rodin.render.renderer import Renderer
 
 PROMPT = "an old man with a white beard and glasses"
 SEED, HOW = 0, Sampling()
-RESOLUTION, THRESHOLD = 128, 15.0  # of the mesh: the defaults of `Avatar.mesh`
+RESOLUTION, THRESHOLD = 128, 8.0  # of the mesh: the defaults of `Avatar.mesh`
 PARTS = ("words to z", "base", "upsampler", "density grid", "surface", "file")
 SECONDS, TIMES = 5.0, 8.0  # the goals, on two cores
 
@@ -94,10 +96,12 @@ def text_to_glb(pipe: RodinPipeline, way: Way, path: Path) -> tuple[Stopwatch, T
     high = upsample(pipe.upsampler, pipe.upsampler_diffusion, low, size, details, way.upsampling_steps, clip)
     planes = pipe.statistics.denormalize(high)[0].half().float()
     watch.lap("upsampler")
-    field: Field = (make_field if way.fused else reference.Field)(planes, pipe.decoder)
-    density = field.density(grid_points(RESOLUTION, planes).reshape(-1, 3)).reshape((RESOLUTION,) * 3)
+    renderer = Renderer.trimmed(planes, pipe.decoder)
+    if not way.fused:
+        renderer.field = reference.Field(planes, pipe.decoder)
+    density = renderer.field.density(grid_points(RESOLUTION, planes).reshape(-1, 3)).reshape((RESOLUTION,) * 3)
     watch.lap("density grid")
-    mesh = extract_mesh(density, lambda p: field.emitted(p, -torch.nn.functional.normalize(p, dim=-1)), THRESHOLD)
+    mesh = extract_mesh(density, partial(seen_along_normals, renderer), THRESHOLD, fill=True)
     watch.lap("surface")
     write_mesh(path, mesh)
     watch.lap("file")

@@ -24,6 +24,7 @@ from rodin import triplane
 from rodin.avatars.drawing import Drawing
 from rodin.avatars.material_map import painted_map
 from rodin.avatars.mesh import Mesh, extract_mesh
+from rodin.avatars.surface_colours import seen_along_normals
 from rodin.camera import Camera, around, camera_at
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path
@@ -35,13 +36,14 @@ from rodin.parts import config_from_dict
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.materials import check_palette, paint
 from rodin.render.rays import grid_points
-from rodin.render.renderer import SAMPLES, SURFACE_DENSITY, Renderer
+from rodin.render.renderer import SAMPLES, Renderer
 
 SCHEMA = "rodin-avatar-4"
 OLDER_SCHEMAS = ("rodin-avatar-3", "rodin-avatar-2")  # read too: they have no palettes
 FLAT_SCHEMA = "rodin-avatar-2"  # its drawing has the sampling's fields, by other names, beside its own
 SUFFIX = ".rodin.safetensors"
 LOOK_SIZE = 48  # pixels of the views that tell which materials an avatar has
+MESH_DENSITY = 8.0  # 1 / world units, where meshes have their surface: their outlines fit the pictures' best
 SHOWN = 1e-3  # of their pixels that a material must have the largest share of
 
 
@@ -172,29 +174,24 @@ class Avatar:
         stretched = (shown - low) / (high - low).clamp_min(1e-9)
         return stretched.clamp(0, 1).unflatten(0, rolled.shape[1:])
 
-    def mesh(self, resolution: int = 128, threshold: float = SURFACE_DENSITY) -> Mesh:
-        """The surface where density crosses `threshold` (1 / world units), one body without pits, with colours as seen
-        from outside; of an avatar with materials also what they are mixed of.
+    def mesh(self, resolution: int = 128, threshold: float = MESH_DENSITY) -> Mesh:
+        """The surface where density crosses `threshold` (1 / world units), one body without pits, with colours as rays
+        against its normals see them; of an avatar with materials also what they are mixed of.
 
         Args:
             resolution: grid points along each side of the box.
         """
-        field, palette = self.renderer.field, self.palette
-        density = field.density(grid_points(resolution, self.planes).reshape(-1, 3))
+        density = self.renderer.field.density(grid_points(resolution, self.planes).reshape(-1, 3))
+        seen = []
 
-        def emitted(points: Tensor) -> Tensor:
-            """By each point, as seen from outside along its radius: a mesh has one colour a vertex, from everywhere."""
-            return field.emitted(points, -torch.nn.functional.normalize(points, dim=-1))
-
-        def colour(points: Tensor) -> Tensor:
-            return emitted(points) if palette is None else paint(emitted(points), palette)
+        def colour(points: Tensor, normals: Tensor) -> Tensor:
+            seen.append(seen_along_normals(self.renderer, points, normals))
+            return seen[-1] if self.palette is None else paint(seen[-1], self.palette)
 
         mesh = extract_mesh(density.reshape((resolution,) * 3), colour, threshold, fill=True)
-        if palette is None:
+        if self.palette is None:
             return mesh
-        return dataclasses.replace(
-            mesh, emitted=emitted(mesh.vertices.to(self.planes.device)).cpu(), palette=palette.cpu()
-        )
+        return dataclasses.replace(mesh, emitted=torch.cat(seen).cpu(), palette=self.palette.cpu())
 
     def save(self, path: Path) -> None:
         """Write the avatar to one file, whole or not at all."""

@@ -13,15 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rodin import framing
+from rodin.avatars.base_colours import base_of, factors_of, linear_to_srgb, srgb_to_linear
 from rodin.avatars.decimation import decimated
+from rodin.avatars.smooth_normals import smooth_normals
 from rodin.avatars.solid import filled
-from rodin.avatars.texture import Texture, bake, unwrap
+from rodin.avatars.texture import Texture, bake, lay_out, padded
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
 from rodin.render.materials import split
 
 BUST_HEIGHT = 0.3  # metres, of a head with shoulders as large as life
 COLOUR_CHUNK = 65536  # vertices coloured at a time, which bounds memory
+FACING = 0.2  # cosine between a smooth normal and the surface's own, below which the latter counts
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Mesh:
     Args:
         vertices: [V, 3] float32, world.
         faces: [F, 3] int64, indices of vertices.
-        normals: [V, 3] float32, unit, outwards.
+        normals: [V, 3] float32, unit, outwards; smoother than the faces' own.
         colours: [V, 3] float32 sRGB in [0, 1].
         emitted: [V, 2 K + 3] float32, what `rodin.render.materials` mixes the colours of; None if that is not known.
         palette: [K, 3] float32 sRGB in [0, 1] of MATERIALS, by which it does; None likewise.
@@ -69,7 +73,7 @@ class Mesh:
 
 def extract_mesh(
     density: Tensor,
-    colour: Callable[[Tensor], Tensor],
+    colour: Callable[[Tensor, Tensor], Tensor],
     threshold: float,
     *,
     keep_fraction: float = 0.02,
@@ -82,7 +86,7 @@ def extract_mesh(
 
     Args:
         density: [N, N, N] at points from -1 to 1 along x, y, z, corners included (`render.grid_points`).
-        colour: gives sRGB [M, 3] in [0, 1] of world points [M, 3].
+        colour: gives sRGB [M, 3] in [0, 1] of world points [M, 3] with unit normals [M, 3].
         threshold: density of the surface, 1 / world units.
         keep_fraction: parts with less than this fraction of the largest one's area are dropped.
         fill: close pits, and tunnels through what should be solid; see `rodin.avatars.solid`.
@@ -101,25 +105,27 @@ def extract_mesh(
         grid = filled(grid, threshold)
     vertices, faces = _marching_cubes(grid, threshold)
     vertices, faces = _keep_solid_parts(vertices, faces, keep_fraction)
-    points = torch.from_numpy(vertices).float()
-    colours = torch.cat([colour(chunk.to(density.device)) for chunk in points.split(COLOUR_CHUNK)])
+    normals = _outward(smooth_normals(grid, threshold, vertices), vertices, faces)
+    points, directions = torch.from_numpy(vertices).float(), torch.from_numpy(normals).float()
+    chunks = zip(points.split(COLOUR_CHUNK), directions.split(COLOUR_CHUNK), strict=True)
+    colours = torch.cat([colour(place.to(density.device), out.to(density.device)) for place, out in chunks])
     return Mesh(
         vertices=points,
         faces=torch.from_numpy(faces),
-        normals=torch.from_numpy(_vertex_normals(vertices, faces)).float(),
+        normals=directions,
         colours=colours.detach().cpu().float().clamp(0.0, 1.0),
     )
 
 
 def standing(mesh: Mesh, height: float) -> Mesh:
-    """The mesh scaled about the origin, so that it is `height` long along y."""
+    """The mesh with the neck (`framing.NECK`) at the origin, so large that it is `height` long along y."""
     tall = (mesh.vertices[:, 1].max() - mesh.vertices[:, 1].min()).item()
-    return replace(mesh, vertices=mesh.vertices * (height / tall))
+    return replace(mesh, vertices=(mesh.vertices - torch.tensor(framing.NECK)) * (height / tall))
 
 
 def simplify_mesh(mesh: Mesh, faces: int) -> Mesh:
     """The mesh with at most so many faces, or as few as keep it in one piece and closed; vertices take the nearest old
-    one's colour.
+    one's colour and normal.
 
     Raises:
         UserError: too few faces for any solid.
@@ -135,7 +141,7 @@ def simplify_mesh(mesh: Mesh, faces: int) -> Mesh:
     return Mesh(
         vertices=torch.from_numpy(new_vertices).float(),
         faces=torch.from_numpy(new_faces),
-        normals=torch.from_numpy(_vertex_normals(new_vertices, new_faces)).float(),
+        normals=torch.from_numpy(_outward(mesh.normals[nearest].numpy(), new_vertices, new_faces)).float(),
         colours=mesh.colours[nearest],
         emitted=None if mesh.emitted is None else mesh.emitted[nearest],
         palette=mesh.palette,
@@ -143,22 +149,46 @@ def simplify_mesh(mesh: Mesh, faces: int) -> Mesh:
 
 
 def textured(mesh: Mesh, finer: Mesh, size: int) -> Texture:
-    """A texture of size x size texels for a mesh, of the colours of a finer one of the same surface.
+    """A texture of size x size texels for a mesh, of the colours of a finer one of the same surface; where materials
+    are known, also by their bases.
 
     Raises:
         UserError: the package xatlas is not installed, or the mesh has too many triangles.
     """
+    labels = None if mesh.palette is None else mesh.materials.numpy()
+    atlas = lay_out(mesh.vertices.numpy(), mesh.faces.numpy(), size, labels)
+    shown = bake(atlas, mesh.vertices.numpy().astype(np.float64), size)
+    nearest, weights = _neighbours(finer, shown.points)
+    colours = _mixed(finer.colours, nearest, weights)
+    picture = padded(shown, colours.numpy())
+    if mesh.palette is None or finer.emitted is None:
+        return Texture(atlas, picture)
+    bases, factors = {}, torch.zeros(len(colours), 3)
+    made_of = mesh.materials[torch.from_numpy(shown.faces)]
+    for label in mesh.materials.unique().tolist():
+        palette, here = mesh.palette[label], made_of == label
+        bases[label] = base_of(srgb_to_linear(mesh.colours[mesh.faces[mesh.materials == label].unique()]), palette)
+        if here.any():  # charts may be too small for a texel
+            emitted = _mixed(finer.emitted, nearest[here], weights[here])
+            factors[here] = factors_of(bases[label], srgb_to_linear(colours[here]), emitted, palette)
+    return Texture(atlas, picture, padded(shown, linear_to_srgb(factors).numpy()), bases)
+
+
+def _neighbours(mesh: Mesh, points: np.ndarray) -> tuple[Tensor, Tensor]:
+    """The three vertices next to each of the points [N, 3], and their weights; both [N, 3]."""
     from scipy.spatial import cKDTree
 
-    tree, colours = cKDTree(finer.vertices.numpy()), finer.colours.numpy().astype(np.float64)
+    distance, nearest = cKDTree(mesh.vertices.numpy()).query(points, k=3)
+    weight = 1 / (distance + 1e-9)
+    return torch.from_numpy(nearest), torch.from_numpy(weight / weight.sum(axis=1, keepdims=True)).float()
 
-    def colour(points: np.ndarray) -> np.ndarray:
-        distance, nearest = tree.query(points, k=3)
-        weight = 1 / (distance + 1e-9)
-        return np.asarray((colours[nearest] * weight[..., None]).sum(axis=1) / weight.sum(axis=1, keepdims=True))
 
-    atlas = unwrap(mesh.vertices.numpy(), mesh.faces.numpy(), size)
-    return Texture(atlas, bake(atlas, mesh.vertices.numpy().astype(np.float64), colour, size))
+def _mixed(values: Tensor, nearest: Tensor, weights: Tensor) -> Tensor:
+    """[N, n] of vertices' values [V, n]."""
+    mixed = values[nearest[:, 0]] * weights[:, :1]
+    for k in (1, 2):
+        mixed += values[nearest[:, k]] * weights[:, k, None]
+    return mixed
 
 
 # ---- surface
@@ -204,6 +234,12 @@ def _area_vectors(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def _volumes(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """[F] signed volumes of the tetrahedra between the origin and each face; their sum is what the surface encloses."""
     return (vertices[faces[:, 0]] * _area_vectors(vertices, faces)).sum(axis=1) / 3
+
+
+def _outward(normals: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Normals [V, 3], or where they do not face as the surface does, its own."""
+    own = _vertex_normals(vertices, faces)
+    return np.where((normals * own).sum(axis=1, keepdims=True) > FACING, normals, own)
 
 
 def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -3,28 +3,26 @@
 The charts and their packing are xatlas's. Each texel within a chart shows a point of the surface; texels around a chart
 repeat its border, so that smoothing never mixes in what is between charts.
 
-Symbols: V vertices of the mesh, W those of its charts (a vertex stands once in each chart), F faces, S side in texels.
+Where faces have materials, charts end where those do: each has a base colour of its own, and a texel that two of them
+shared would be wrong for one.
+
+Symbols: V vertices of the mesh, W those of its charts (a vertex stands once in each chart), F faces, S side in texels,
+T texels that show something.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from rodin.errors import UserError
 
 PADDING = 4  # texels between charts
 FACES_AT_ONCE = 4096  # triangles drawn at a time, which bounds memory
 MOST_FACES = 100_000  # charts of more take minutes
-
-
-class Texture(NamedTuple):
-    """A mesh's colours as a picture."""
-
-    atlas: Atlas
-    picture: np.ndarray  # [S, S, 3] uint8 sRGB, first row on top
 
 
 class Atlas(NamedTuple):
@@ -35,8 +33,28 @@ class Atlas(NamedTuple):
     uv: np.ndarray  # [W, 2] in [0, 1], from the picture's lower left corner
 
 
-def unwrap(vertices: np.ndarray, faces: np.ndarray, size: int) -> Atlas:
-    """Lay a mesh out flat for a texture of size x size texels.
+class Texture(NamedTuple):
+    """A mesh's colours as a picture; of known materials also as factors of their bases."""
+
+    atlas: Atlas
+    picture: np.ndarray  # [S, S, 3] uint8 sRGB, first row on top
+    factors: np.ndarray | None = None  # [S, S, 3] uint8, coded as sRGB; see `rodin.avatars.base_colours`
+    bases: Mapping[int, Tensor] = {}  # [3] linear, by the number of a material
+
+
+class Texels(NamedTuple):
+    """What the texels of charts show."""
+
+    there: np.ndarray  # [S, S] whether a texel shows anything; rows from below
+    points: np.ndarray  # [T, 3] of the mesh, row by row
+    faces: np.ndarray  # [T]
+
+
+def lay_out(vertices: np.ndarray, faces: np.ndarray, size: int, labels: np.ndarray | None = None) -> Atlas:
+    """A mesh laid out flat for a texture of size x size texels.
+
+    Args:
+        labels: [F] material of each face.
 
     Raises:
         UserError: the package xatlas is not installed, or the mesh has too many triangles.
@@ -47,42 +65,56 @@ def unwrap(vertices: np.ndarray, faces: np.ndarray, size: int) -> Atlas:
         import xatlas
     except ImportError as error:
         raise UserError("xatlas is not installed; pip install 'rodin[mesh]'") from error
+    labels = np.zeros(len(faces), dtype=np.int64) if labels is None else labels
+    pieces = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     atlas = xatlas.Atlas()
-    atlas.add_mesh(vertices.astype(np.float32), faces.astype(np.uint32))
+    used = []
+    for piece in pieces:
+        own, numbered = np.unique(faces[piece], return_inverse=True)
+        atlas.add_mesh(vertices[own].astype(np.float32), numbered.reshape(-1, 3).astype(np.uint32))
+        used.append(own)
     options = xatlas.PackOptions()
     options.resolution, options.padding, options.create_image = size, PADDING, False
     atlas.generate(pack_options=options)
-    source, laid, uv = atlas[0]
     side = max(atlas.width, atlas.height)
     scale = np.array([atlas.width, atlas.height]) / side if side else np.ones(2)
-    return Atlas(source.astype(np.int64), laid.astype(np.int64), (uv * scale).astype(np.float64))
+    sources, uvs, laid, count = [], [], np.empty(faces.shape, dtype=np.int64), 0
+    for number, (piece, own) in enumerate(zip(pieces, used, strict=True)):
+        source, corners, uv = atlas[number]
+        laid[piece] = corners.astype(np.int64) + count
+        sources.append(own[source])
+        uvs.append(uv * scale)
+        count += len(source)
+    return Atlas(np.concatenate(sources), laid, np.concatenate(uvs).astype(np.float64))
 
 
-def bake(atlas: Atlas, vertices: np.ndarray, colour: Callable[[np.ndarray], np.ndarray], size: int) -> np.ndarray:
-    """The texture [S, S, 3] uint8, first row on top.
-
-    Args:
-        vertices: [V, 3] of the mesh.
-        colour: gives sRGB [N, 3] in [0, 1] of points [N, 3] on it.
-    """
-    from scipy import ndimage
-
-    points, there = np.zeros((size, size, 3)), np.zeros((size, size), dtype=bool)
+def bake(atlas: Atlas, vertices: np.ndarray, size: int) -> Texels:
+    """What each texel of a texture shows of a mesh with vertices [V, 3]."""
+    points, face = np.zeros((size, size, 3)), np.full((size, size), -1)
     corners = atlas.uv[atlas.faces] * size  # [F, 3, 2]
     places = vertices[atlas.source[atlas.faces]]  # [F, 3, 3]
     for first in range(0, len(corners), FACES_AT_ONCE):
         part = slice(first, first + FACES_AT_ONCE)
-        _draw(corners[part], places[part], points, there)
-    picture = np.zeros((size, size, 3))
-    picture[there] = colour(points[there])
-    nearest = ndimage.distance_transform_edt(~there, return_distances=False, return_indices=True)
-    return (picture[tuple(nearest)][::-1].clip(0, 1) * 255).round().astype(np.uint8)
+        _draw(corners[part], places[part], first, points, face)
+    there = face >= 0
+    return Texels(there, points[there], face[there])
 
 
-def _draw(corners: np.ndarray, places: np.ndarray, points: np.ndarray, there: np.ndarray) -> None:
-    """Triangles [f, 3, 2], in texels from below, into the picture of the points that texels show; `places` [f, 3, 3]
-    are their corners."""
-    size = len(there)
+def padded(texels: Texels, colours: np.ndarray) -> np.ndarray:
+    """The picture [S, S, 3] uint8, first row on top, of the texels' colours [T, 3] in [0, 1]; the others repeat the
+    nearest of them."""
+    from scipy import ndimage
+
+    picture = np.zeros((*texels.there.shape, 3), dtype=np.uint8)
+    picture[texels.there] = (colours.clip(0, 1) * 255).round()
+    nearest = ndimage.distance_transform_edt(~texels.there, return_distances=False, return_indices=True)
+    return np.ascontiguousarray(picture[tuple(nearest)][::-1])
+
+
+def _draw(corners: np.ndarray, places: np.ndarray, first: int, points: np.ndarray, face: np.ndarray) -> None:
+    """Triangles [f, 3, 2], in texels from below, into the pictures of the points and faces that texels show; `places`
+    [f, 3, 3] are their corners, `first` is the first one's number."""
+    size = len(face)
     low = np.floor(corners.min(axis=1) - 0.5).astype(int).clip(0, size - 1)
     high = np.ceil(corners.max(axis=1) + 0.5).astype(int).clip(1, size)
     extent = high - low
@@ -100,7 +132,7 @@ def _draw(corners: np.ndarray, places: np.ndarray, points: np.ndarray, there: np
     shares /= area[:, None]
     inside = (shares >= -1e-6).all(axis=1) & np.isfinite(area)
     points[row[inside], column[inside]] = np.einsum("nk,nkc->nc", shares[inside], places[which[inside]])
-    there[row[inside], column[inside]] = True
+    face[row[inside], column[inside]] = first + which[inside]
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ KEPT_COLOURS = Colours()
 RENDERED_SIZE = 256
 DATASET_VIEWS = 100
 MESH_RESOLUTION = 128
-MESH_THRESHOLD = 15.0
+MESH_THRESHOLD = 8.0
 MESH_HEIGHT = 0.3  # metres
 
 
@@ -240,32 +240,41 @@ def render(
 def export(
     avatar: AvatarFile,
     out: Path | None = None,
-    format: Literal["glb", "obj", "ply", "stl", "html"] | None = None,
+    format: Literal["glb", "usdz", "obj", "ply", "stl", "html", "gaussians"] | None = None,
     resolution: int = MESH_RESOLUTION,
     threshold: float = MESH_THRESHOLD,
     faces: int | None = None,
     height: float = MESH_HEIGHT,
     texture: int | None = None,
+    lit: bool = False,
 ) -> None:
-    """Write an avatar's surface as a mesh (one closed body, +y up, in metres), or the avatar as an HTML page.
+    """Write an avatar's surface as a mesh (one closed body, +y up, in metres, the neck at the origin), or the avatar as
+    an HTML page or as Gaussians.
 
     The page is one file that turns in any browser, without a server or a network. Of an avatar with materials it has a
     colour wheel for hair, skin, clothes and so on.
 
-    Colours are those of vertices, or with --texture of a picture; STL has none. Of an avatar with materials, the parts
-    of a GLB or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB without texture each has a base
-    colour, by which hair or clothes are recoloured in any program.
+    With --format gaussians it is a PLY of 3D Gaussians, for viewers of Gaussian splatting: soft as the avatar is.
+
+    Colours are those of the avatar's pictures, with their light. So that a GLB or USDZ looks like them in any program,
+    its materials are unlit (KHR_materials_unlit). With --lit they are matt, and the program's lamps light them as well.
+
+    Vertices have the colours, or with --texture a picture; a USDZ always has one, an STL no colours. Of an avatar with
+    materials, the parts of a GLB, USDZ or OBJ are named after them (an OBJ has an .mtl beside it). In a GLB each has a
+    base colour, by which hair or clothes are recoloured in any program.
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
-        out: File to write, .glb, .obj, .ply, .stl or .html; by default a .glb beside the avatar.
-        format: File format, where --out does not say it.
+        out: File to write, .glb, .usdz, .obj, .ply, .stl or .html; by default a .glb beside the avatar.
+        format: File format, where --out does not say it. A .ply is a mesh unless this is gaussians.
         resolution: Grid points along each edge of the box.
         threshold: Density at the surface, in 1 / world units.
         faces: Reduce the mesh to this many triangles. It stays closed.
         height: Height of the bust in metres. For a slicer, which reads millimetres: 300
-        texture: Bake the colours into a picture of this many pixels a side, such as 1024, for .glb or .obj; reduces to
-            20000 triangles where --faces does not say. Needs: pip install 'rodin[mesh]'.
+        texture: Bake the colours into a picture of this many pixels a side, such as 1024, for .glb, .usdz or .obj;
+            reduces to 20000 triangles where --faces does not say. A .usdz has 1024 by default. Needs: pip install
+            'rodin[mesh]'.
+        lit: Let lamps light a .glb or .usdz, for scenes that have some; light and shade of the colours stay.
     """
     from rodin.cli import drawing
 
@@ -276,8 +285,19 @@ def export(
             "--faces": faces is not None,
             "--height": height != MESH_HEIGHT,
             "--texture": texture is not None,
+            "--lit": lit,
         }
         drawing.export_page(avatar, out, others=[flag for flag, given in others.items() if given])
+        return
+    if format == "gaussians":
+        others = {
+            "--threshold": threshold != MESH_THRESHOLD,
+            "--faces": faces is not None,
+            "--texture": texture is not None,
+            "--lit": lit,
+        }
+        given_too = [flag for flag, given in others.items() if given]
+        drawing.export_gaussians(avatar, out, resolution=resolution, height=height, others=given_too)
         return
     drawing.export(
         avatar,
@@ -288,6 +308,7 @@ def export(
         faces=faces,
         height=height,
         texture=texture,
+        lit=lit,
     )
 
 

@@ -19,10 +19,11 @@ from tqdm import tqdm
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.contact_sheet import contact_sheet, grid, strip
 from rodin.avatars.drawing import Sampling
+from rodin.avatars.gaussians import gaussians_of, write_gaussians
 from rodin.avatars.html_file import write_html
 from rodin.avatars.material_map import MAP_COLOURS
 from rodin.avatars.mesh import simplify_mesh, standing, textured
-from rodin.avatars.mesh_files import SUFFIXES, TEXTURED, write_mesh
+from rodin.avatars.mesh_files import LIT, SUFFIXES, TEXTURED, write_mesh
 from rodin.avatars.nerf_dataset import write_nerf_dataset
 from rodin.avatars.pipeline import FRONTAL_POSE, RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
@@ -44,6 +45,7 @@ from rodin.errors import UserError
 from rodin.images import over, parse_colour, write_picture
 from rodin.materials import MATERIALS
 
+TEXTURE_SIZE = 1024  # pixels, where a format has no colours without a texture and no size is given
 TEXTURED_FACES = 20_000  # of a mesh with a texture, where no number is given
 DOUBTFUL_MARGIN = 0.1  # of a pose that was searched
 
@@ -327,7 +329,7 @@ def show_planes(avatar: Path, out: Path, others: Sequence[str]) -> None:
 
 def export(
     avatar: Path,
-    kind: Literal["glb", "obj", "ply", "stl"] | None,
+    kind: Literal["glb", "usdz", "obj", "ply", "stl"] | None,
     out: Path | None,
     *,
     resolution: int,
@@ -335,14 +337,12 @@ def export(
     faces: int | None,
     height: float,
     texture: int | None,
+    lit: bool = False,
 ) -> None:
     """The avatar's mesh in a file, its height in metres."""
-    if not 8 <= resolution <= 1024:
-        raise UserError(f"--resolution: {resolution}; choose 8 to 1024")
+    _check_size(resolution, height)
     if not 0 < threshold < math.inf:
         raise UserError(f"--threshold: {threshold}; choose a density above 0")
-    if not 0 < height < math.inf:
-        raise UserError(f"--height: {height}; choose metres above 0")
     if texture is not None and not 16 <= texture <= 8192:
         raise UserError(f"--texture: {texture}; choose 16 to 8192 pixels")
     out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + f".{kind or 'glb'}")
@@ -352,14 +352,41 @@ def export(
     if suffix not in SUFFIXES:
         raise UserError(f"--out: {out} ends in no mesh format; choose {', '.join(SUFFIXES)}")
     if texture is not None and suffix not in TEXTURED:
-        raise UserError(f"--texture: {suffix} has no textures; choose {' or '.join(TEXTURED)}, or leave it out")
+        raise UserError(f"--texture: {suffix} has no textures; choose {', '.join(TEXTURED)}, or leave it out")
+    if lit and suffix not in LIT:
+        raise UserError(f"--lit: {suffix} has no unlit materials; choose {' or '.join(LIT)}, or leave it out")
+    if suffix == ".usdz" and texture is None:
+        texture = TEXTURE_SIZE
     fine = Avatar.load(avatar).mesh(resolution, threshold)
     if texture is not None and faces is None:
         faces = TEXTURED_FACES
     mesh = fine if faces is None else simplify_mesh(fine, faces)
     drawn = None if texture is None else textured(mesh, fine, texture)
-    write_mesh(out, standing(mesh, height), drawn)
+    write_mesh(out, standing(mesh, height), drawn, lit=lit)
     print(out)
+
+
+def export_gaussians(avatar: Path, out: Path | None, *, resolution: int, height: float, others: Sequence[str]) -> None:
+    """The avatar as 3D Gaussians, its height in metres.
+
+    Args:
+        others: flags of meshes that were given too.
+    """
+    if others:
+        raise UserError(f"{', '.join(others)}: Gaussians have no surface; leave it out")
+    _check_size(resolution, height)
+    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + "-gaussians.ply")
+    if out.suffix.lower() != ".ply":
+        raise UserError(f"--out: {out} does not end in .ply; change it or --format")
+    write_gaussians(out, gaussians_of(Avatar.load(avatar).renderer, resolution), height)
+    print(out)
+
+
+def _check_size(resolution: int, height: float) -> None:
+    if not 8 <= resolution <= 1024:
+        raise UserError(f"--resolution: {resolution}; choose 8 to 1024")
+    if not 0 < height < math.inf:
+        raise UserError(f"--height: {height}; choose metres above 0")
 
 
 def export_page(avatar: Path, out: Path | None, others: Sequence[str]) -> None:

@@ -9,16 +9,23 @@ import dataclasses
 import math
 import sys
 
+import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy import ndimage
 from torch import Tensor
 
+from rodin import framing
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.mesh import Mesh, extract_mesh, simplify_mesh, standing, textured
+from rodin.avatars.solid import within
+from rodin.avatars.surface_colours import seen_along_normals
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
 from rodin.render.rays import grid_points
+from rodin.synth.body import drape
+from rodin.synth.body.geometry import WORLD_SCALE
 
 CENTRE = torch.tensor([0.2, -0.1, 0.3])
 RADIUS = 0.5
@@ -29,7 +36,7 @@ def _ball(points: Tensor, centre: Tensor, radius: float) -> Tensor:
     return 10.0 + 20.0 * (radius - (points - centre).norm(dim=-1))
 
 
-def _colour(points: Tensor) -> Tensor:
+def _colour(points: Tensor, _normals: Tensor) -> Tensor:
     return points * 0.5 + 0.5
 
 
@@ -50,7 +57,7 @@ def test_sphere_closed_forms(sphere: Mesh) -> None:
     torch.testing.assert_close(torch.tensor(solid.center_mass).float(), CENTRE, atol=1e-3, rtol=0)
     outward = torch.nn.functional.normalize(sphere.vertices - CENTRE, dim=-1)
     assert float((sphere.normals * outward).sum(-1).min()) > 0.98
-    torch.testing.assert_close(sphere.colours, _colour(sphere.vertices))
+    torch.testing.assert_close(sphere.colours, _colour(sphere.vertices, sphere.normals))
 
 
 def test_axes_are_not_exchanged() -> None:
@@ -119,9 +126,10 @@ def test_colours_are_asked_for_in_pieces(monkeypatch: pytest.MonkeyPatch, sphere
     monkeypatch.setattr("rodin.avatars.mesh.COLOUR_CHUNK", 100)
     sizes = []
 
-    def colour(points: Tensor) -> Tensor:
+    def colour(points: Tensor, normals: Tensor) -> Tensor:
         sizes.append(len(points))
-        return _colour(points)
+        assert points.shape == normals.shape
+        return _colour(points, normals)
 
     mesh = extract_mesh(_ball(grid_points(48, CENTRE), CENTRE, RADIUS), colour, 10.0)
     assert max(sizes) == 100
@@ -135,7 +143,7 @@ def test_simplify(sphere: Mesh) -> None:
     assert solid.is_watertight
     assert solid.is_winding_consistent
     assert solid.volume == pytest.approx(4 / 3 * math.pi * RADIUS**3, rel=0.03)
-    torch.testing.assert_close(small.colours, _colour(small.vertices), atol=0.05, rtol=0)
+    torch.testing.assert_close(small.colours, _colour(small.vertices, small.normals), atol=0.05, rtol=0)
     assert simplify_mesh(sphere, 10**6) is sphere
     with pytest.raises(UserError, match="faces: 3"):
         simplify_mesh(sphere, 3)
@@ -172,18 +180,77 @@ def test_a_hollow_pitted_body_is_filled() -> None:
     assert (kept.is_watertight, kept.euler_number) == (True, 0)
 
 
+@pytest.mark.parametrize("radius", [1, 2, 6, 20])
+def test_balls_reach_as_far_as_distances_say(radius: int) -> None:
+    mask = np.random.default_rng(radius).random((30, 41, 25)) < 0.002
+    np.testing.assert_array_equal(within(mask, radius), ndimage.distance_transform_edt(~mask) <= radius)
+    assert not within(np.zeros((4, 5, 6), dtype=bool), radius).any()
+
+
 def test_a_mesh_stands_as_high_as_is_asked(sphere: Mesh) -> None:
     extent = standing(sphere, 0.3).vertices.aminmax(dim=0)
     torch.testing.assert_close(extent.max - extent.min, torch.full((3,), 0.3), atol=2e-3, rtol=0)
 
 
+def test_the_neck_is_the_origin() -> None:
+    """A ball around it; and it is where `rodin synth` has necks."""
+    neck = torch.tensor(framing.NECK)
+    ball = extract_mesh(_ball(grid_points(48, neck), neck, 0.3), _colour, 10.0)
+    stands = _solid(standing(ball, 0.2))
+    np.testing.assert_allclose(stands.center_mass, 0, atol=2e-3)
+    assert drape.LOW * WORLD_SCALE < framing.NECK[1] < drape.HIGH * WORLD_SCALE
+    assert framing.NECK[2] == pytest.approx(drape.AXIS_Z * WORLD_SCALE, abs=0.01)
+
+
+def test_normals_are_those_of_the_shape_and_not_of_its_noise() -> None:
+    points = grid_points(64, CENTRE)
+    noise = torch.randn(64, 64, 64, generator=torch.Generator().manual_seed(2))
+    rough = extract_mesh(_ball(points, CENTRE, RADIUS) + noise.clamp(-2, 2) * 0.2, _colour, 10.0)
+    outward = torch.nn.functional.normalize(rough.vertices - CENTRE, dim=-1)
+    own = torch.from_numpy(_solid(rough).vertex_normals.copy()).float()
+
+    def off(normals: Tensor) -> float:
+        return float((normals * outward).sum(dim=-1).clamp(-1, 1).acos().mean().rad2deg())
+
+    assert off(rough.normals) < off(own) / 3
+
+
+def test_simplified_normals_face_as_the_faces_do(sphere: Mesh) -> None:
+    small = simplify_mesh(sphere, 200)
+    torch.testing.assert_close(small.normals.norm(dim=-1), torch.ones(len(small.vertices)))
+    own = torch.from_numpy(_solid(small).vertex_normals.copy()).float()
+    assert float((small.normals * own).sum(dim=-1).min()) > 0
+
+
+def test_colours_are_what_rays_against_the_normals_see(of_materials: Avatar) -> None:
+    """Emission and absorption added up in small steps, in double precision."""
+    generator = torch.Generator().manual_seed(1)
+    normals = torch.nn.functional.normalize(torch.randn(40, 3, generator=generator), dim=-1)
+    points = 0.55 * normals
+    seen = seen_along_normals(of_materials.renderer, points, normals)
+    step = 1e-3
+    depths = torch.arange(-0.06, 0.25, step) + step / 2
+    field = of_materials.renderer.field
+    light, mixed = torch.ones(len(points), dtype=torch.float64), torch.zeros(len(points), seen.shape[1]).double()
+    for depth in depths:
+        places = points - depth * normals
+        alpha = 1 - torch.exp(-field.density(places).double() * step)
+        mixed += (light * alpha)[:, None] * field.emitted(places, -normals)
+        light *= 1 - alpha
+    mixed += light[:, None] * field.emitted(points, -normals)
+    torch.testing.assert_close(seen.double(), mixed, atol=0.02, rtol=0)
+    assert float((seen - field.emitted(points, -normals)).abs().max()) > 0.1, "or the surface alone would do"
+
+
 def test_a_texture_shows_the_colours_of_the_finer_mesh(sphere: Mesh) -> None:
     small = simplify_mesh(sphere, 800)
-    atlas, picture = textured(small, sphere, 256)
+    texture = textured(small, sphere, 256)
+    atlas, picture = texture.atlas, texture.picture
+    assert texture.factors is None, "materials are not known"
     assert picture.shape == (256, 256, 3)
     middle = atlas.uv[atlas.faces].mean(axis=1) * 256
     column, row = middle[:, 0].astype(int), 255 - middle[:, 1].astype(int)
-    true = _colour(small.vertices[small.faces].mean(dim=1)).numpy()
+    true = (small.vertices[small.faces].mean(dim=1) * 0.5 + 0.5).numpy()
     assert abs(picture[row, column] / 255 - true).mean() < 0.02
     assert (atlas.source[atlas.faces] == small.faces.numpy()).all()
 

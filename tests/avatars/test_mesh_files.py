@@ -14,6 +14,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ import torch
 import trimesh
 
 from rodin.avatars.avatar import Avatar
+from rodin.avatars.base_colours import HEADROOM, srgb_to_linear
 from rodin.avatars.mesh import Mesh, extract_mesh, textured
-from rodin.avatars.mesh_files import HEADROOM, srgb_to_linear, write_mesh
+from rodin.avatars.mesh_files import write_mesh
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
 from rodin.render.rays import grid_points
@@ -37,7 +39,7 @@ THREE = Path(__file__).parent / "three"
 def sphere() -> Mesh:
     centre = torch.tensor([0.2, -0.1, 0.3])
     density = 10.0 + 20.0 * (RADIUS - (grid_points(48, centre) - centre).norm(dim=-1))
-    return extract_mesh(density, lambda points: points * 0.5 + 0.5, 10.0)
+    return extract_mesh(density, lambda points, _: points * 0.5 + 0.5, 10.0)
 
 
 @pytest.mark.parametrize("suffix", [".obj", ".ply", ".PLY"])
@@ -86,6 +88,7 @@ def test_glb_opens_right(tmp_path: Path, sphere: Mesh) -> None:
     assert document["materials"][primitive["material"]]["pbrMetallicRoughness"] == {
         "metallicFactor": 0,
         "roughnessFactor": 1,
+        "baseColorFactor": [1, 1, 1, 1],
     }
     assert set(primitive["attributes"]) == {"POSITION", "NORMAL", "COLOR_0"}
     position = _accessor(document, binary, primitive["attributes"]["POSITION"])
@@ -123,7 +126,7 @@ def test_srgb_to_linear_known_values() -> None:
 
 def test_other_suffixes_and_places_are_refused(tmp_path: Path, sphere: Mesh) -> None:
     for name in ("a.fbx", "a"):
-        with pytest.raises(UserError, match=r"glb, \.obj, \.ply or \.stl"):
+        with pytest.raises(UserError, match=r"choose \.glb, \.usdz, \.obj, \.ply, \.stl"):
             write_mesh(tmp_path / name, sphere)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
@@ -149,9 +152,73 @@ def test_textures_are_read_by_another_program(tmp_path: Path, of_materials: Avat
     off = []
     for solid in scene.geometry.values():
         shown = solid.visual.to_color().vertex_colors[:, :3] / 255
+        if suffix == ".glb":  # which has factors of a base in its picture
+            base = solid.visual.material.baseColorFactor[:3] / 255
+            shown = linear_to_srgb(srgb_to_linear(torch.from_numpy(shown)) * torch.from_numpy(base))
         distance = torch.cdist(torch.from_numpy(np.array(solid.vertices)).float(), mesh.vertices)
         off.append(np.abs(shown - mesh.colours[distance.argmin(dim=1)].numpy()).mean(axis=1))
     assert np.concatenate(off).mean() < 0.04
+
+
+def test_a_usdz_wants_a_texture_and_a_ply_no_light(tmp_path: Path, sphere: Mesh) -> None:
+    with pytest.raises(UserError, match=r"colours of \.usdz are in a texture"):
+        write_mesh(tmp_path / "a.usdz", sphere)
+    with pytest.raises(UserError, match=r"\.ply has no unlit materials; choose \.glb or \.usdz"):
+        write_mesh(tmp_path / "a.ply", sphere, lit=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+WITH_USD = """
+import json, sys
+from pxr import Usd, UsdGeom, UsdShade, UsdValidation
+
+stage = Usd.Stage.Open(sys.argv[1])
+context = UsdValidation.ValidationContext(UsdValidation.ValidationRegistry().GetOrLoadAllValidators())
+body = UsdGeom.Mesh(stage.GetPrimAtPath("/avatar/body"))
+subsets = UsdShade.MaterialBindingAPI(body).GetMaterialBindSubsets()
+bound = {}
+for subset in subsets:
+    (material,) = UsdShade.MaterialBindingAPI(subset).GetDirectBindingRel().GetTargets()
+    bound[subset.GetPrim().GetName()] = [material.name, len(subset.GetIndicesAttr().Get())]
+print(json.dumps({
+    "issues": [error.GetMessage() for error in context.Validate(stage)],
+    "axis": UsdGeom.GetStageUpAxis(stage),
+    "unit": UsdGeom.GetStageMetersPerUnit(stage),
+    "points": [list(point) for point in body.GetPointsAttr().Get()],
+    "faces": list(body.GetFaceVertexIndicesAttr().Get()),
+    "bound": bound,
+}))
+"""
+
+
+def test_a_usdz_is_as_the_specification_has_it(tmp_path: Path, of_materials: Avatar) -> None:
+    """Nothing is compressed, every file begins at a multiple of 64 bytes, the scene first."""
+    mesh = of_materials.mesh(24)
+    write_mesh(tmp_path / "a.usdz", mesh, textured(mesh, mesh, 128))
+    content = (tmp_path / "a.usdz").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.usdz") as package:
+        entries = package.infolist()
+    assert [entry.filename for entry in entries] == ["avatar.usda", "textures/colours.png"]
+    for entry in entries:
+        assert entry.compress_type == zipfile.ZIP_STORED
+        name, extra = struct.unpack_from("<HH", content, entry.header_offset + 26)
+        begin = entry.header_offset + 30 + name + extra
+        assert begin % 64 == 0
+        assert content[begin : begin + 4] in (b"#usd", b"\x89PNG")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pxr") is None, reason="usd-core is not installed")
+def test_usd_reads_the_parts(tmp_path: Path, of_materials: Avatar) -> None:
+    mesh = of_materials.mesh(24)
+    write_mesh(tmp_path / "a.usdz", mesh, textured(mesh, mesh, 128))
+    done = subprocess.run([sys.executable, "-c", WITH_USD, tmp_path / "a.usdz"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout)
+    assert (read["issues"], read["axis"], read["unit"]) == ([], "Y", 1)
+    np.testing.assert_allclose(read["points"], mesh.vertices, atol=1e-5)
+    np.testing.assert_array_equal(np.reshape(read["faces"], (-1, 3)), mesh.faces)
+    counts = {name: int((mesh.materials == MATERIALS.index(name)).sum()) for name in ("hair", "skin", "top")}
+    assert read["bound"] == {name: [name, count] for name, count in counts.items()}
 
 
 # ---- materials
@@ -173,7 +240,8 @@ class ReadPart:
     palette: list[float]
 
 
-def linear_to_srgb(colours: np.ndarray) -> np.ndarray:
+def linear_to_srgb(colours: torch.Tensor | np.ndarray) -> np.ndarray:
+    colours = np.asarray(colours)
     return np.where(colours <= 0.0031308, colours * 12.92, 1.055 * np.maximum(colours, 1e-9) ** (1 / 2.4) - 0.055)
 
 
@@ -214,9 +282,25 @@ def test_a_glb_has_a_part_for_each_material(ball: Mesh, ball_file: Path) -> None
         np.testing.assert_array_equal(part.positions[part.faces], ball.vertices[faces])
         palette = ball.palette[MATERIALS.index(name)]
         np.testing.assert_allclose(part.palette, palette, atol=1e-6)
-        np.testing.assert_allclose(part.base, HEADROOM * srgb_to_linear(palette), atol=1e-6)
+        np.testing.assert_allclose(part.base, (HEADROOM * srgb_to_linear(palette)).clamp(max=1), atol=1e-6)
         shown = linear_to_srgb(part.base * part.factors)[part.faces]
         assert np.abs(shown - ball.colours[faces].numpy()).mean() < 2 / 255, name
+
+
+@pytest.mark.parametrize("with_texture", [False, True])
+def test_the_parts_are_one_watertight_body(ball: Mesh, with_texture: bool, tmp_path: Path) -> None:
+    """Where parts and charts meet, vertices stand at the very same place; faces turn outwards."""
+    write_mesh(tmp_path / "a.glb", ball, textured(ball, ball, 256) if with_texture else None)
+    parts = trimesh.load(tmp_path / "a.glb", process=False).geometry.values()
+    whole = trimesh.util.concatenate([trimesh.Trimesh(part.vertices, part.faces, process=False) for part in parts])
+    places, numbered = np.unique(whole.vertices, axis=0, return_inverse=True)
+    body = trimesh.Trimesh(places, numbered.reshape(-1)[whole.faces], process=False)
+    assert (body.is_watertight, body.is_winding_consistent, body.body_count) == (True, True, 1)
+    assert body.volume == pytest.approx(_volume(ball), rel=1e-4)
+
+
+def _volume(mesh: Mesh) -> float:
+    return float(trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False).volume)
 
 
 def test_a_base_colour_recolours_its_part(of_materials: Avatar, ball: Mesh, ball_file: Path) -> None:
@@ -224,7 +308,8 @@ def test_a_base_colour_recolours_its_part(of_materials: Avatar, ball: Mesh, ball
     new = (0.6, 0.15, 0.5)
     changed = of_materials.recoloured({"hair": new}).mesh(48)
     parts = read_parts(ball_file)
-    parts["hair"].base = HEADROOM * srgb_to_linear(torch.tensor(new)).double().numpy()
+    scale = parts["hair"].base / srgb_to_linear(torch.tensor(parts["hair"].palette)).numpy()  # as the guide says
+    parts["hair"].base = scale.clip(max=HEADROOM) * srgb_to_linear(torch.tensor(new)).numpy()
     for name, part in parts.items():
         true = changed.colours[ball.faces[ball.materials == MATERIALS.index(name)]].numpy()
         shown = linear_to_srgb(part.base * part.factors)[part.faces]
@@ -331,6 +416,6 @@ def test_three_js_reads_the_parts(ball_file: Path) -> None:
     assert set(read) == set(parts)
     for name, part in parts.items():
         found = read[name]
-        assert (found["vertexColors"], found["metalness"], found["faces"]) == (True, 0, len(part.faces))
+        assert (found["vertexColors"], found["kind"], found["faces"]) == (True, "MeshBasicMaterial", len(part.faces))
         np.testing.assert_allclose(found["color"], part.base, atol=1e-6)
         np.testing.assert_allclose(found["mean"], part.factors.mean(axis=0), atol=1e-4)

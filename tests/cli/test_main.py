@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -118,7 +119,7 @@ FLAGS = {
     ("interpolate",): "out model steps",
     ("doctor",): "",
     ("render",): "out size azimuth elevation turntable sheet background refine materials planes dataset views",
-    ("export",): "format out resolution threshold faces height texture",
+    ("export",): "format out resolution threshold faces height texture lit",
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
@@ -334,6 +335,25 @@ def test_export(avatar: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureF
     solid = trimesh.load(out, force="mesh")
     assert solid.volume > 0
     assert len(solid.vertices) > 100
+
+
+def test_export_unlit_lit_and_as_usdz(avatar: Path, tmp_path: Path) -> None:
+    flags = "--resolution 24 --threshold 5 --faces 400"
+    for name, more in (("unlit.glb", ""), ("lit.glb", "--lit"), ("a.usdz", "")):
+        main(f"export {avatar} --out {tmp_path / name} {flags} {more}".split())
+    assert b"KHR_materials_unlit" in (tmp_path / "unlit.glb").read_bytes()
+    assert b"KHR_materials_unlit" not in (tmp_path / "lit.glb").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.usdz") as package, package.open("textures/colours.png") as picture:
+        assert Image.open(picture).size == (1024, 1024)
+
+
+def test_export_gaussians(avatar: Path, tmp_path: Path, fails: Fails) -> None:
+    copy = Path(shutil.copy(avatar, tmp_path / f"name{SUFFIX}"))
+    main(["export", str(copy), "--format", "gaussians", "--resolution", "24"])
+    assert b"property float rot_3" in (tmp_path / "name-gaussians.ply").read_bytes()[:1000]
+    line = fails("export", copy, "--format", "gaussians", "--faces", "100", "--lit")
+    assert "--faces, --lit: Gaussians have no surface; leave it out" in line
+    assert "does not end in .ply" in fails("export", copy, "--format", "gaussians", "--out", tmp_path / "a.glb")
 
 
 def test_export_lies_beside_the_avatar(avatar: Path, tmp_path: Path) -> None:
@@ -695,6 +715,8 @@ def test_avatars_that_are_none(avatar: Path, tmp_path: Path, fails: Fails) -> No
         ("export {avatar} --threshold nan", "--threshold: nan; choose"),
         ("export {avatar} --threshold 1e9 --resolution 8 --out {out}/a.glb", "threshold: no density is above 1e"),
         ("export {avatar} --format obj --out {out}/a.glb", r"--out: .*a\.glb does not end in \.obj; change it or"),
+        ("export {avatar} --lit --out {out}/a.ply", r"--lit: \.ply has no unlit materials; choose \.glb or \.usdz"),
+        ("export {avatar} --texture 64 --out {out}/a.ply", r"--texture: \.ply has no textures; choose \.glb, \.usdz,"),
         ("export {avatar} --resolution 16 --threshold 5 --out /proc/none/a.glb", r"/proc/none/a\.glb: cannot be"),
         ("render {avatar} --size 8 --out {out}/a.jpg", r"a\.jpg: pictures are \.png or \.webp; change the suffix"),
         ("render {avatar} --size 8 --turntable 2 --out {out}/a.png", r"a\.png: \.png is no video format here; choose"),

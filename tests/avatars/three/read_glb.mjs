@@ -20,7 +20,7 @@ scene.traverse((mesh) => {
     name: material.name,
     color: material.color.toArray(), // linear
     vertexColors: material.vertexColors,
-    metalness: material.metalness,
+    kind: material.type, // MeshBasicMaterial where it is unlit
     faces: geometry.index.count / 3,
     mean,
   });
