@@ -470,8 +470,12 @@ def _say_errors_in_a_line(app: FastAPI) -> None:
 def _in_a_line(error: RequestValidationError) -> str:
     """The first thing that is not as described: where, and what."""
     first = error.errors()[0]
-    where = ".".join(str(one) for one in first["loc"] if one not in ("body", "query", "path"))
-    return f"{where or 'body'}: {first['msg']}"
+    if first["type"] == "json_invalid":
+        return "body: it is no JSON"
+    source, *where = first["loc"]
+    if where and isinstance(error.body, dict) and where[0] == error.body.get("kind"):
+        where = where[1:]  # which kind it is
+    return f"{'.'.join(map(str, where)) or source}: {first['msg']}"
 
 
 def _binary(*media: str) -> dict[int | str, dict[str, Any]]:

@@ -12,7 +12,9 @@ from rodin.prompts.understanding import NONE, VALUES
 
 OFFERED = {one.name: [value.value for value in one.values] for one in attributes()}
 EVERY = [(name, value) for name, values in OFFERED.items() for value in values]
-CHOICES = st.fixed_dictionaries({}, optional={name: st.sampled_from([*values, None]) for name, values in OFFERED.items()})
+CHOICES = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from([*values, None]) for name, values in OFFERED.items()}
+)
 
 
 def settled(chosen: dict[str, str | None]) -> dict[str, str | None]:

@@ -196,6 +196,12 @@ def served(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture
+def person_at() -> Callable[[str], Person]:
+    """person_at(address): somebody who has not looked in yet."""
+    return Person
+
+
+@pytest.fixture
 def person(served: Served) -> Person:
     """Somebody who uses that studio."""
     return served.person()

@@ -37,7 +37,8 @@ def test_it_survives_a_restart(tmp_path: Path, of_materials: Avatar) -> None:
     assert torch.equal(again.avatar(records[0].id).planes, of_materials.planes)
     assert records[0].materials == ("skin", "hair", "top")
     assert records[0].palette["skin"] == "#" + "".join(
-        f"{round(value * 255):02x}" for value in of_materials.palette[0].tolist()  # type: ignore[index]
+        f"{round(value * 255):02x}"
+        for value in of_materials.palette[0].tolist()  # type: ignore[index]
     )
 
 
