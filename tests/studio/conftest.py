@@ -153,6 +153,7 @@ def pipe(trained_on_materials: Path) -> RodinPipeline:
     latents = torch.nn.functional.normalize(torch.randn(150, 512, generator=generator), dim=1)
     reader = learn_reader(captions, latents)
     prior = Prior(PriorConfig(width=32, layers=1, heads=2, text_width=reader.text_width)).eval().requires_grad_(False)
+    torch.nn.init.normal_(prior.head.weight, generator=generator)  # it is zero, and so would latents be
     model = load_model(trained_on_materials / "model")
     return RodinPipeline(dataclasses.replace(model, words=reader, prior=prior))
 

@@ -1,4 +1,4 @@
-"""Contract of rodin.studio.jobs: people are served in turn, places are kept, and no job can hold up or break another."""
+"""Contract of rodin.studio.jobs: people are served in turn, places are kept, and no job can break another."""
 
 from __future__ import annotations
 

