@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rodin.prompts.attributes import ANY, attributes, prompt_of, unknown, values_of
+from rodin.prompts.attributes import ANY, attributes, prompt_of, values_of
 from rodin.prompts.grammar import understand
 from rodin.prompts.understanding import NONE, VALUES
 
@@ -60,12 +60,3 @@ def test_words_leave_open_what_they_do_not_settle() -> None:
     found = values_of(understand("dark hair, glasses, no hat"))
     assert found["hair_color"] is None, "black or brown"
     assert (found["glasses"], found["hat"]) == (ANY, NONE)
-
-
-@pytest.mark.parametrize(
-    ("chosen", "said"),
-    [({"nose": "big"}, "attributes: 'nose' is none"), ({"hat": "crown"}, "hat: 'crown'; choose from any, beanie")],
-)
-def test_what_is_not_offered_is_named(chosen: dict[str, str], said: str) -> None:
-    assert (unknown(chosen) or "").startswith(said)
-    assert unknown({"hat": "beanie", "age": None}) is None

@@ -189,6 +189,16 @@ def serve(pipe: RodinPipeline) -> Serve:
     return started
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _coarse_meshes() -> Iterator[None]:
+    """Meshes of a sixty-fourth of the points: a fine one takes seconds."""
+    from rodin.studio import files
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "RESOLUTION", 32)
+        yield
+
+
 @pytest.fixture(scope="session")
 def served(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A studio that many tests use: each with people of its own."""

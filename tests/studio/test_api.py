@@ -566,8 +566,8 @@ def test_pictures_come_as_pictures(person: Person) -> None:
     [
         ({}, 400),
         ({"colours": {"hair": "red; background: url(x)"}}, 422),
-        ({"colours": {"<b>": "#000000"}}, 400),
-        ({"prompt": "a hat", "colours": {"wings": "#000000"}}, 400),
+        ({"colours": {"<b>": "#000000"}}, 422),
+        ({"prompt": "a hat", "colours": {"wings": "#000000"}}, 422),
         ({"prompt": "a hat", "strength": 1e9}, 422),
     ],
 )
