@@ -279,8 +279,8 @@ GROUPS = {
 DESCRIPTION = """Rodin: 3D avatars by diffusion over tri-planes.
 
 From pictures to avatars: synth (or your own captures), train all, generate; then edit, recolour, vary, interpolate,
-render and export, or all of it in a browser: studio. describe shows what a data set holds, eval measures a model, doctor reports what this installation
-can use.
+render and export, or all of it in a browser: studio. describe shows what a data set holds, eval measures a model,
+doctor reports what this installation can use.
 Every command explains itself: rodin COMMAND --help. The version: rodin --version"""
 
 
