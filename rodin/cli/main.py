@@ -281,8 +281,8 @@ GROUPS = {
 DESCRIPTION = """Rodin: 3D avatars by diffusion over tri-planes.
 
 From pictures to avatars: synth (or your own captures), train all, generate; then edit, recolour, vary, interpolate,
-render and export. describe shows what a data set holds, plan what a run will cost, eval measures a model, doctor
-reports what this installation can use.
+render and export, or all of it in a browser: studio. describe shows what a data set holds, plan what a run will cost,
+eval measures a model, doctor reports what this installation can use.
 Every command explains itself: rodin COMMAND --help. The version: rodin --version"""
 
 
