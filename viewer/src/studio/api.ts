@@ -22,8 +22,9 @@ export interface Sampling {
 export interface ModelInfo {
   readonly name: string;
   readonly understands: boolean;
-  readonly materials: readonly string[];
   readonly attributes: readonly Attribute[];
+  /** Of files that the server can make. */
+  readonly formats: readonly string[];
   readonly defaults: Sampling;
   readonly limits: Readonly<Record<string, number>>;
 }
@@ -35,12 +36,18 @@ export interface Said {
   readonly words: string;
 }
 
+export interface Drawn {
+  readonly attribute: string;
+  readonly value: string;
+  readonly label: string;
+}
+
 export interface Understanding {
   readonly line: string;
   readonly asked: readonly Said[];
   readonly denied: readonly Said[];
   readonly unread: readonly string[];
-  readonly drawn: readonly { readonly attribute: string; readonly value: string; readonly label: string }[];
+  readonly drawn: readonly Drawn[];
   readonly attributes: Attributes;
 }
 
@@ -53,12 +60,11 @@ export interface Avatar {
   readonly kind: string;
   readonly prompt: string;
   readonly understood: string;
-  readonly drawn: string | null;
-  readonly unread: readonly string[] | string | null;
+  readonly drawn: readonly Drawn[];
+  readonly unread: readonly string[];
   readonly seed: number;
   readonly parent: string | null;
   readonly edit: string | null;
-  readonly palette: Readonly<Record<string, string>> | null;
   readonly links: { readonly picture: string; readonly viewer: string; readonly page: string };
 }
 
@@ -73,7 +79,8 @@ export interface Job {
   readonly preview: string | null;
   readonly avatars: readonly Avatar[];
   readonly error: string | null;
-  readonly file?: string | null;
+  /** Where the file is that was asked for. */
+  readonly file: string | null;
 }
 
 export interface Square {
@@ -87,10 +94,12 @@ export interface Portrait {
   readonly width: number;
   readonly height: number;
   readonly crop: Square;
-  readonly matte: { readonly good: boolean; readonly remark: string | null };
+  readonly matte: { readonly good: boolean; readonly remark: string };
   readonly remarks: readonly string[];
   readonly picture: string;
   readonly matte_url: string;
+  /** What the model sees. */
+  readonly framed: string;
 }
 
 /** The server says why not. */
@@ -219,6 +228,11 @@ export function follow(id: string, told: (job: Job) => void): Promise<Job> {
     };
     open();
   });
+}
+
+/** Ask for something that waits for its turn. @returns the job's id. @throws as `ask`. */
+export async function order(path: string, wish: object): Promise<string> {
+  return (await ask<{ job: Job }>("POST", path, wish)).job.id;
 }
 
 /** An error as one line for people. */

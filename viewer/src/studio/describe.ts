@@ -14,7 +14,7 @@ export const EXAMPLES = [
   "a man with a blue mohawk, no beard",
 ];
 const SETTLED_MS = 250; // without a key until the prompt is read
-const LARGEST_SEED = 2 ** 30 - 1;
+const LARGEST_SEED = 2 ** 29 - 1; // the server takes larger ones, though not so large a one for eight avatars
 
 export interface Wish {
   readonly prompt: string;
@@ -31,6 +31,7 @@ export class Describe {
   readonly button: HTMLButtonElement;
   private readonly prompt: HTMLTextAreaElement;
   private readonly chips = element("ul", { class: "chips", "aria-label": "What is understood" });
+  private readonly drawn = element("ul", { class: "chips", "aria-label": "What chance adds" });
   private readonly summary = element("p", { class: "unseen", role: "status" });
   private readonly problem = new Problem();
   private readonly pickers: Pickers;
@@ -71,7 +72,7 @@ export class Describe {
     this.button = button("Draw", () => this.submit(), "primary");
     this.element = element("div", { class: "describe" }, [
       element("label", { class: "field" }, [element("span", {}, ["Who should it be?"]), this.prompt]),
-      this.chips, this.summary, this.problem.element,
+      this.chips, this.drawn, this.summary, this.problem.element,
       this.button,
       element("div", { class: "try" }, [element("h3", {}, ["For example"]), examples]),
       ...(model.attributes.length > 0 ? [element("h3", {}, ["Or choose"]), this.pickers.element] : []),
@@ -130,8 +131,11 @@ export class Describe {
   private show(found: Understanding, prompt: string): void {
     this.pickers.show(found.attributes);
     const chips = prompt.trim() === "" ? [] : chipsOf(found);
-    this.chips.replaceChildren(...chips.map(({ kind, text, spoken }) =>
-      element("li", { class: `chip ${kind}` }, [element("span", { class: "unseen" }, [spoken]), kind === "denied" ? element("s", {}, [text]) : text])));
+    const items = (drawn: boolean): HTMLElement[] =>
+      chips.filter(({ kind }) => (kind === "drawn") === drawn).map(({ kind, text, spoken }) =>
+        element("li", { class: `chip ${kind}` }, [element("span", { class: "unseen" }, [spoken]), kind === "denied" ? element("s", {}, [text]) : text]));
+    this.chips.replaceChildren(...items(false));
+    this.drawn.replaceChildren(...items(true));
     this.summary.textContent = prompt.trim() === "" ? "" : found.line;
   }
 

@@ -46,7 +46,7 @@ export class History {
   /** Ask the server anew, or for older ones. */
   async load(cursor: string | null = null): Promise<void> {
     try {
-      const path = cursor === null ? "avatars" : `avatars?cursor=${encodeURIComponent(cursor)}`;
+      const path = cursor === null ? "avatars" : `avatars?after=${encodeURIComponent(cursor)}`;
       const { avatars, next } = await ask<Answer>("GET", path);
       this.avatars = cursor === null ? avatars : [...this.avatars, ...avatars];
       this.next = next;

@@ -1,7 +1,7 @@
 /** The studio: somebody is made on the left, stands in the middle, is changed and taken away on the right. */
 
 import { button, element } from "../element";
-import { ask, follow, lineOf, onConnection, Refused, type Avatar, type Job, type ModelInfo } from "./api";
+import { ask, follow, lineOf, onConnection, order, Refused, type Avatar, type Job, type ModelInfo } from "./api";
 import { Change } from "./change";
 import { Colours } from "./colours";
 import { anySeed, Describe } from "./describe";
@@ -14,7 +14,6 @@ import "../style.css";
 import "./studio.css";
 
 const STRIP = 8;
-const DRAFT_STEPS = 4;
 const UNDER_WAY = "rodin-job"; // where the page remembers what it waits for, so that a reload goes on
 
 class Studio {
@@ -127,8 +126,7 @@ class Studio {
     this.stage.problem.say("");
     if (matchMedia("(max-width: 46rem)").matches) this.stage.element.scrollIntoView({ block: "start" });
     try {
-      const { job } = await ask<{ job: string }>("POST", path, wish);
-      await this.watch(job, keepView);
+      await this.watch(await order(path, wish), keepView);
     } catch (error) {
       this.stage.uncover();
       this.stage.problem.say(lineOf(error));
@@ -159,7 +157,10 @@ class Studio {
     const [first, ...others] = job.avatars;
     if (job.state === "done" && first !== undefined) {
       if (others.length === 0) void this.open(first, keepView);
-      else this.stage.showStrip(job.avatars, (avatar) => void this.choose(job, avatar));
+      else {
+        const words = job.kind === "surprise" ? "Choose one. It is drawn again, with more care." : "Choose one.";
+        this.stage.showStrip(job.avatars, words, (avatar) => void this.choose(job, avatar));
+      }
       return;
     }
     this.stage.uncover();
@@ -173,7 +174,7 @@ class Studio {
   }
 
   private async surprise(): Promise<void> {
-    await this.draw("avatars", { kind: "surprise", count: STRIP, seed: anySeed(), sampling: { steps: DRAFT_STEPS } });
+    await this.draw("avatars", { kind: "surprise", count: STRIP, seed: anySeed() });
   }
 
   private async edit(prompt: string, strength: number): Promise<void> {

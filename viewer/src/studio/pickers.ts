@@ -13,6 +13,7 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
 ];
 const ORDERED = ["age"];
 const OPEN = ""; // of a choice that leaves an attribute open
+const LEFT_OPEN = "by chance";
 
 interface Picker {
   readonly element: HTMLElement;
@@ -76,7 +77,7 @@ export class Pickers {
     if (ORDERED.includes(name)) return this.scale(name, label, values);
     const pick = (value: string): void => this.pick(name, value === OPEN ? null : value);
     const kind = values.every(({ colour }) => Boolean(colour)) ? "swatches" : "buttons";
-    const choice = new Choice(label, [{ value: OPEN, label: "any" }, ...values], pick, kind);
+    const choice = new Choice(label, [{ value: OPEN, label: LEFT_OPEN }, ...values], pick, kind);
     return { element: choice.element, show: (value) => (choice.value = value ?? OPEN) };
   }
 
@@ -85,15 +86,15 @@ export class Pickers {
     const middle = (places.length - 1) / 2;
     const input = element("input", { type: "range", min: "0", max: String(places.length - 1), step: "1" });
     const output = element("output", {});
-    const clear = button("any", () => this.pick(name, null), "quiet");
-    clear.setAttribute("aria-label", `${label}: leave open`);
+    const clear = button("×", () => this.pick(name, null), "quiet");
+    clear.setAttribute("aria-label", `${label}: leave it to chance`);
     input.addEventListener("input", () => this.pick(name, places[input.valueAsNumber]?.value ?? null));
     if (!places.includes(null)) input.addEventListener("click", () => this.pick(name, places[input.valueAsNumber]!.value));
     const show = (value: string | null): void => {
       const at = places.findIndex((place) => (place?.value ?? null) === value);
       if (at >= 0) input.valueAsNumber = at;
       else if (value === null) input.valueAsNumber = Math.floor(middle);
-      const words = value === null ? "any" : places[at]?.label ?? value;
+      const words = value === null ? LEFT_OPEN : places[at]?.label ?? value;
       output.textContent = words;
       input.setAttribute("aria-valuetext", words);
       input.classList.toggle("unset", value === null);

@@ -158,7 +158,7 @@ export class PortraitPage {
 
   private showRemarks(portrait: Given): void {
     const lines = [...portrait.remarks];
-    if (portrait.matte.remark && !lines.includes(portrait.matte.remark)) lines.push(portrait.matte.remark);
+    if (portrait.matte.remark !== "" && !lines.includes(portrait.matte.remark)) lines.push(portrait.matte.remark);
     this.remarks.replaceChildren(...lines.map((line) => element("li", {}, [line])));
     this.remarks.hidden = lines.length === 0;
   }
@@ -172,7 +172,7 @@ export class PortraitPage {
   }
 
   private showFramed(): void {
-    if (this.portrait !== null) this.framed.src = `portraits/${this.portrait.id}/framed.png?at=${Date.now()}`;
+    if (this.portrait !== null) this.framed.src = `${this.portrait.framed}?at=${Date.now()}`;
   }
 
   /** Tell the server, one change after the other. */

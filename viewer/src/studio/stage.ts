@@ -79,13 +79,13 @@ export class Stage {
     const share = shareOf(job);
     if (share === null) this.progress.removeAttribute("value");
     else this.progress.value = share;
-    if (job.preview !== null) this.preview.src = `${job.preview}?step=${job.stage}-${job.step}`;
     if (this.drawing.parentElement !== this.over) {
       this.problem.say("");
       this.preview.removeAttribute("src");
       this.stop.disabled = false;
       this.cover(this.drawing);
     }
+    if (job.preview !== null && this.preview.getAttribute("src") !== job.preview) this.preview.src = job.preview;
   }
 
   /** A job has ended without an avatar: what was there before is there again. */
@@ -95,7 +95,7 @@ export class Stage {
   }
 
   /** Avatars to choose one from. */
-  showStrip(avatars: readonly Avatar[], picked: (avatar: Avatar) => void): void {
+  showStrip(avatars: readonly Avatar[], words: string, picked: (avatar: Avatar) => void): void {
     this.close();
     const cards = avatars.map((avatar, index) => {
       const card = button("", () => picked(avatar), "card");
@@ -104,7 +104,7 @@ export class Stage {
       return card;
     });
     this.cover(element("div", { class: "strip" }, [
-      element("p", { tabindex: "-1", class: "strip-words" }, ["Choose one. It is drawn again, with more care."]),
+      element("p", { tabindex: "-1", class: "strip-words" }, [words]),
       element("div", { class: "strip-cards" }, cards),
     ]));
     this.over.querySelector<HTMLElement>(".strip-words")!.focus({ preventScroll: true });
@@ -164,15 +164,14 @@ export class Stage {
     this.note.textContent = note;
     this.note.hidden = note === "";
     this.compare.hidden = avatar.parent === null;
-    const unread = typeof avatar.unread === "string" ? avatar.unread : (avatar.unread ?? []).join(", ");
-    const facts: [string, string | null][] = [
+    const facts: [string, string][] = [
       ["Understood", avatar.understood.replace(/^understood: /, "").replace(/; not read: .*/, "")],
-      ["Drawn beside", avatar.drawn],
-      ["Not read", unread],
+      ["By chance", avatar.drawn.map(({ label }) => label).join(", ")],
+      ["Not read", avatar.unread.join(", ")],
       ["Seed", String(avatar.seed)],
     ];
     this.facts.replaceChildren(...facts.flatMap(([name, text]) =>
-      text ? [element("div", {}, [element("dt", {}, [name]), element("dd", {}, [text])])] : []));
+      text !== "" ? [element("div", {}, [element("dt", {}, [name]), element("dd", {}, [text])])] : []));
     this.caption.hidden = false;
   }
 

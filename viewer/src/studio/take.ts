@@ -2,7 +2,7 @@
 
 import { button, element } from "../element";
 import { fileName } from "../file_name";
-import { ask, download, follow, lineOf, type Avatar, type Job, type ModelInfo } from "./api";
+import { ask, download, follow, lineOf, order, type Avatar, type Job, type ModelInfo } from "./api";
 import { numberField, Problem, selection, type Option } from "./controls";
 import { progressOf, shareOf, sizeOf, titleOf } from "./words";
 
@@ -44,7 +44,7 @@ export class Take {
   private readonly progress = element("progress", { max: "1", "aria-label": "Preparing the file" });
   private readonly saying = element("p", { class: "note", role: "status" });
   private readonly stop: HTMLButtonElement;
-  private format = FORMATS[0]!;
+  private format: Format;
   private job: string | null = null;
 
   /** @param wanted - asked for what is to be taken; colours that are not kept yet are kept then. */
@@ -69,13 +69,15 @@ export class Take {
       faces: list("Faces", [{ value: "", label: "all" }, ...[20000, 10000, 5000].map((count) => ({ value: String(count), label: count.toLocaleString("en") }))]),
       height: number("Height in metres", { min: "0.01", max: "10", step: "0.01", value: "0.3" }),
       millimetres: number("Height in millimetres", { min: "10", max: "1000", step: "1", value: "150" }),
-      film: list("Size", [256, 512].map((size) => ({ value: String(size), label: `${size} pixels` }))),
+      film: list("Size", [256, 512].filter((size) => size <= (model.limits["video_side"] ?? 512)).map((size) => ({ value: String(size), label: `${size} pixels` }))),
       picture: list("Size", sides.map((size) => ({ value: String(size), label: `${size} pixels` }))),
       background: list("Background", [
         { value: "transparent", label: "none" }, { value: "ffffff", label: "white" }, { value: "eceef0", label: "light" }, { value: "24282d", label: "dark" },
       ]),
     };
-    for (const format of FORMATS) {
+    const formats = FORMATS.filter(({ suffix }) => AT_ONCE.includes(suffix) || model.formats.includes(suffix));
+    this.format = formats[0]!;
+    for (const format of formats) {
       const input = element("input", { type: "radio", name: "format", value: format.suffix });
       input.checked = format === this.format;
       input.addEventListener("change", () => this.choose(format));
@@ -150,7 +152,7 @@ export class Take {
 
   private async prepared(avatar: Avatar, suffix: string, query: URLSearchParams): Promise<Job> {
     const options = Object.fromEntries([...query].map(([name, value]) => [name, value === "true" ? true : Number(value)]));
-    const { job } = await ask<{ job: string }>("POST", `avatars/${avatar.id}/files`, { format: suffix, ...options });
+    const job = await order(`avatars/${avatar.id}/files`, { format: suffix, ...options });
     this.job = job;
     this.stop.hidden = false;
     return follow(job, (now) => {

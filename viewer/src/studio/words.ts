@@ -23,11 +23,11 @@ function chip(kind: Chip["kind"], text: string, what: string): Chip {
   return { kind, text, spoken: `${what}: ` };
 }
 
-/** A label, and the words that said it if they are others: full beard (goatee). */
+/** A label, and the words that said it if they are others: chin beard (goatee). */
 function withWords(label: string, words: string): string {
-  const known = new Set(label.toLowerCase().split(/\W+/));
-  const other = words.toLowerCase().split(/\W+/).some((word) => word !== "" && !known.has(word));
-  return other && words.length <= 24 ? `${label} (${words})` : label;
+  const parts = (text: string): string[] => text.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean);
+  const known = new Set(parts(label));
+  return words === "" || parts(words).some((word) => known.has(word)) ? label : `${label} (${words})`;
 }
 
 /** What is denied, without its "no", which is shown otherwise. */
