@@ -79,7 +79,7 @@ out/heldout/.rendered: | .venv/.all
 .venv/.all: .venv/.made $(SOURCES)
 	@scripts/debian-libraries
 	@echo "Installing Rodin with Blender and the test tools into .venv (a few minutes the first time) ..."
-	$(PIP_INSTALL) '.[blender,mesh,video,plot,tensorboard,words,dev]'
+	$(PIP_INSTALL) '.[blender,mesh,video,studio,plot,tensorboard,words,dev]'
 	touch $@ .venv/.core
 
 clean:

@@ -22,6 +22,8 @@ from rodin.files import atomic_path
 
 MAX_PIXELS = 2**26  # 8192 x 8192: a larger header is a mistake or an attack, and is refused before it is decoded
 PICTURE_SUFFIXES = (".png", ".webp")  # formats with alpha
+#: What strangers may send, beside HEIC: other formats start programs (EPS), or are seldom read and so seldom mended.
+SENT_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF")
 DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError)
 
 _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa")
@@ -164,22 +166,37 @@ def open_image(path: Path, most: int = MAX_PIXELS) -> Image.Image:
     Raises:
         UserError: the file is missing, no image, or too large.
     """
+    return _open(path, str(path), most, None)
+
+
+def open_sent_image(content: bytes, name: str, most: int = MAX_PIXELS) -> Image.Image:
+    """Like `open_image`, of bytes that a stranger sent: in SENT_FORMATS alone.
+
+    Args:
+        name: what errors call it.
+
+    Raises:
+        UserError: likewise.
+    """
+    return _open(io.BytesIO(content), name, most, SENT_FORMATS)
+
+
+def _open(source: Path | io.BytesIO, name: str, most: int, formats: tuple[str, ...] | None) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, at a lower limit
-            image = Image.open(path)
+            image = Image.open(source, formats=formats)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such image; put it there or mend the path") from error
+        raise UserError(f"{name}: no such image; put it there or mend the path") from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: the image is too large; scale it to {_fitting(1, 1, MAX_PIXELS)} pixels") from error
+        raise UserError(f"{name}: the image is too large; scale it to {_fitting(1, 1, most)} pixels") from error
     except DECODE_ERRORS as error:
-        if _is_heic(path):
-            return _open_heic(path, most)
-        raise UserError(
-            f"{path}: cannot be read as an image ({one_line(error)}); write it again as PNG or JPEG"
-        ) from error
+        if _is_heic(source):
+            return _open_heic(source, name, most)
+        reason = one_line(error) if isinstance(source, Path) else "unknown to us"
+        raise UserError(f"{name}: cannot be read as an image ({reason}); write it again as PNG or JPEG") from error
     try:
-        check_pixels(image.width, image.height, path, most)
+        check_pixels(image.width, image.height, name, most)
     except UserError:
         image.close()
         raise
@@ -199,32 +216,35 @@ def _fitting(width: int, height: int, most: int) -> str:
     return f"{max(int(width * scale), 1)} x {max(int(height * scale), 1)}"
 
 
-def _is_heic(path: Path) -> bool:
+def _is_heic(source: Path | io.BytesIO) -> bool:
     """Whether a file says of itself that it is HEIC, whatever its name (ISO/IEC 23008-12)."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(12)
-    except OSError:
-        return False
+    if isinstance(source, io.BytesIO):
+        head = source.getvalue()[:12]
+    else:
+        try:
+            with source.open("rb") as file:
+                head = file.read(12)
+        except OSError:
+            return False
     return head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS
 
 
-def _open_heic(path: Path, most: int) -> Image.Image:
+def _open_heic(source: Path | io.BytesIO, name: str, most: int) -> Image.Image:
     try:
         import pillow_heif
     except ImportError as error:
         raise UserError(
-            f"{path}: is HEIC, as iPhones write it; save it as JPEG or PNG, or pip install pillow-heif"
+            f"{name}: is HEIC, as iPhones write it; save it as JPEG or PNG, or pip install pillow-heif"
         ) from error
     try:
-        file = pillow_heif.open_heif(path)
+        file = pillow_heif.open_heif(source)
         width, height = file.size
-        check_pixels(width, height, path, most)
+        check_pixels(width, height, name, most)
         return file.to_pillow()
     except UserError:
         raise
     except (*DECODE_ERRORS, RuntimeError) as error:
-        raise UserError(f"{path}: damaged or cut off HEIC ({one_line(error)}); write it again") from error
+        raise UserError(f"{name}: damaged or cut off HEIC ({one_line(error)}); write it again") from error
 
 
 def decode_image(image: Image.Image, path: Path | str) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,9 @@ from rodin.avatars.pose import search_pose
 from rodin.avatars.prompt_meaning import PromptMeaning, check_prompt
 from rodin.avatars.seeds import LARGEST_SEED, Stream, seeded
 from rodin.avatars.slerp import slerp
+from rodin.avatars.step import Callback, Step
 from rodin.avatars.vocabulary import Translator
+from rodin.camera import camera_at
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
@@ -38,6 +40,7 @@ from rodin.models.sentence import SentenceEncoder
 from rodin.models.text import TextCondition, TextReader
 from rodin.models.upsampler import takes_latent, upsample
 from rodin.prompts.completion import Completion, kinds_absent
+from rodin.render.renderer import SAMPLES, Renderer
 from rodin.synth.recipe import AvatarRecipe
 
 BATCH = 8  # avatars denoised together: bounds memory, never changes a result
@@ -48,8 +51,6 @@ EDIT_DRAWS = 16  # of the prior, whose means are compared
 EDIT_SAMPLING = Sampling(prior_guidance_scale=4.0, candidates=1)
 DEFAULT_SAMPLING = Sampling()
 FRONTAL_POSE = (framing.AZIMUTH_DEG, framing.ELEVATION_DEG)
-
-Callback = Callable[[int, Tensor], None]
 
 
 class RodinPipeline:
@@ -172,8 +173,7 @@ class RodinPipeline:
             pose: azimuth and elevation in degrees from where the portrait was taken, for `refine`.
             literal: the model reads the prompt's own words, as they stand: nothing is understood, nothing that they
                 leave open is drawn, and "without glasses" has the word glasses in it; see `understand`.
-            callback_on_step_end: called as callback(step, x) with the base model's noisy planes [B, 3, C, h, w]; at the
-                steps of `refine` with those that it began with.
+            callback_on_step_end: called with each `Step`; `preview` shows what there is so far.
 
         Raises:
             UserError: an argument is out of range, two conditions are given, the image cannot be read, or the avatar to
@@ -310,10 +310,23 @@ class RodinPipeline:
         for start in range(0, len(drawings), BATCH):
             part = slice(start, start + BATCH)
             low = self._sample_base(latents[part], noise[part], drawings[part], callback)
-            planes = self._enlarge(low, latents[part], drawings[part])
+            planes = self._enlarge(low, latents[part], drawings[part], callback)
             palettes = self._palettes(latents[part])
             avatars += self._avatars(planes, latents[part], noise[part], drawings[part], palettes=palettes)
         return avatars
+
+    @torch.no_grad()
+    def preview(self, step: Step, size: int = 128) -> list[Tensor]:
+        """Frontal views [size, size, 4], straight RGBA in [0, 1], of the avatars that are being drawn, as far as the
+        base model sees them; none at steps of others."""
+        if step.clean is None or step.latents is None:
+            return []
+        planes = self.base_statistics.denormalize(step.clean)
+        camera = camera_at(size=size)
+        return [
+            Renderer.trimmed(one, self.decoder, palette).image(camera, SAMPLES)[0].cpu()
+            for one, palette in zip(planes, self._palettes(step.latents), strict=True)
+        ]
 
     def _palettes(self, latents: Tensor) -> list[Tensor | None]:
         """The colours [K, 3] that go with latents [B, 512], on the CPU; of planes that carry their own, none."""
@@ -333,6 +346,11 @@ class RodinPipeline:
         z = self._condition_of(latents)
         scale = one.sampling.guidance_scale if z is not None else 1.0
         generators = seeded([drawing.seed for drawing in drawings], Stream.STEPS)
+
+        def report(_index: int, _x: Tensor, clean: Tensor) -> None:
+            if callback is not None:
+                callback(Step("base", clean, latents))
+
         return sample(
             guided(self.base, z, scale),
             Scheduler(self.diffusion, one.sampling.sampler or self.scheduler.kind),
@@ -340,14 +358,16 @@ class RodinPipeline:
             generators,
             steps=one.sampling.steps,
             clip=self.statistics.config.clip,
-            callback=callback,
+            callback=report,
         )
 
     def _condition_of(self, latents: Tensor) -> Tensor | None:
         """What the base model is told: z [B, 512], or nothing if it was trained without."""
         return latents.to(self.device) if self.base.config.latent_dim else None
 
-    def _enlarge(self, low: Tensor, latents: Tensor, drawings: list[Drawing]) -> Tensor:
+    def _enlarge(
+        self, low: Tensor, latents: Tensor, drawings: list[Drawing], callback: Callback | None = None
+    ) -> Tensor:
         """The base model's residuals [B, 3, C, h, w] for latents [B, 512] to planes [B, 3, C, H, W], on the CPU."""
         generators = seeded([drawing.seed for drawing in drawings], Stream.UPSAMPLER)
         residual = upsample(
@@ -359,6 +379,7 @@ class RodinPipeline:
             steps=drawings[0].sampling.upsampling_steps,
             clip=self.statistics.config.clip,
             z=latents if takes_latent(self.upsampler.config) else None,
+            callback=None if callback is None else lambda: callback(Step("upsampling")),
         )
         return self.statistics.denormalize(residual).cpu()
 
@@ -401,7 +422,7 @@ class RodinPipeline:
     ) -> Avatar:
         """The avatar of a latent [512] and x_T [1, 3, C, h, w], moved towards a photograph: while it is sampled towards
         the small one, after that towards the other."""
-        free = self._sample_base(latent[None], noise, [drawing], None)
+        free = self._sample_base(latent[None], noise, [drawing], callback)
         inversion = Inversion(
             base=self.base,
             config=self.diffusion,
@@ -413,9 +434,9 @@ class RodinPipeline:
             colours=self._expected_colours(latent),
         )
 
-        def report(step: int, _loss: float) -> None:
+        def report(_index: int, _loss: float) -> None:
             if callback is not None:
-                callback(step, noise)
+                callback(Step("inversion"))
 
         low = inversion.sample(
             self.base_statistics,
@@ -425,7 +446,7 @@ class RodinPipeline:
             guidance_scale=drawing.sampling.guidance_scale,
             progress=report,
         )
-        enlarged = self._enlarge(low[None], latent[None], [drawing])[0].to(self.device)
+        enlarged = self._enlarge(low[None], latent[None], [drawing], callback)[0].to(self.device)
         planes = inversion.fit(enlarged, self.statistics, photo, steps=drawing.refine, progress=report)
         palettes = [inversion.palette(planes, photo)]
         return self._avatars(planes[None], latent[None], noise, [drawing], palettes=palettes)[0]
@@ -462,6 +483,7 @@ class RodinPipeline:
         colours: Mapping[str, Sequence[float]] | None = None,
         source_prompt: str | None = None,
         strength: float | None = None,
+        callback_on_step_end: Callback | None = None,
     ) -> Avatar:
         """Change what the prompt names, and keep the rest: z is moved, the noise stays.
 
@@ -481,6 +503,7 @@ class RodinPipeline:
                 goes.
             strength: how far to go; 0 draws the same avatar again, 1 is the whole difference, beyond 1 exaggerates,
                 below 0 turns round. None is 1 for colours, and EDIT_STRENGTH for all else.
+            callback_on_step_end: see `__call__`.
 
         Raises:
             UserError: there is nothing to change, a prompt is empty or too long, the strength is no number, a colour or
@@ -491,10 +514,20 @@ class RodinPipeline:
         self._check_own(avatar)
         if strength is not None and not math.isfinite(strength):
             raise UserError(f"strength: {strength}; choose a number such as 1")
-        edited = avatar if prompt is None else self._edit(avatar, prompt, source_prompt, strength)
+        edited = avatar
+        if prompt is not None:
+            edited = self._edit(avatar, prompt, source_prompt, strength, callback=callback_on_step_end)
         return edited.recoloured(colours) if colours else edited
 
-    def _edit(self, avatar: Avatar, prompt: str, source_prompt: str | None, strength: float | None) -> Avatar:
+    def _edit(
+        self,
+        avatar: Avatar,
+        prompt: str,
+        source_prompt: str | None,
+        strength: float | None,
+        *,
+        callback: Callback | None,
+    ) -> Avatar:
         named = coloured_materials(prompt)
         if named and named <= avatar.materials_shown():
             wanted = self._palettes((avatar.latent + self._direction(avatar, prompt, source_prompt))[None])[0]
@@ -508,12 +541,21 @@ class RodinPipeline:
         latent = torch.nn.functional.normalize(avatar.latent + strength * direction, dim=-1)
         palette = self._moved_palette(avatar, latent)
         drawing = self._said(avatar, prompt)
-        edited = replace(self._draw(latent[None], avatar.noise[None], [drawing])[0], palette=palette)
-        if not avatar.drawing.refine:
-            return edited
-        # What the inversion found beyond the model's own drawing is carried over.
-        again = self._draw(avatar.latent[None], avatar.noise[None], [avatar.drawing])[0]
-        return replace(edited, planes=edited.planes + avatar.planes - again.planes)
+        edited = replace(self._draw(latent[None], avatar.noise[None], [drawing], callback)[0], palette=palette)
+        return replace(edited, planes=edited.planes + self._beyond(avatar, avatar.drawing, callback))
+
+    def _beyond(self, avatar: Avatar, drawing: Drawing, callback: Callback | None) -> Tensor:
+        """What an avatar's planes [3, C, H, W] have beyond what the model draws from its latent and noise: what an
+        inversion found, or what another way of drawing makes."""
+        if drawing == avatar.drawing and not drawing.refine:
+            return torch.zeros_like(avatar.planes)
+
+        def report(step: Step) -> None:
+            if callback is not None:
+                callback(Step(step.stage))  # it is no preview of what is asked for
+
+        again = self._draw(avatar.latent[None], avatar.noise[None], [drawing], report)[0]
+        return avatar.planes - again.planes
 
     def _said(self, avatar: Avatar, prompt: str) -> Drawing:
         """How an avatar was drawn, and what was said of it since."""
@@ -554,26 +596,62 @@ class RodinPipeline:
         return means[0] - means[1]
 
     @torch.no_grad()
-    def interpolate(self, first: Avatar, last: Avatar, steps: int = 8) -> list[Avatar]:
-        """Avatars on the way between two, which stand at its ends: z and the noise go along great circles.
+    def redraw(self, avatar: Avatar, sampling: Sampling, callback_on_step_end: Callback | None = None) -> Avatar:
+        """The same latent and noise, drawn another way: what was sketched in a few steps in more of them.
 
-        All between are drawn as the first was. What that leaves of an end, such as what an inversion found or another
-        guidance draws, fades along the way.
+        What an inversion or colours have made of it is kept.
+
+        Raises:
+            UserError: a number is out of range, or the avatar is another model's.
+        """
+        self._check_own(avatar)
+        sampling = replace(sampling, sampler=sampling.sampler or self.scheduler.kind)
+        self._check_numbers(1, avatar.drawing.seed, 0, sampling)
+        # The noise has its temperature already.
+        sampling = replace(sampling, temperature=avatar.drawing.sampling.temperature)
+        drawing = replace(avatar.drawing, sampling=sampling)
+        drawn = self._draw(avatar.latent[None], avatar.noise[None], [drawing], callback_on_step_end)[0]
+        found = self._beyond(avatar, avatar.drawing, callback_on_step_end)
+        return replace(drawn, planes=drawn.planes + found, palette=avatar.palette)
+
+    def interpolate(self, first: Avatar, last: Avatar, steps: int = 8) -> list[Avatar]:
+        """Avatars on the way between two, which stand at its ends; see `mix`.
 
         Raises:
             UserError: fewer than 2 steps, or an avatar is another model's.
         """
         if steps < 2:
             raise UserError(f"steps: {steps} avatars; choose 2 or more, the two ends are among them")
+        return self.mix(first, last, [k / (steps - 1) for k in range(steps)])
+
+    @torch.no_grad()
+    def mix(
+        self, first: Avatar, last: Avatar, parts: Sequence[float], callback_on_step_end: Callback | None = None
+    ) -> list[Avatar]:
+        """Avatars between two, one at each part of the way: z and the noise go along great circles.
+
+        All between are drawn as the first was. What that leaves of an end, such as what an inversion found or another
+        guidance draws, fades along the way.
+
+        Args:
+            parts: in [0, 1]; 0 is the first itself, 1 the last.
+
+        Raises:
+            UserError: a part is out of range, or an avatar is another model's.
+        """
         for avatar in (first, last):
             self._check_own(avatar)
-        parts = [k / (steps - 1) for k in range(steps)]
-        latents = torch.stack([slerp(first.latent, last.latent, part) for part in parts])
-        noise = torch.stack([slerp(first.noise, last.noise, part) for part in parts])
+        if wrong := [part for part in parts if not 0 <= part <= 1]:
+            raise UserError(f"part: {wrong[0]} of the way between two avatars; choose 0 to 1")
+        between = [part for part in parts if 0 < part < 1]
+        if not between:
+            return [last if part else first for part in parts]
+        latents = torch.stack([slerp(first.latent, last.latent, part) for part in between])
+        noise = torch.stack([slerp(first.noise, last.noise, part) for part in between])
         drawing = replace(first.drawing, refine=max(first.drawing.refine, last.drawing.refine))
-        drawn = self._draw(latents, noise.half().float(), [drawing] * steps)
-        left, right = first.planes - drawn[0].planes, last.planes - drawn[-1].planes
-        between = [
+        drawn = self._draw(latents, noise.half().float(), [drawing] * len(between), callback_on_step_end)
+        left, right = (self._beyond(one, first.drawing, callback_on_step_end) for one in (first, last))
+        mixed = iter(
             replace(
                 one,
                 planes=one.planes + torch.lerp(left, right, part),
@@ -581,9 +659,9 @@ class RodinPipeline:
                 if first.palette is None or last.palette is None
                 else torch.lerp(first.palette, last.palette, part),
             )
-            for one, part in list(zip(drawn, parts, strict=True))[1:-1]
-        ]
-        return [first, *between, last]
+            for one, part in zip(drawn, between, strict=True)
+        )
+        return [next(mixed) if 0 < part < 1 else last if part else first for part in parts]
 
     def _check_numbers(self, count: int, seed: int, refine: int, sampling: Sampling) -> None:
         sampling.check()

@@ -198,7 +198,7 @@ def cut_out(pixels: Tensor) -> Portrait:
         what = "its face looks to the side" if found.aside else "no face found in it"
         return Portrait(as_framed, f"a cut-out: {what}, used as framed {size}")
     face = found.faces[0]
-    if not found.turns and _is_in_place(face, height, width):
+    if not found.turns and is_in_place(face, height, width):
         return Portrait(as_framed, f"a cut-out: its face is in place, used as framed {size}")
     framed, tilt = frame_face(torch.rot90(pixels, found.turns), face)
     framed = torch.cat([framed[..., :3], framed[..., 3:] * bust_outline(framed.shape[0])[..., None]], dim=-1)
@@ -206,7 +206,7 @@ def cut_out(pixels: Tensor) -> Portrait:
     return Portrait(framed, how)
 
 
-def _is_in_place(face: Face, height: int, width: int) -> bool:
+def is_in_place(face: Face, height: int, width: int) -> bool:
     """Whether a face of a picture is where renders have it, once the picture is cropped square."""
     side = min(height, width)
     x, y = centre(face)
@@ -259,12 +259,31 @@ def exposed(framed: Tensor) -> Tensor:
     return torch.cat([(framed[..., :3] * gain).clamp_max(1), framed[..., 3:]], dim=-1)
 
 
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A square of a picture, in its pixels; it may reach beyond the picture."""
+
+    left: int
+    top: int
+    size: int
+
+
 def frame_face(pixels: Tensor, face: Face) -> tuple[Tensor, float]:
     """A picture [H, W, 4] cut so that a face lies where faces lie in our renders, its eyes level.
 
     Returns:
         [S, S, 4], transparent where the frame shows what is beyond the picture, and by how many degrees it was turned
         to the left.
+    """
+    whole, face, tilt = levelled(pixels, face)
+    return cropped(whole, crop_around(face)), tilt
+
+
+def levelled(pixels: Tensor, face: Face) -> tuple[Tensor, Face, float]:
+    """A picture [H, W, 4] whose face has its eyes level: itself where they are, else a square around the face, turned.
+
+    Returns:
+        the picture, the face in it, and by how many degrees it was turned to the left.
     """
     tilt = 0.0
     whole, upright_face = pixels, face
@@ -278,10 +297,21 @@ def frame_face(pixels: Tensor, face: Face) -> tuple[Tensor, float]:
         if again is None:
             break
         tilt, whole, upright_face = angle, square, again
-    side = max(round(_span(upright_face) / FACE_SPAN), 1)
-    x, y = (at + (0.5 - wanted) * side for at, wanted in zip(centre(upright_face), FACE_CENTRE, strict=True))
-    framed = square_of(whole, x, y, side, outside=0.0)
-    return (area_resize(framed, LARGEST_PORTRAIT, LARGEST_PORTRAIT) if side > LARGEST_PORTRAIT else framed), tilt
+    return whole, upright_face, tilt
+
+
+def crop_around(face: Face) -> Crop:
+    """The square in which a level face lies where faces lie in our renders."""
+    side = max(round(_span(face) / FACE_SPAN), 1)
+    x, y = (at + (0.5 - wanted) * side for at, wanted in zip(centre(face), FACE_CENTRE, strict=True))
+    return Crop(round(x - side / 2), round(y - side / 2), side)
+
+
+def cropped(pixels: Tensor, crop: Crop) -> Tensor:
+    """[S, S, 4] of a picture [H, W, 4], LARGEST_PORTRAIT pixels a side at most; transparent beyond the picture."""
+    half = crop.size / 2
+    square = square_of(pixels, crop.left + half, crop.top + half, crop.size, outside=0.0)
+    return area_resize(square, LARGEST_PORTRAIT, LARGEST_PORTRAIT) if crop.size > LARGEST_PORTRAIT else square
 
 
 def turned(square: Tensor, angle: float) -> Tensor:

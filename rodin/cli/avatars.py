@@ -280,6 +280,50 @@ def demo(
     draw(out, model_folder=model, text=text, edit=edit, image=image, seed=seed)
 
 
+def studio(
+    model: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str | None = None,
+    folder: Path | None = None,
+    no_browser: bool = False,
+) -> None:
+    """Open the studio in a browser: describe avatars, change them, take them away. It is an HTTP API too (/docs).
+
+    Needs: pip install 'rodin[studio]'. See docs/studio.md.
+
+    Args:
+        model: Model folder; by default the model that comes with Rodin.
+        host: Address to listen at. Any beyond this machine, such as 0.0.0.0, wants a token.
+        port: 0 takes a free one.
+        token: What people have to show, 16 letters and digits or more. Where one is wanted and not given, it is made
+            and printed.
+        folder: Where the history is kept; by default ~/.local/share/rodin/studio.
+        no_browser: Open no browser.
+    """
+    import os
+
+    from rodin.errors import UserError
+
+    try:
+        from rodin.studio.server import serve
+    except ModuleNotFoundError as error:
+        if error.name not in ("fastapi", "starlette", "uvicorn", "pydantic"):
+            raise
+        raise UserError(f"studio: {error.name} is not installed; pip install 'rodin[studio]'") from error
+    if folder is None:
+        folder = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rodin" / "studio"
+    serve(
+        folder,
+        model=model,
+        host=host,
+        port=port,
+        token=token,
+        browser=not no_browser,
+        say=lambda line: print(line, flush=True),
+    )
+
+
 AVATARS: dict[str, Callable[..., None]] = {
     "generate": generate,
     "edit": edit,
@@ -289,4 +333,5 @@ AVATARS: dict[str, Callable[..., None]] = {
     "render": render,
     "export": export,
     "demo": demo,
+    "studio": studio,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from rodin.avatars.mesh_files import SUFFIXES, TEXTURED, write_mesh
 from rodin.avatars.pipeline import FRONTAL_POSE, RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.seeds import LARGEST_SEED
+from rodin.avatars.step import Callback, Step
 from rodin.avatars.video import write_video
 from rodin.camera import around, camera_at
 from rodin.cli.gallery import (
@@ -377,11 +378,11 @@ def check_folder(out: Path) -> None:
 
 
 @contextmanager
-def _sampling() -> Iterator[Callable[[int, Tensor], None]]:
+def _sampling() -> Iterator[Callback]:
     """A progress bar, and what advances it at every step."""
     with tqdm(desc="sampling", unit="step", delay=0.5) as bar:  # none where the arguments are refused
 
-        def advance(_step: int, _planes: Tensor) -> None:
+        def advance(_step: Step) -> None:
             bar.update()
 
         yield advance

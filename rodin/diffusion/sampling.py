@@ -171,7 +171,7 @@ def sample(
     generators: list[torch.Generator],
     steps: int,
     clip: float | None = None,
-    callback: Callable[[int, Tensor], None] | None = None,
+    callback: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> Tensor:
     """Draw planes.
 
@@ -182,7 +182,7 @@ def sample(
         generators: one a sample, of the noise that the ancestral sampler adds at each step.
         steps: denoising steps, 1 to T.
         clip: see `Scheduler.step`.
-        callback: called after each step with its index and x.
+        callback: called after each step with its index, x, and the x_0 that the network saw in it.
 
     Returns:
         [B, 3, C, H, W]
@@ -194,7 +194,8 @@ def sample(
     x = noise
     for index, t in enumerate(scheduler.timesteps):
         output = denoise(x, t.to(x.device).expand(len(x))).float()
-        x = scheduler.step(output, index, x, generators, clip=clip)
+        clean = scheduler.clean(output, index, x, clip)
+        x = scheduler.advance(clean, index, x, generators, variance=output[:, :, x.shape[2] :])
         if callback is not None:
-            callback(index, x)
+            callback(index, x, clean)
     return x

@@ -9,6 +9,8 @@ All planes are residuals of unit variance (`rodin.models.statistics.PlaneStatist
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +34,7 @@ def upsample(
     steps: int,
     clip: float,
     z: Tensor | None = None,
+    callback: Callable[[], None] | None = None,
 ) -> Tensor:
     """Draw planes of `size` x `size` for low-resolution ones; both are residuals.
 
@@ -47,6 +50,7 @@ def upsample(
             and nearer than those of DPM-Solver++.
         clip: bound on the residual, see `PlaneStatistics`.
         z: [B, D] latents of unit length, for a network that is told them (`takes_latent`) and for no other.
+        callback: called after each step of each sample.
 
     Returns:
         [B, 3, C, size, size]
@@ -67,7 +71,13 @@ def upsample(
         def denoise(x: Tensor, t: Tensor, condition: Tensor = condition, vector: Tensor = vector) -> Tensor:
             return network(x, t, vector, condition)
 
-        drawn[index] = sample(denoise, Scheduler(diffusion, "ddim"), noise, [generator], steps=steps, clip=clip)[0]
+        def report(_step: int, _x: Tensor, _clean: Tensor) -> None:
+            if callback is not None:
+                callback()
+
+        drawn[index] = sample(
+            denoise, Scheduler(diffusion, "ddim"), noise, [generator], steps=steps, clip=clip, callback=report
+        )[0]
     return drawn
 
 

@@ -94,12 +94,10 @@ class Understanding:
             return ""  # grown up, which man and woman say
         if name in ("hat", "glasses") and f"{name}_color" in self.asked and len(values) > 1:
             return ""  # said with its colour
-        if values == (NONE,):
-            text = f"no {_thing(name)}"
-        elif name in self.asked:
-            text = _in_words(name, values)
+        if values == (NONE,) or name in self.asked:
+            text = values_in_words(name, values)
         else:
-            text = f"not {_in_words(name, self.denied[name])}"
+            text = f"not {values_in_words(name, self.denied[name])}"
         words = self.words.get(name, "")
         return text if not words or set(words.split()) & set(text.split()) else f"{text} ({words})"
 
@@ -123,8 +121,10 @@ def value_in_words(name: str, value: str) -> str:
     return _NAMES.get(name, "{}").format(value)
 
 
-def _in_words(name: str, values: tuple[str, ...]) -> str:
-    """Values of an attribute for reading."""
+def values_in_words(name: str, values: tuple[str, ...]) -> str:
+    """Values of an attribute for reading, any of which may be."""
+    if values == (NONE,):
+        return f"no {_thing(name)}"
     if name in TRAITS:
         return trait_words(name, 1 if values == ("+",) else -1) or name.replace("_", " ")
     if set(values) == set(VALUES[name]) - {NONE}:

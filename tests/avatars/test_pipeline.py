@@ -24,6 +24,7 @@ from rodin.avatars.photo import frame_photo
 from rodin.avatars.pipeline import EDIT_DRAWS, EDIT_SAMPLING, RodinPipeline
 from rodin.avatars.prompt_meaning import LONGEST_PROMPT
 from rodin.avatars.slerp import slerp
+from rodin.avatars.step import Step
 from rodin.data.captures import load_subject
 from rodin.diffusion.sampling import Scheduler
 from rodin.errors import UserError
@@ -162,9 +163,12 @@ def test_temperature_shortens_the_first_noise_and_stays_with_the_avatar(pipe: Ro
 
 
 def test_the_callback_sees_every_step(pipe: RodinPipeline) -> None:
-    seen: list[tuple[int, tuple[int, ...]]] = []
-    draw(pipe, count=2, callback_on_step_end=lambda step, x: seen.append((step, tuple(x.shape))))
-    assert seen == [(step, (2, 3, 4, 8, 8)) for step in range(STEPS)]
+    seen: list[Step] = []
+    draw(pipe, count=2, upsampling_steps=3, callback_on_step_end=seen.append)
+    assert [step.stage for step in seen] == ["base"] * STEPS + ["upsampling"] * 3 * 2
+    for step in seen[:STEPS]:
+        assert step.clean is not None
+        assert step.clean.shape == (2, 3, 4, 8, 8)
 
 
 def test_an_avatar_outlives_its_pipeline(trained: Path) -> None:

@@ -385,7 +385,7 @@ def test_ancestral_step_is_the_posterior_of_the_subsequence(learned: bool) -> No
     states: list[Tensor] = []
     predicted: list[Tensor] = []
     denoise = gaussian_denoiser(settings, 0.8, 0.5, predicted)
-    last = draw(denoise, scheduler, (3, 2, 4, 4), generators(1), 4, callback=lambda _, x: states.append(x.clone()))
+    last = draw(denoise, scheduler, (3, 2, 4, 4), generators(1), 4, callback=lambda _, x, __: states.append(x.clone()))
     times = scheduler.timesteps.tolist()
     noise = torch.Generator().manual_seed(0)
     x = torch.randn(1, 3, 2, 4, 4, generator=noise).half().float()
@@ -453,7 +453,9 @@ def test_clipping_moves_noise_and_planes_together(kind: str, prediction: str) ->
         states: list[Tensor] = []
         scheduler = Scheduler(settings, kind)
         start = draw_noise((3, 2, 8, 8), generators(1))
-        draw(far, scheduler, (3, 2, 8, 8), generators(1), 2, clip=2.0, callback=lambda _, x: states.append(x.clone()))
+        draw(
+            far, scheduler, (3, 2, 8, 8), generators(1), 2, clip=2.0, callback=lambda _, x, __: states.append(x.clone())
+        )
         abar = (1 - noise_schedule(settings)).cumprod(0)
         noise = (start - abar[999].sqrt() * 2.0) / (1 - abar[999]).sqrt()
         after = abar[scheduler.timesteps[1]]

@@ -11,7 +11,7 @@ from rodin.synth.recipe import SHOWS_EARS, AvatarRecipe
 NAMED = 1.1
 
 #: Styles hidden by a hat down to what hangs out of it keep their name; these are named as a whole.
-_HAIR_PHRASES = {
+HAIR_PHRASES = {
     "bald": "a bald head",
     "buzz cut": "a {colour} buzz cut",
     "short": "short {colour} hair",
@@ -26,7 +26,7 @@ _HAIR_PHRASES = {
     "bun": "{colour} hair in a bun",
     "braids": "{colour} hair in two braids",
 }
-_EXPRESSION_PHRASES = {
+EXPRESSION_PHRASES = {
     "neutral": "with a neutral expression",
     "smiling": "smiling",
     "grinning": "grinning broadly",
@@ -55,7 +55,7 @@ _TRAIT_PHRASES = {
 }
 #: Hair that hangs beside the neck, whose width then does not show.
 _COVERS_NECK = ("bob", "long straight", "long wavy")
-_LIGHTING_PHRASES = {
+LIGHTING_PHRASES = {
     "studio": "in studio light",
     "soft": "in soft light",
     "warm": "in warm light",
@@ -108,7 +108,7 @@ def _hair_phrase(recipe: AvatarRecipe) -> str:
     """The hair in words, with its fringe."""
     dyed = recipe.hair_color in ("pink", "blue", "green", "purple")
     colour = f"{recipe.hair_color}-dyed" if dyed else recipe.hair_color
-    return _HAIR_PHRASES[recipe.hair].format(colour=colour) + (" with a fringe" if recipe.fringe else "")
+    return HAIR_PHRASES[recipe.hair].format(colour=colour) + (" with a fringe" if recipe.fringe else "")
 
 
 def _hidden_traits(recipe: AvatarRecipe) -> frozenset[str]:
@@ -163,5 +163,5 @@ def make_caption(recipe: AvatarRecipe, *, absences: bool = True, eyes: bool = Tr
     elif absences:
         wearing += " and no hat"
     subject = f"a {who(recipe)} with a {recipe.face_shape} face, {recipe.skin} skin, {', '.join(items)}"
-    lit = _LIGHTING_PHRASES[recipe.lighting]
-    return mend_articles(f"{subject}, {wearing}, {_EXPRESSION_PHRASES[recipe.expression]}, {lit}")
+    lit = LIGHTING_PHRASES[recipe.lighting]
+    return mend_articles(f"{subject}, {wearing}, {EXPRESSION_PHRASES[recipe.expression]}, {lit}")

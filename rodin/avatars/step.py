@@ -1,0 +1,31 @@
+"""What one sees of an avatar while it is drawn: a step after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Stage = Literal["base", "upsampling", "inversion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that has been made.
+
+    Args:
+        stage: whose: the base model's, the upsampler's, or of the descent towards a portrait.
+        clean: [B, 3, C, h, w] the base model's x_0 so far, of the avatars that are drawn together; None elsewhere.
+            `RodinPipeline.preview` makes pictures of it.
+        latents: [B, 512] of these avatars.
+    """
+
+    stage: Stage
+    clean: Tensor | None = None
+    latents: Tensor | None = None
+
+
+#: Called after each step. What it raises ends the drawing between two steps.
+Callback = Callable[[Step], None]

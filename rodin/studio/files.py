@@ -1,0 +1,104 @@
+"""An avatar as a file to take away, in every format there is."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from rodin.avatars.avatar import Avatar
+from rodin.avatars.html_file import write_html
+from rodin.avatars.mesh import BUST_HEIGHT, simplify_mesh, standing, textured
+from rodin.avatars.mesh_files import write_mesh
+from rodin.avatars.video import write_video
+from rodin.errors import UserError
+from rodin.files import atomic_path
+
+Format = Literal["glb", "obj", "ply", "stl", "html", "mp4", "gif", "webp"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+MESHES = ("glb", "obj", "ply", "stl")
+TEXTURED = ("glb", "obj")
+VIDEOS = ("mp4", "gif", "webp")
+TEXTURED_FACES = 20_000  # of a mesh with a texture, where no number is given
+FRAMES, FRAMES_PER_SECOND = 36, 12  # of a turntable
+MEDIA_TYPES: dict[Format, str] = {
+    "glb": "model/gltf-binary",
+    "obj": "application/zip",
+    "ply": "application/octet-stream",
+    "stl": "model/stl",
+    "html": "text/html; charset=utf-8",
+    "mp4": "video/mp4",
+    "gif": "image/gif",
+    "webp": "image/webp",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileOptions:
+    """How a file is made; what is None is as the format has it.
+
+    Args:
+        faces: triangles of a mesh.
+        height: of a mesh, in metres.
+        texture: pixels of a side of the picture that has a mesh's colours.
+        size: pixels of a side of a turntable.
+    """
+
+    faces: int | None = None
+    height: float | None = None
+    texture: int | None = None
+    size: int | None = None
+
+    def check(self, kind: Format) -> None:
+        """Refuse what the format has not.
+
+        Raises:
+            UserError: names the first of them.
+        """
+        fitting = {
+            "faces": MESHES,
+            "height": MESHES,
+            "texture": TEXTURED,
+            "size": VIDEOS,
+        }
+        for name, formats in fitting.items():
+            if getattr(self, name) is not None and kind not in formats:
+                raise UserError(f"{name}: {kind} files have none; leave it out, or choose {', '.join(formats)}")
+
+
+def suffix_of(kind: Format) -> str:
+    """Of the file that is sent: an OBJ comes with its materials and its picture."""
+    return "zip" if kind == "obj" else kind
+
+
+def write_file(path: Path, avatar: Avatar, kind: Format, options: FileOptions) -> None:
+    """Write an avatar in a format, whole or not at all.
+
+    Raises:
+        UserError: the avatar has no surface, an option does not fit, a package is missing, or the place cannot be
+            written.
+    """
+    options.check(kind)
+    with atomic_path(path) as temporary:
+        made = temporary.with_name(f"avatar.{kind}")
+        if kind == "html":
+            write_html(made, avatar)
+        elif kind in VIDEOS:
+            write_video(made, avatar.turntable(FRAMES, options.size or 256), FRAMES_PER_SECOND)
+        else:
+            _write_mesh(made, avatar, options)
+        if kind == "obj":
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+                for one in sorted(made.parent.glob("avatar.*")):
+                    archive.write(one, one.name)
+        else:
+            made.rename(temporary)
+
+
+def _write_mesh(path: Path, avatar: Avatar, options: FileOptions) -> None:
+    fine = avatar.mesh()
+    faces = options.faces or (None if options.texture is None else TEXTURED_FACES)
+    mesh = fine if faces is None else simplify_mesh(fine, faces)
+    texture = None if options.texture is None else textured(mesh, fine, options.texture)
+    write_mesh(path, standing(mesh, options.height or BUST_HEIGHT), texture)
