@@ -173,10 +173,11 @@ class SamplingDone(BaseModel):
 
 
 class ValueOffered(BaseModel):
-    """A value of an attribute, and what people call it."""
+    """A value of an attribute, what people call it, and its #rrggbb where it is a colour."""
 
     value: str
     label: str
+    colour: str | None
 
 
 class AttributeOffered(BaseModel):
