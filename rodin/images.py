@@ -23,7 +23,7 @@ from rodin.files import atomic_path
 MAX_PIXELS = 2**26  # 8192 x 8192: a larger header is a mistake or an attack, and is refused before it is decoded
 PICTURE_SUFFIXES = (".png", ".webp")  # formats with alpha
 #: What strangers may send, beside HEIC: other formats start programs (EPS), or are seldom read and so seldom mended.
-SENT_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF")
+SENT_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError)
 
 _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa")
