@@ -181,7 +181,7 @@ class RodinPipeline:
         """
         if sum(given is not None for given in (prompt, image, vary)) > 1:
             raise UserError("prompt, image, vary: more than one is given; choose one, and edit what it draws")
-        self._check_numbers(count, seed, refine, sampling)
+        self.check_numbers(count, seed, refine, sampling)
         if refine and image is None:
             raise UserError(f"refine: {refine} steps towards no portrait; give image, or 0 steps")
         if pose != FRONTAL_POSE and not refine:
@@ -606,7 +606,7 @@ class RodinPipeline:
         """
         self._check_own(avatar)
         sampling = replace(sampling, sampler=sampling.sampler or self.scheduler.kind)
-        self._check_numbers(1, avatar.drawing.seed, 0, sampling)
+        self.check_numbers(1, avatar.drawing.seed, 0, sampling)
         # The noise has its temperature already.
         sampling = replace(sampling, temperature=avatar.drawing.sampling.temperature)
         drawing = replace(avatar.drawing, sampling=sampling)
@@ -663,7 +663,8 @@ class RodinPipeline:
         )
         return [next(mixed) if 0 < part < 1 else last if part else first for part in parts]
 
-    def _check_numbers(self, count: int, seed: int, refine: int, sampling: Sampling) -> None:
+    def check_numbers(self, count: int, seed: int, refine: int, sampling: Sampling) -> None:
+        """Raise UserError if a number of `__call__` is out of range."""
         sampling.check()
         if count < 1:
             raise UserError(f"count: {count} avatars; choose 1 or more")

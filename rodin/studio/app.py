@@ -51,10 +51,18 @@ from rodin.studio.documents import (
 from rodin.studio.events import Events
 from rodin.studio.files import FORMATS, MEDIA_TYPES, Format, suffix_of
 from rodin.studio.guard import Guard
-from rodin.studio.history import PICTURE_SIZE, Record
+from rodin.studio.history import PICTURE_SIZE, Record, owner_of
 from rodin.studio.jobs import DEFECT, Job, QueueFull
 from rodin.studio.lane import Lane
-from rodin.studio.page import ASSETS, DOWNLOAD_POLICY, PAGE_POLICY, api_page, api_policy, asset, studio_page
+from rodin.studio.page import (
+    ASSETS,
+    DOWNLOAD_POLICY,
+    PAGE_POLICY,
+    api_page,
+    asset,
+    page_without_bundle,
+    styled_policy,
+)
 from rodin.studio.portraits import Found
 from rodin.studio.told import avatar_told, job_told, portrait_told, sampling_told
 from rodin.studio.understanding import offered, read_prompt
@@ -107,7 +115,7 @@ def _routes(studio: Studio) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        studio.queue.start()
+        studio.queue.start(studio.warm_up)
         yield
         quick.close()
         slow.close()
@@ -143,7 +151,7 @@ def _routes(studio: Studio) -> FastAPI:
 
     def own_avatar_of(id: Name, person: Person) -> Record:
         record = avatar_of(id)
-        if record not in studio.history.of(person):
+        if record.owner != owner_of(person):
             raise HTTPException(403, "avatar: it is in another's history")
         return record
 
@@ -178,7 +186,9 @@ def _routes(studio: Studio) -> FastAPI:
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        return HTMLResponse(studio_page(), headers={"Content-Security-Policy": PAGE_POLICY})
+        text = asset("studio.html")
+        policy = styled_policy() if text is None else PAGE_POLICY
+        return HTMLResponse(text or page_without_bundle(), headers={"Content-Security-Policy": policy})
 
     @app.get("/assets/{name}", include_in_schema=False)
     async def page_asset(name: str) -> Response:
@@ -189,7 +199,7 @@ def _routes(studio: Studio) -> FastAPI:
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
-        return HTMLResponse(api_page(app.openapi()), headers={"Content-Security-Policy": api_policy()})
+        return HTMLResponse(api_page(app.openapi()), headers={"Content-Security-Policy": styled_policy()})
 
     # ---- the model, and words
 

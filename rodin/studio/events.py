@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from rodin.studio.jobs import Job, QueueFull
 from rodin.studio.told import job_told
@@ -50,7 +51,8 @@ class Events:
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
-            loop.call_soon_threadsafe(woken.set)
+            with suppress(RuntimeError):  # the loop has ended, and nobody listens
+                loop.call_soon_threadsafe(woken.set)
 
         end = self._studio.queue.listen(wake)
         self._listening += 1

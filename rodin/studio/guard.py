@@ -23,6 +23,7 @@ from rodin.studio.limits import Limits
 
 PERSON, TOKEN = "rodin_person", "rodin_token"
 PERSON_PATTERN = re.compile(r"[A-Za-z0-9_-]{22}")
+PORT = re.compile(r":\d+$")
 YEAR = 365 * 24 * 3600  # seconds
 SLOWEST = 60.0  # seconds between two pieces of a body
 SAFE = ("GET", "HEAD")
@@ -41,7 +42,7 @@ class Guard:
     """Stands before an app. `scope["state"]["person"]` is who asks.
 
     Args:
-        hosts: that are this one, as the Host header has them; None lets any in, where a token is wanted.
+        hosts: names of this one; None takes any, where a token is wanted.
         token: that has to be shown; None wants none.
     """
 
@@ -82,7 +83,7 @@ class Guard:
     def _refusal(self, scope: Scope, headers: Headers, cookies: dict[str, str]) -> Response | None:
         """What is answered instead; None where somebody is let in."""
         host = headers.get("host", "").lower()
-        if self.hosts is not None and host not in self.hosts:
+        if self.hosts is not None and PORT.sub("", host) not in self.hosts:
             return _error(403, "host: this studio answers to its own address alone")
         if scope["method"] not in SAFE:
             origin, site = headers.get("origin"), headers.get("sec-fetch-site")

@@ -54,7 +54,7 @@ class Job:
     file: str | None = None  # address
     error: str | None = None
     unwanted: bool = False
-    changed: Callable[[], None] = lambda: None
+    changed: Callable[[], None] = lambda: None  # called by `advance`
 
     @property
     def over(self) -> bool:
@@ -93,10 +93,16 @@ class Queue:
         self._lock = threading.Condition()
         self._closed = False
         self._listeners: set[Callable[[], None]] = set()
+        self._first: Callable[[], None] = _nothing
         self._thread = threading.Thread(target=self._run, name="rodin-studio", daemon=True)
 
-    def start(self) -> None:
-        """Begin with the work."""
+    def start(self, first: Callable[[], None]) -> None:
+        """Begin with the work.
+
+        Args:
+            first: done before any job, on the same thread.
+        """
+        self._first = first
         self._thread.start()
 
     def close(self) -> None:
@@ -131,7 +137,7 @@ class Queue:
         """Do a job that takes no time, on this thread; what goes wrong with it is raised here."""
         job.work(job)
         with self._lock:
-            job.state = "done"
+            job.state, job.work = "done", _nothing_for
             self._jobs[job.id] = job
             self._forget()
 
@@ -149,7 +155,7 @@ class Queue:
                 theirs.remove(job)
                 if not theirs:
                     del self._waiting[job.person]
-                job.state = "cancelled"
+                job.state, job.work = "cancelled", _nothing_for
         self._changed()
 
     def place(self, job: Job) -> int:
@@ -193,6 +199,10 @@ class Queue:
             return job
 
     def _run(self) -> None:
+        try:
+            self._first()
+        except Exception:
+            log.exception("the studio could not be warmed up")
         while (job := self._next()) is not None:
             self._changed()
             state: State = "done"
@@ -205,6 +215,17 @@ class Queue:
             except Exception:
                 log.exception("a job failed: %s", job.kind)
                 state, job.error = "failed", DEFECT
-            with self._lock:
-                job.state, self._drawing = state, None
+            self._end(job, state)
             self._changed()
+
+    def _end(self, job: Job, state: State) -> None:
+        with self._lock:
+            job.state, job.work, self._drawing = state, _nothing_for, None  # what it held goes
+
+
+def _nothing() -> None:
+    pass
+
+
+def _nothing_for(_: Job) -> None:
+    pass

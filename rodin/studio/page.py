@@ -17,7 +17,7 @@ PAGE_POLICY = (
 )
 #: A page that was made of an avatar has scripts of its own, which its own policy names; they reach nothing of ours.
 DOWNLOAD_POLICY = "sandbox allow-scripts allow-downloads; frame-ancestors 'none'"
-API_STYLE = "code { font-size: .88em; } h2 { font-size: 1.05rem; margin-top: 2rem; } dt { margin-top: .6rem; }"
+OWN_STYLE = "code { font-size: .88em; } h2 { font-size: 1.05rem; margin-top: 2rem; } dt { margin-top: .6rem; }"
 
 
 def asset(name: str) -> str | None:
@@ -26,10 +26,10 @@ def asset(name: str) -> str | None:
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
-def studio_page() -> str:
-    """The page, or where its bundle is missing a line that says so."""
-    missing = "The page's bundle is missing; build it with: make viewer. The API is there: see /docs"
-    return asset("studio.html") or document("Rodin studio", f"<p>{missing}</p>")
+def page_without_bundle() -> str:
+    """What is shown where the page has not been built."""
+    line = 'The page\'s bundle is missing; build it with: make viewer. The API is there, see <a href="/docs">/docs</a>.'
+    return document("Rodin studio", f"<p>{line}</p>", OWN_STYLE)
 
 
 def api_page(description: dict[str, Any]) -> str:
@@ -56,12 +56,12 @@ def api_page(description: dict[str, Any]) -> str:
     for name, schema in sorted(description.get("components", {}).get("schemas", {}).items()):
         body.append(f'<h2 id="{escaped(name)}">{escaped(name)}</h2><p>{escaped(schema.get("description", ""))}</p>')
         body.append(_list([(key, _kind(value)) for key, value in schema.get("properties", {}).items()]))
-    return document("Rodin studio: API", "\n".join(body), API_STYLE)
+    return document("Rodin studio: API", "\n".join(body), OWN_STYLE)
 
 
-def api_policy() -> str:
-    """The security policy of that page, which lets in its very style."""
-    digest = hashlib.sha256(f"{STYLE}{API_STYLE}".encode()).digest()
+def styled_policy() -> str:
+    """The security policy of the pages that are written here, which lets in their very style."""
+    digest = hashlib.sha256(f"{STYLE}{OWN_STYLE}".encode()).digest()
     return f"{NOTHING_LOADS}; style-src 'sha256-{base64.b64encode(digest).decode()}'"
 
 

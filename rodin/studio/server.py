@@ -56,14 +56,13 @@ def serve(
     port = listening.getsockname()[1]
     os.umask(0o077)  # what people draw is for them alone
     studio = Studio(RodinPipeline.from_pretrained(model), folder, limits or Limits())
-    studio.warm_up()
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
     say(f"Rodin studio: {address}")
     if not local:
         say("It answers other machines too, under this one's name: who has the token may draw and look.")
     say(f"The history is in {folder}; stop with Ctrl+C")
-    app = make_app(studio, hosts=own_hosts(host, port) if local else None, token=token)
+    app = make_app(studio, hosts=own_hosts(host) if local else None, token=token)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -90,10 +89,9 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def own_hosts(host: str, port: int) -> frozenset[str]:
-    """What the Host header says of a studio that this machine alone can reach."""
-    names = {host if ":" not in host else f"[{host}]", "localhost", "127.0.0.1", "[::1]"}
-    return frozenset(f"{name}:{port}" for name in names) | (frozenset(names) if port == 80 else frozenset())
+def own_hosts(host: str) -> frozenset[str]:
+    """The names of a studio that this machine alone can reach; its port may be another's that is led here."""
+    return frozenset({f"[{host}]" if ":" in host else host, "localhost", "127.0.0.1", "[::1]"})
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

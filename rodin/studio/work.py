@@ -12,11 +12,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from rodin.avatars.avatar import Avatar
-from rodin.avatars.contact_sheet import strip
 from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.avatars.portrait import Portrait
@@ -59,13 +59,13 @@ class Studio:
         self.queue = Queue(limits.queue, limits.queue_each, limits.jobs_kept)
         self._files = folder / "files"
         self._files.mkdir(exist_ok=True, mode=0o700)
-        self._making: dict[Path, Job] = {}
+        self._making: dict[tuple[str, Path], Job] = {}
         self._lock = threading.Lock()
 
     def warm_up(self) -> None:
         """Load what the first person would wait for."""
-        _ = self.pipe.model_hash
         self.pipe(sampling=Sampling(steps=1, upsampling_steps=1))[0].portrait(16)
+        _ = self.pipe.encoder
 
     def close(self) -> None:
         """Give up what is in progress, and let another studio use the folder."""
@@ -234,7 +234,7 @@ class Studio:
             more: steps beside those of the sampling.
         """
         self._check_room()
-        sampling.check()
+        self.pipe.check_numbers(count, 0, 0, sampling)
 
         def work(job: Job) -> None:
             job.advance("latent", step=False)
@@ -256,8 +256,7 @@ class Studio:
         if job.unwanted:
             job.advance(step.stage)
         views = self.pipe.preview(step, PREVIEW_SIZE)[:count]
-        picture = views[0] if len(views) == 1 else strip(views, PREVIEW_SIZE) if views else None
-        job.advance(step.stage, preview=None if picture is None else png_bytes(picture))
+        job.advance(step.stage, preview=png_bytes(torch.cat(views, dim=1)) if views else None)
 
     def _check_room(self) -> None:
         if self.history.full:
@@ -311,8 +310,8 @@ class Studio:
 
     def file(self, record: Record, kind: Format, options: FileOptions) -> Path:
         """Where an avatar's file in a format lies once it is made."""
-        said = json.dumps([record.id, kind, asdict(options)])
-        return self._files / f"{hashlib.sha256(said.encode()).hexdigest()[:40]}.{suffix_of(kind)}"
+        said = json.dumps([kind, asdict(options)])
+        return self._files / f"{record.id}-{hashlib.sha256(said.encode()).hexdigest()[:16]}.{suffix_of(kind)}"
 
     def make_file(self, person: str, record: Record, kind: Format, options: FileOptions, url: str) -> Job:
         """Make an avatar's file in a format, unless it is there or being made.
@@ -323,7 +322,7 @@ class Studio:
         options.check(kind)
         path = self.file(record, kind, options)
         with self._lock:
-            running = self._making.get(path)
+            running = self._making.get((person, path))
             if running is not None and not running.over and not running.unwanted:
                 return running
 
@@ -340,12 +339,15 @@ class Studio:
                 self.queue.do_now(job)
             else:
                 self.queue.put(job)
-                self._making = {one: made for one, made in self._making.items() if not made.over} | {path: job}
+                self._making = {key: one for key, one in self._making.items() if not one.over}
+                self._making[person, path] = job
             return job
 
     def remove(self, record: Record) -> None:
-        """Delete an avatar."""
+        """Delete an avatar, and what was made of it."""
         self.history.remove(record.id)
+        for path in self._files.glob(f"{record.id}-*"):
+            path.unlink(missing_ok=True)
 
     def _forget_files(self, newest: Path) -> None:
         """Delete the files that nobody has fetched for longest, so that all together stay within the limit."""
