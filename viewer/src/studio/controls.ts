@@ -20,7 +20,7 @@ export class Problem {
 export class Slider {
   readonly element: HTMLElement;
   readonly input: HTMLInputElement;
-  private readonly output = element("output", {});
+  private readonly output = element("span", { class: "slider-value", "aria-hidden": "true" }); // an output would take the label
 
   /** @param inWords - what a value is called, shown and spoken. */
   constructor(

@@ -218,6 +218,8 @@ class Studio {
 
   private busy(on: boolean): void {
     for (const drawer of this.drawers) drawer.disabled = on;
+    this.aside.inert = on;
+    this.host.classList.toggle("busy", on);
   }
 }
 

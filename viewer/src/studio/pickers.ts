@@ -85,7 +85,7 @@ export class Pickers {
   private scale(name: string, label: string, places: readonly ({ value: string; label: string } | null)[]): Picker {
     const middle = (places.length - 1) / 2;
     const input = element("input", { type: "range", min: "0", max: String(places.length - 1), step: "1" });
-    const output = element("output", {});
+    const output = element("span", { class: "slider-value", "aria-hidden": "true" });
     const clear = button("×", () => this.pick(name, null), "quiet");
     clear.setAttribute("aria-label", `${label}: leave it to chance`);
     input.addEventListener("input", () => this.pick(name, places[input.valueAsNumber]?.value ?? null));
