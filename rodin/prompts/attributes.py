@@ -119,17 +119,6 @@ def _settled(name: str, understanding: Understanding) -> str | None:
     return ANY if name in _KINDS and NONE not in allowed else None
 
 
-def unknown(chosen: Mapping[str, str | None]) -> str | None:
-    """What is wrong with names or values, in a line; None where nothing is."""
-    offered = {one.name: [value.value for value in one.values] for one in attributes()}
-    for name, value in chosen.items():
-        if name not in offered:
-            return f"attributes: {name!r} is none; choose from {', '.join(offered)}"
-        if value is not None and value not in offered[name]:
-            return f"{name}: {value!r}; choose from {', '.join(offered[name])}, or null for open"
-    return None
-
-
 def prompt_of(chosen: Mapping[str, str | None]) -> str:
     """The prompt that asks for the chosen values and leaves the rest open; "" where nothing is chosen.
 

@@ -19,7 +19,7 @@ from rodin.avatars.portrait import Crop
 from rodin.errors import UserError
 from rodin.images import parse_colour
 from rodin.materials import MATERIALS
-from rodin.prompts.attributes import prompt_of, unknown
+from rodin.prompts.attributes import prompt_of
 from rodin.studio.documents import (
     LIMITS,
     Again,
@@ -95,6 +95,19 @@ PICTURE_BODY = {
 }
 PNG: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "A picture"}
+}
+EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"const": "job"},
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/JobTold"},
+        },
+    },
+    "required": ["event", "id", "data"],
 }
 
 Name = Annotated[str, Path(max_length=64)]
@@ -228,10 +241,7 @@ def _routes(studio: Studio) -> FastAPI:
     @app.post("/descriptions")
     async def descriptions(choices: Choices) -> PromptWritten:
         """The prompt that asks for what pickers have; understood, it is that again."""
-        wrong = unknown(choices.attributes)
-        if wrong is not None:
-            raise HTTPException(400, wrong)
-        return PromptWritten(prompt=prompt_of(choices.attributes))
+        return PromptWritten(prompt=prompt_of(plain(choices.attributes)))
 
     # ---- portraits
 
@@ -340,7 +350,7 @@ def _routes(studio: Studio) -> FastAPI:
         "/jobs/{id}/events",
         response_class=Response,
         responses={
-            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The job, often"},
+            200: {"content": {"text/event-stream": {"schema": EVENT}}, "description": "The job, often"},
             204: {"description": "It is over, and the one who asks knows how it ended"},
         },
     )
@@ -470,8 +480,12 @@ def _say_errors_in_a_line(app: FastAPI) -> None:
 def _in_a_line(error: RequestValidationError) -> str:
     """The first thing that is not as described: where, and what."""
     first = error.errors()[0]
-    where = ".".join(str(one) for one in first["loc"] if one not in ("body", "query", "path"))
-    return f"{where or 'body'}: {first['msg']}"
+    if first["type"] == "json_invalid":
+        return "body: it is no JSON"
+    source, *where = first["loc"]
+    if where and isinstance(error.body, dict) and where[0] == error.body.get("kind"):
+        where = where[1:]  # which kind it is
+    return f"{'.'.join(map(str, where)) or source}: {first['msg']}"
 
 
 def _binary(*media: str) -> dict[int | str, dict[str, Any]]:

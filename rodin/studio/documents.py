@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from rodin.avatars.seeds import LARGEST_SEED
 from rodin.diffusion.config import Sampler
+from rodin.materials import MATERIALS
+from rodin.prompts.attributes import attributes
 from rodin.studio.files import FileOptions, Format
 from rodin.studio.jobs import JobStage, State
 from rodin.studio.limits import Limits
 
 LIMITS = Limits()
+
+
+def _whole(value: Any) -> Any:
+    """5 for 5.0, which are the same in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
 HEX_COLOUR = r"^#[0-9a-fA-F]{6}$"
 Colour = Annotated[str, Field(pattern=HEX_COLOUR)]
+Material = Literal[MATERIALS]  # type: ignore[valid-type]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Prompt = Annotated[str, Field(max_length=LIMITS.prompt)]
 Positive = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-Steps = Annotated[int, Field(ge=1, le=LIMITS.steps)]
-Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED - LIMITS.count)]
-Side = Annotated[int, Field(ge=-(2**20), le=2**20)]
+Steps = Annotated[int, Field(ge=1, le=LIMITS.steps), WHOLE]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED - LIMITS.count), WHOLE]
+Side = Annotated[int, Field(ge=-(2**20), le=2**20), WHOLE]
 
 
 class Document(BaseModel):
@@ -41,12 +52,12 @@ class SamplingChoice(Document):
     prior_guidance_scale: Positive | None = None
     temperature: Positive | None = None
     upsampling_steps: Steps | None = None
-    candidates: Annotated[int, Field(ge=1, le=LIMITS.candidates)] | None = None
+    candidates: Annotated[int, Field(ge=1, le=LIMITS.candidates), WHOLE] | None = None
 
 
 class _Asked(Document):
     seed: Seed | None = None
-    count: Annotated[int, Field(ge=1, le=LIMITS.count)] = 1
+    count: Annotated[int, Field(ge=1, le=LIMITS.count), WHOLE] = 1
     sampling: SamplingChoice = SamplingChoice()
 
 
@@ -63,7 +74,7 @@ class FromPortrait(_Asked):
 
     kind: Literal["portrait"]
     portrait: Id
-    refine: Annotated[int, Field(ge=0, le=LIMITS.refine)] = 0
+    refine: Annotated[int, Field(ge=0, le=LIMITS.refine), WHOLE] = 0
 
 
 class Surprise(_Asked):
@@ -106,24 +117,24 @@ class Edit(Document):
     """What is changed of an avatar: by words, by colours, or both."""
 
     prompt: Prompt | None = None
-    colours: dict[str, Colour] = {}
+    colours: dict[Material, Colour] = {}
     strength: Annotated[float, Field(ge=-4, le=4, strict=False, allow_inf_nan=False)] | None = None
 
 
 class Colours(Document):
     """Materials and what they become."""
 
-    colours: Annotated[dict[str, Colour], Field(min_length=1)]
+    colours: Annotated[dict[Material, Colour], Field(min_length=1)]
 
 
 class FileRequest(Document):
     """A format, and how a file of it is made."""
 
     format: Format
-    faces: Annotated[int, Field(ge=100, le=LIMITS.faces)] | None = None
+    faces: Annotated[int, Field(ge=100, le=LIMITS.faces), WHOLE] | None = None
     height: Annotated[float, Field(ge=0.001, le=1000, strict=False, allow_inf_nan=False)] | None = None
-    texture: Annotated[int, Field(ge=64, le=LIMITS.texture)] | None = None
-    size: Annotated[int, Field(ge=16, le=LIMITS.video_side)] | None = None
+    texture: Annotated[int, Field(ge=64, le=LIMITS.texture), WHOLE] | None = None
+    size: Annotated[int, Field(ge=16, le=LIMITS.video_side), WHOLE] | None = None
 
     def options(self) -> FileOptions:
         """As `rodin.studio.files` takes them."""
@@ -137,10 +148,18 @@ class Words(Document):
     seed: Seed = 0
 
 
-class Choices(Document):
-    """What pickers have: a value of each attribute, or null for open."""
+Attributes = create_model(
+    "Attributes",
+    __base__=Document,
+    __doc__="A value of each attribute, or null for open.",
+    **{one.name: (Literal[tuple(value.value for value in one.values)] | None, None) for one in attributes()},  # type: ignore[call-overload]
+)
 
-    attributes: Annotated[dict[str, str | None], Field(max_length=64)]
+
+class Choices(Document):
+    """What pickers have."""
+
+    attributes: Attributes  # type: ignore[valid-type]
 
 
 class CropChoice(Document):

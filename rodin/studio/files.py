@@ -20,6 +20,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 MESHES = ("glb", "obj", "ply", "stl")
 TEXTURED = ("glb", "obj")
 VIDEOS = ("mp4", "gif", "webp")
+RESOLUTION = 128  # grid points along each side of the box, of a mesh
 TEXTURED_FACES = 20_000  # of a mesh with a texture, where no number is given
 FRAMES, FRAMES_PER_SECOND = 36, 12  # of a turntable
 MEDIA_TYPES: dict[Format, str] = {
@@ -97,7 +98,7 @@ def write_file(path: Path, avatar: Avatar, kind: Format, options: FileOptions) -
 
 
 def _write_mesh(path: Path, avatar: Avatar, options: FileOptions) -> None:
-    fine = avatar.mesh()
+    fine = avatar.mesh(RESOLUTION)
     faces = options.faces or (None if options.texture is None else TEXTURED_FACES)
     mesh = fine if faces is None else simplify_mesh(fine, faces)
     texture = None if options.texture is None else textured(mesh, fine, options.texture)

@@ -143,9 +143,13 @@ class History:
             materials=tuple(sorted(avatar.materials_shown(), key=MATERIALS.index)),
             **facts,
         )
-        avatar.save(self._file(name, SUFFIX))
-        write_picture(self._file(name, ".png"), avatar.portrait(PICTURE_SIZE))
-        write_json(self._file(name, ".json"), asdict(record))
+        try:
+            avatar.save(self._file(name, SUFFIX))
+            write_picture(self._file(name, ".png"), avatar.portrait(PICTURE_SIZE))
+            write_json(self._file(name, ".json"), asdict(record))
+        except BaseException:
+            self._delete(name)
+            raise
         with self._lock:
             self._records[name] = record
             self._keep(name, avatar)
@@ -194,6 +198,9 @@ class History:
         with self._lock:
             self._records.pop(name, None)
             self._loaded.pop(name, None)
+        self._delete(name)
+
+    def _delete(self, name: str) -> None:
         for suffix in (".json", ".png", SUFFIX):
             self._file(name, suffix).unlink(missing_ok=True)
 
