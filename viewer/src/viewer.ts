@@ -21,6 +21,8 @@ export interface ViewerOptions {
   readonly turning: boolean;
   /** Whether the wheel zooms without the control key, and a finger turns it up and down: on a page of its own. */
   readonly alone: boolean;
+  /** How `auto` draws, where another avatar has asked the machine before; asked here if it is left out. */
+  readonly method?: Method;
   /** Told after everything that changes but the view: what to say of it, or "". */
   readonly changed?: (message: string) => void;
 }
@@ -70,6 +72,7 @@ export class Viewer {
     this.current = this.front();
     this.colours = [...avatar.palette];
     this.spinning = options.turning;
+    this.measured = options.method ?? null;
     this.renderer = new Renderer(canvas, avatar);
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "application");

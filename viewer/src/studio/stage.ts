@@ -3,6 +3,7 @@
 import { readAvatar } from "../avatar";
 import { button, element } from "../element";
 import { toolbar } from "../panel";
+import type { Method } from "../renderer";
 import { Viewer } from "../viewer";
 import { download, lineOf, type Avatar, type Job } from "./api";
 import { Problem, Slider } from "./controls";
@@ -30,6 +31,7 @@ export class Stage {
   private canvas: HTMLCanvasElement | null = null;
   private shown: Avatar | null = null;
   private opening = 0;
+  private method: Method | undefined;
   /** What draws the avatar that is shown; null while there is none, or where the browser cannot. */
   viewer: Viewer | null = null;
 
@@ -143,6 +145,7 @@ export class Stage {
       label,
       turning: false,
       alone: false,
+      ...(this.method === undefined ? {} : { method: this.method }),
       changed: (message) => {
         if (message !== "") this.status.textContent = message;
         renew();
@@ -153,6 +156,7 @@ export class Stage {
     renew = () => tools.refresh();
     this.square.prepend(canvas);
     tools.refresh();
+    if (viewer.quality === "auto") this.method = viewer.method;
     this.tools.replaceChildren(tools.element);
     this.canvas = canvas;
     this.viewer = viewer;
