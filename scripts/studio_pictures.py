@@ -32,7 +32,7 @@ PEOPLE = (  # prompts and their seeds
     ("an elderly woman with tan skin, a white bun, wearing a purple sweater, no glasses", 0),
     ("a young woman with long wavy red hair, pale skin, a green turtleneck, no hat", 0),
 )
-EDIT = "a blue fedora"
+EDIT = "sunglasses"
 
 
 def visit(browser: Browser, address: str, state: str | None, **settings: object) -> Page:
@@ -102,6 +102,7 @@ def pictures(browser: Browser, address: str, out: Path) -> None:
         dark.get_by_role("button", name="Before and after").click()
         dark.get_by_role("slider", name="Before or after").wait_for()
         dark.wait_for_timeout(6000)
+        dark.evaluate("() => scrollTo(0, 0)")
         write(dark, out / "studio-compare.webp")
     finally:
         Path(state).unlink()
