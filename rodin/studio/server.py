@@ -100,6 +100,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
     Raises:
         UserError: the host is not this machine's, or the port is taken.
     """
+    if not 0 <= port < 2**16:
+        raise UserError(f"--port: {port}; choose 0 to {2**16 - 1}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
@@ -107,6 +109,5 @@ def bound_socket(host: str, port: int) -> socket.socket:
         listening.bind(address)
         listening.listen(128)
         return listening
-    except (OSError, OverflowError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UserError(f"--host {host} --port {port}: {said}; choose another, such as --port 0") from error
+    except OSError as error:
+        raise UserError(f"--host {host} --port {port}: {error.strerror}; choose another, such as --port 0") from error

@@ -91,7 +91,7 @@ def test_beyond_this_machine_a_token_is_made_and_wanted(started: Started, person
         (["--token", "short"], "--token: give 16 letters and digits or more"),
         (["--token", "a" * 16 + ";"], "--token: give 16 letters and digits or more"),
         (["--host", "203.0.113.7", "--port", "0"], "--host 203.0.113.7 --port 0: "),
-        (["--port", "99999"], "--host 127.0.0.1 --port 99999: "),
+        (["--port", "99999"], "--port: 99999; choose 0 to 65535"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_a_line(
