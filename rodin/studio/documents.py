@@ -234,6 +234,7 @@ class ModelTold(BaseModel):
     materials: list[str]
     attributes: list[AttributeOffered]
     formats: list[Format]
+    options: dict[str, list[Format]]
     defaults: SamplingDone
     draft: SamplingDone
     limits: LimitsTold

@@ -25,6 +25,8 @@ export interface ModelInfo {
   readonly attributes: readonly Attribute[];
   /** Of files that the server can make. */
   readonly formats: readonly string[];
+  /** By option of a file the formats that have it. */
+  readonly options: Readonly<Record<string, readonly string[]>>;
   readonly defaults: Sampling;
   readonly limits: Readonly<Record<string, number>>;
 }

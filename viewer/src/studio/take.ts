@@ -20,6 +20,7 @@ const FORMATS: readonly Format[] = [
   { suffix: "glb", label: "GLB", hint: "for Blender, Unity, Unreal, three.js", options: ["texture", "lit", "faces", "height"] },
   { suffix: "obj", label: "OBJ", hint: "with its materials, in a ZIP", options: ["texture", "faces", "height"] },
   { suffix: "ply", label: "PLY", hint: "colours in the vertices", options: ["faces", "height"] },
+  { suffix: "usdz", label: "USDZ", hint: "for iPhones, iPads and Macs", options: ["texture", "lit", "faces", "height"] },
   { suffix: "stl", label: "STL", hint: "for 3D printers; no colours", options: ["faces", "millimetres"] },
   { suffix: "png", label: "PNG", hint: "a picture, as you see it now", options: ["picture", "background"] },
   { suffix: "mp4", label: "MP4", hint: "a film: once around", options: ["film"] },
@@ -27,6 +28,10 @@ const FORMATS: readonly Format[] = [
   { suffix: "safetensors", label: "Avatar file", hint: "for Rodin, to go on with it", options: [] },
 ];
 const AT_ONCE = ["png", "safetensors"];
+/** What the server calls the options. */
+const NAMES: Readonly<Record<Name, string>> = {
+  texture: "texture", lit: "lit", faces: "faces", height: "height", millimetres: "height", film: "size", picture: "size", background: "background",
+};
 
 /** What is asked of the studio: the avatar as it is shown, with its colours kept, and from where. */
 export interface Taken {
@@ -75,7 +80,10 @@ export class Take {
         { value: "transparent", label: "none" }, { value: "ffffff", label: "white" }, { value: "eceef0", label: "light" }, { value: "24282d", label: "dark" },
       ]),
     };
-    const formats = FORMATS.filter(({ suffix }) => AT_ONCE.includes(suffix) || model.formats.includes(suffix));
+    const formats = FORMATS.filter(({ suffix }) => AT_ONCE.includes(suffix) || model.formats.includes(suffix)).map((format) => ({
+      ...format,
+      options: format.options.filter((name) => AT_ONCE.includes(format.suffix) || model.options[NAMES[name]]?.includes(format.suffix)),
+    }));
     this.format = formats[0]!;
     for (const format of formats) {
       const input = element("input", { type: "radio", name: "format", value: format.suffix });
@@ -164,13 +172,10 @@ export class Take {
   }
 
   private query(): URLSearchParams {
-    const names: Readonly<Record<Name, string>> = {
-      texture: "texture", lit: "lit", faces: "faces", height: "height", millimetres: "height", film: "size", picture: "size", background: "background",
-    };
     const query = new URLSearchParams();
     for (const option of this.format.options) {
       const value = this.fields[option].value();
-      if (value !== "") query.set(names[option], value);
+      if (value !== "") query.set(NAMES[option], value);
     }
     return query;
   }
