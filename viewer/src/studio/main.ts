@@ -32,7 +32,7 @@ class Studio {
     private readonly model: ModelInfo,
   ) {
     const describe = new Describe(model, ({ prompt, seed, sampling }) => void this.draw("avatars", { kind: "prompt", prompt, seed, sampling }));
-    const portrait = new PortraitPage(model.limits["upload_bytes"] ?? 2e7, (wish) => void this.draw("avatars", { kind: "portrait", ...wish, seed: 0 }));
+    const portrait = new PortraitPage(model.limits["upload_bytes"] ?? 2e7, () => this.make.choose("portrait"), (wish) => void this.draw("avatars", { kind: "portrait", ...wish, seed: 0 }));
     const surprise = button("Surprise me", () => void this.surprise(), "primary");
     this.make = new Tabs("Make an avatar", [
       { name: "describe", title: "Describe", panel: describe.element },

@@ -46,8 +46,13 @@ export class PortraitPage {
   private readonly sendCrop = settling(SENT_MS, () => this.send("crop"));
   private readonly sendMatte = settling(SENT_MS, () => this.send("matte"));
 
+  /**
+   * @param limit - bytes of a picture.
+   * @param dropped - told of a file that falls anywhere on the page.
+   */
   constructor(
     private readonly limit: number,
+    private readonly dropped: () => void,
     private readonly draw: (wish: PortraitWish) => void,
   ) {
     this.file = element("input", { type: "file", accept: "image/*,.heic,.heif", class: "unseen", id: "portrait-file" });
@@ -341,14 +346,17 @@ export class PortraitPage {
   // ---- dropping
 
   private listenToDrops(): void {
-    const over = (event: DragEvent, on: boolean): void => {
-      event.preventDefault();
-      this.element.classList.toggle("over", on);
+    const over = (event: DragEvent, on: boolean): boolean => {
+      const files = event.dataTransfer?.types.includes("Files") ?? false; // words may be dragged about
+      if (files) event.preventDefault(); // the browser would open the file instead of the page
+      this.element.classList.toggle("over", files && on);
+      return files;
     };
-    this.element.addEventListener("dragover", (event) => over(event, true));
-    this.element.addEventListener("dragleave", (event) => over(event, false));
-    this.element.addEventListener("drop", (event) => {
-      over(event, false);
+    document.addEventListener("dragover", (event) => over(event, true));
+    document.addEventListener("dragleave", (event) => over(event, false));
+    document.addEventListener("drop", (event) => {
+      if (!over(event, false)) return;
+      this.dropped();
       const [file] = event.dataTransfer?.files ?? [];
       if (file !== undefined) void this.take(file);
       else this.problem.say("That was no file. Save the picture first, then drop it.");

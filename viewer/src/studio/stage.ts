@@ -93,6 +93,7 @@ export class Stage {
   /** A job has ended without an avatar: what was there before is there again. */
   uncover(): void {
     if (this.shown === null) this.showNothing();
+    else if (this.viewer === null) this.cover(posterOf(this.shown));
     else this.cover();
   }
 
@@ -118,7 +119,7 @@ export class Stage {
     const view = keepView ? this.viewer?.view : undefined;
     this.problem.say("");
     this.describe(avatar);
-    this.cover(element("img", { class: "poster", src: pictureOf(avatar, COMPARED_SIZE), alt: `${titleOf(avatar)}, from the front` }));
+    this.cover(posterOf(avatar));
     try {
       const bytes = new Uint8Array(await (await download(avatar.links.viewer)).arrayBuffer());
       const read = await readAvatar(bytes);
@@ -246,6 +247,10 @@ export class Stage {
     this.viewer = this.canvas = null;
     this.tools.replaceChildren();
   }
+}
+
+function posterOf(avatar: Avatar): HTMLElement {
+  return element("img", { class: "poster", src: pictureOf(avatar, COMPARED_SIZE), alt: `${titleOf(avatar)}, from the front` });
 }
 
 /** The address of an avatar's picture. */
