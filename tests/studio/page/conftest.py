@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 WAIT_MS = 600_000  # what takes longer never ends, on whatever machine
-DESKTOP = {"width": 1280, "height": 600}
+DESKTOP = {"width": 1280, "height": 800}
 
 
 Visit = Callable[..., "Page"]
