@@ -7,7 +7,7 @@ DEMO_PORTRAIT := examples/portrait.webp
 DEMO_MODEL := $(if $(wildcard weights/model_index.json),,out/smoke/run/model)
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernels/native/*)
 
-.PHONY: demo smoke pictures test viewer lint bench bench-quality clean
+.PHONY: demo smoke pictures docs test viewer lint bench bench-quality clean
 
 # Draws with the model in weights/, in about a minute; until one is there, with the smoke model, which it trains first.
 demo: .venv/.core $(DEMO_MODEL)
@@ -17,9 +17,16 @@ demo: .venv/.core $(DEMO_MODEL)
 smoke: .venv/.core
 	$(BIN)/rodin train all examples/avatars --run out/smoke/run --preset smoke --workers 2
 
-# The pictures of what the model draws, for the README and the guide. Those of the studio: scripts/studio_pictures.py.
+# The pictures of what the model draws, for the README, the guide and the pages on concepts. Those of the studio:
+# scripts/studio_pictures.py.
 pictures: .venv/.core
 	$(BIN)/python scripts/pictures.py
+	$(BIN)/python scripts/concepts.py
+
+# The documentation as a site, which needs no network: out/docs/index.html. A warning is an error.
+docs: .venv/.docs
+	$(BIN)/python -m sphinx -b html -q -W --keep-going -d out/docs-trees docs out/docs
+	@echo out/docs/index.html
 
 test: lint tests/avatars/three/node_modules viewer/node_modules
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=8
@@ -76,11 +83,15 @@ out/heldout/.rendered: | .venv/.all
 	$(PIP_INSTALL) .
 	touch $@
 
+.venv/.docs: .venv/.made $(SOURCES)
+	$(PIP_INSTALL) '.[docs]'
+	touch $@ .venv/.core
+
 .venv/.all: .venv/.made $(SOURCES)
 	@scripts/debian-libraries
 	@echo "Installing Rodin with Blender and the test tools into .venv (a few minutes the first time) ..."
-	$(PIP_INSTALL) '.[blender,mesh,video,studio,plot,tensorboard,words,dev]'
-	touch $@ .venv/.core
+	$(PIP_INSTALL) '.[blender,mesh,video,studio,plot,tensorboard,words,docs,dev]'
+	touch $@ .venv/.core .venv/.docs
 
 clean:
 	rm -rf .venv out build *.egg-info rodin/kernels/*.so

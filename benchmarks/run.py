@@ -29,6 +29,7 @@ SCRIPTS = (
     "fit_speed.py",
     "aware_conv.py",
     "text_to_glb.py",
+    "studio.py",
     "gpu.py",
 )
 HEAD = """# Benchmarks

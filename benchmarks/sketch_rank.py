@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rodin.data.shards import read_index
+from rodin.data.shards import read_index, read_shards
 from rodin.networks.linear_sketch import Sketch
 from rodin.train.encoder import thumbnails_of
 from rodin.train.presets import mini
 from rodin.train.sketch import learn_sketch
-from rodin.train.subjects import load_subjects, read_subjects, split_subjects
+from rodin.train.subjects import load_subjects, split_subjects
 
 RANKS = (4, 16, 32, 48, 64, 96, 512)
 AT_ONCE = 256  # subjects
@@ -77,8 +77,9 @@ def error(sketch: Sketch, planes: Tensor, told: Tensor, noise: float = 0.0) -> f
 
 def thumbnails(run: Path, chosen: list[int], mirrored: bool) -> Tensor:
     """[N, 1024] subjects' frontal views, as thumbnails."""
-    size = mini().base.network.size
-    frontals = [subject.frontal for subject in read_subjects(run, size, chosen, mirrored)]
+    wanted = set(chosen)
+    found = (subject for index, subject in enumerate(read_shards(run / "planes")) if index in wanted)
+    frontals = [view for one in found for view in (one.frontal, one.frontal.flip(-2))[: 2 if mirrored else 1]]
     return torch.cat([thumbnails_of(part.float()).flatten(1) for part in torch.stack(frontals).split(AT_ONCE)])
 
 

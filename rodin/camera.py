@@ -170,6 +170,12 @@ def camera_at(
     return orbit([azimuth_deg], [elevation_deg], size=size, radius=radius, fov_deg=fov_deg)[0]
 
 
-def around(count: int, elevation_deg: float = framing.ELEVATION_DEG, *, size: int) -> Camera:
-    """A batch of `count` square cameras all around at one elevation, of even distances, the first one in front."""
-    return orbit([360.0 * k / count for k in range(count)], [elevation_deg] * count, size=size)
+def around(
+    count: int,
+    elevation_deg: float = framing.ELEVATION_DEG,
+    *,
+    size: int,
+    azimuth_deg: float = framing.AZIMUTH_DEG,
+) -> Camera:
+    """A batch of `count` square cameras all around at one elevation, of even distances, the first one at an azimuth."""
+    return orbit([azimuth_deg + 360.0 * k / count for k in range(count)], [elevation_deg] * count, size=size)

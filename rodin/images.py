@@ -324,7 +324,7 @@ def _by_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.
 
 
 def write_picture(path: Path, image: Tensor) -> None:
-    """Write [H, W, 3] or, straight and transparent, [H, W, 4] in [0, 1] as a picture, whole or not at all.
+    """Write [H, W], [H, W, 3] or, straight and transparent, [H, W, 4] in [0, 1] as a picture, whole or not at all.
 
     Raises:
         UserError: the suffix is no picture format with alpha, or the place cannot be written.

@@ -3,7 +3,7 @@ name them, in this order."""
 
 from __future__ import annotations
 
-#: hair: scalp tint, brows and beard too. mouth: its inside, teeth and tongue. top: the clothes.
+#: In hair are the scalp's tint, brows and beard too; in mouth its inside, teeth and tongue; top is the clothes.
 MATERIALS = (
     "skin",
     "lips",

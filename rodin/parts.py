@@ -163,8 +163,13 @@ def noted(config: Any) -> dict[str, Any]:
 
 def module_hash(module: Configured) -> str:
     """sha256 (hex) of a module's config and weights: equal exactly when two modules compute the same function."""
-    digest = hashlib.sha256(json.dumps(noted(module.config), sort_keys=True).encode())
-    for name, value in sorted(module.state_dict().items()):
+    return weights_hash(module.state_dict(), json.dumps(noted(module.config), sort_keys=True))
+
+
+def weights_hash(weights: Mapping[str, torch.Tensor], config: str = "") -> str:
+    """sha256 (hex) of a module's weights, and of its config as text."""
+    digest = hashlib.sha256(config.encode())
+    for name, value in sorted(weights.items()):
         digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rodin.camera import Camera, camera_at, look_at, orbit
+from rodin.camera import Camera, around, camera_at, look_at, orbit
 
 
 def project_numpy(camera: Camera, points: np.ndarray) -> np.ndarray:
@@ -117,3 +117,11 @@ def test_moving_keeps_all() -> None:
     assert moved.cam_to_world.device.type == moved.focal.device.type == moved.centre.device.type == "meta"
     assert (moved.width, moved.height) == (4, 4)
     assert torch.equal(camera.to("cpu").focal, camera.focal)
+
+
+def test_a_round_begins_at_its_azimuth_and_keeps_its_elevation() -> None:
+    camera = around(4, 15.0, size=6, azimuth_deg=30.0)
+    for view, azimuth in enumerate((30.0, 120.0, 210.0, 300.0)):
+        there = camera_at(azimuth, 15.0, size=6)
+        assert torch.allclose(camera[view].cam_to_world, there.cam_to_world, atol=1e-5)
+    assert torch.equal(around(3, size=6)[0].cam_to_world, camera_at(size=6).cam_to_world)

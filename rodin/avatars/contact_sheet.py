@@ -1,7 +1,9 @@
-"""Pictures of several avatars: contact sheets (front, side and back of each), strips, and cards with captions."""
+"""Pictures of several views: contact sheets (front, side and back of each avatar), grids, strips, and cards with
+captions."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,6 +45,19 @@ def contact_sheet(avatars: list[Avatar], portrait: Tensor | None = None, size: i
         top, left = (GAP + (index // columns) * (height + GAP), GAP + (index % columns) * (width + GAP))
         sheet[top : top + height, left : left + width] = card
     return sheet.clamp(0, 1)
+
+
+def grid(views: Tensor) -> Tensor:
+    """Straight RGBA views [V, S, S, 4] as one picture [H, W, 4], wider than high, transparent where no view is left."""
+    count, side = views.shape[:2]
+    rows = math.isqrt(count)
+    columns = -(-count // rows)
+    rows = -(-count // columns)
+    picture = torch.zeros(rows * side, columns * side, 4)
+    for index, view in enumerate(views.cpu()):
+        top, left = index // columns * side, index % columns * side
+        picture[top : top + side, left : left + side] = view
+    return picture
 
 
 def strip(views: Sequence[Tensor], size: int, gap: int = 0) -> Tensor:

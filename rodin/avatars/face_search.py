@@ -18,6 +18,7 @@ from rodin.avatars.faces import LEFT_EYE, MOUTH_LEFT, MOUTH_RIGHT, RIGHT_EYE, Fa
 from rodin.images import resized
 
 SEARCH_SIDES = (640, 1280, 2560)  # pixels of the longer side
+LARGEST_TURNED = 1280  # beyond which turned copies are not searched: their faces would be below 2 % of the side
 SMALLEST_SEARCHED = 256  # pixels of the longer side, to which smaller pictures are enlarged
 SHADOW, SHADOWS = 0.25, 0.1  # below which a pixel lies in shadow; share of such pixels that is worth a second look
 AGREEMENT = 0.8  # of a face with itself, see above
@@ -65,7 +66,7 @@ def _search_sizes(image: Tensor) -> Search:
         scale = min(max(longest, SMALLEST_SEARCHED), side) / longest
         small = resized(image, max(round(height * scale), 1), max(round(width * scale), 1))
         found = [_search_turned(small, 0, scale)]
-        if not found[0].faces:
+        if not found[0].faces and side <= LARGEST_TURNED:
             found += [_search_turned(small, turns, scale) for turns in (1, 3, 2)]
         best = max(found, key=_best_score)
         if best.faces and (not best.turns or _best_score(best) > TURNED_AGREEMENT):

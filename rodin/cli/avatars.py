@@ -12,11 +12,13 @@ import tyro
 from rodin import framing
 from rodin.avatars.drawing import Sampling
 from rodin.cli.colours import Colours
+from rodin.errors import UserError
 
 AvatarFile = Annotated[Path, tyro.conf.Positional]
 DEFAULT_SAMPLING = Sampling()
 KEPT_COLOURS = Colours()
 RENDERED_SIZE = 256
+DATASET_VIEWS = 100
 MESH_RESOLUTION = 128
 MESH_THRESHOLD = 15.0
 MESH_HEIGHT = 0.3  # metres
@@ -161,43 +163,78 @@ def interpolate(first: AvatarFile, last: AvatarFile, out: Path, model: Path | No
 
 def render(
     avatar: AvatarFile,
-    out: Path,
+    out: Path | None = None,
     size: int = RENDERED_SIZE,
     azimuth: float = framing.AZIMUTH_DEG,
     elevation: float = framing.ELEVATION_DEG,
     turntable: int = 0,
+    sheet: int = 0,
+    background: str | None = None,
     refine: bool = False,
     materials: bool = False,
     planes: bool = False,
+    dataset: Path | None = None,
+    views: int = DATASET_VIEWS,
 ) -> None:
-    """Render a picture of an avatar, a turntable, a map of its materials, or a picture of its tri-planes.
+    """Render a picture of an avatar, a turntable, a contact sheet, a map of its materials, a picture of its tri-planes,
+    or a data set for other radiance fields.
 
     Args:
         avatar: Avatar file (.rodin.safetensors), as rodin generate writes it.
         out: Picture to write (.png or .webp); for a turntable .gif, .webp or .mp4.
-        size: Edge in pixels.
-        azimuth: In degrees; 0 is the front, positive the avatar's left.
+        size: Edge of a view in pixels.
+        azimuth: In degrees; 0 is the front, positive the avatar's left. Turntables and sheets begin there.
         elevation: Degrees above the horizon.
-        turntable: Number of views around the avatar; 0 renders one picture.
+        turntable: Number of views around the avatar, as a video; 0 renders one picture.
+        sheet: Number of views around the avatar, side by side in one picture.
+        background: transparent, or a colour: a CSS name such as navy, or #rrggbb. By default pictures are transparent,
+            and turntables and maps of materials lie on white. An MP4 cannot be transparent; a GIF's pixels are there
+            or not.
         refine: Render smaller and let the refiner enlarge it. Sharper, but views agree less with each other.
-        materials: Show what the avatar is made of, each material in a colour of its own, over white.
+        materials: Show what the avatar is made of, each material in a colour of its own.
         planes: Show the three feature planes side by side, in false colours, instead of the avatar.
+        dataset: New folder to write, in place of --out: views from all around with their cameras, as NeRF-synthetic
+            has them (transforms_train.json, transforms_val.json, transforms_test.json).
+        views: With --dataset: training views. The other two splits have a fifth as many each.
     """
     from rodin.cli import drawing
 
-    if planes:
-        others = {
-            "--size": size != RENDERED_SIZE,
-            "--azimuth": azimuth != framing.AZIMUTH_DEG,
-            "--elevation": elevation != framing.ELEVATION_DEG,
-            "--turntable": turntable != 0,
-            "--refine": refine,
-            "--materials": materials,
-        }
-        drawing.show_planes(avatar, out, others=[flag for flag, given in others.items() if given])
+    given = {
+        "--out": out is not None,
+        "--size": size != RENDERED_SIZE,
+        "--azimuth": azimuth != framing.AZIMUTH_DEG,
+        "--elevation": elevation != framing.ELEVATION_DEG,
+        "--turntable": turntable != 0,
+        "--sheet": sheet != 0,
+        "--background": background is not None,
+        "--refine": refine,
+        "--materials": materials,
+        "--planes": planes,
+        "--views": views != DATASET_VIEWS,
+    }
+    if dataset is not None:
+        others = [flag for flag, there in given.items() if there and flag not in ("--size", "--views")]
+        drawing.write_dataset(avatar, dataset, size=size, views=views, others=others)
         return
-    pose = (azimuth, elevation)
-    drawing.render(avatar, out, size=size, pose=pose, turntable=turntable, refine=refine, materials=materials)
+    if out is None:
+        raise UserError("--out: nothing says where to write; give a picture such as --out a.png, or --dataset FOLDER")
+    if planes:
+        others = [flag for flag, there in given.items() if there and flag not in ("--out", "--planes")]
+        drawing.show_planes(avatar, out, others=others)
+        return
+    if given["--views"]:
+        raise UserError(f"--views: {views}; it is used by --dataset alone; choose --turntable or --sheet")
+    drawing.render(
+        avatar,
+        out,
+        size=size,
+        pose=(azimuth, elevation),
+        turntable=turntable,
+        sheet=sheet,
+        background=background,
+        refine=refine,
+        materials=materials,
+    )
 
 
 def export(

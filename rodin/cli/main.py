@@ -17,6 +17,7 @@ from rodin.avatars.drawing import Sampling
 from rodin.cli.avatars import AVATARS, DEFAULT_SAMPLING
 from rodin.cli.completion import Shell, print_completion
 from rodin.cli.console import console, flush
+from rodin.cli.plan import plan
 from rodin.cli.training import TRAINING, Ablation, Data, Up
 from rodin.errors import UserError
 
@@ -96,7 +97,7 @@ def fit(
     Args:
         data: Folder of subjects, each with a transforms.json.
         run: Run folder. What it already holds is not made again.
-        preset: smoke, mini, paper, or a YAML file (see: rodin preset).
+        preset: smoke, mini, mini-gpu, paper, or a YAML file (see: rodin preset).
         workers: Processes of one thread each; with --device cuda, threads that load subjects while the GPU fits.
         seed: Seed of the fits.
         device: cuda fits many subjects at once, on a GPU.
@@ -262,6 +263,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     **AVATARS,
     "eval": evaluate,
     "ship": ship,
+    "plan": plan,
     "preset": preset,
     "doctor": doctor,
     "completion": completion,
@@ -279,8 +281,8 @@ GROUPS = {
 DESCRIPTION = """Rodin: 3D avatars by diffusion over tri-planes.
 
 From pictures to avatars: synth (or your own captures), train all, generate; then edit, recolour, vary, interpolate,
-render and export. describe shows what a data set holds, eval measures a model, doctor reports what this installation
-can use.
+render and export, or all of it in a browser: studio. describe shows what a data set holds, plan what a run will cost,
+eval measures a model, doctor reports what this installation can use.
 Every command explains itself: rodin COMMAND --help. The version: rodin --version"""
 
 

@@ -22,7 +22,7 @@ def train_encoder(
     Args:
         data: Folder of subjects, each with a transforms.json.
         run: Run folder.
-        preset: smoke, mini, paper, or a YAML file.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's encoder instead of random weights. It must be of the same preset.
     """
@@ -37,7 +37,7 @@ def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) ->
 
     Args:
         run: Run folder with planes/ and encoder/.
-        preset: smoke, mini, paper, or a YAML file.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
     """
     from rodin.train import chain
@@ -53,7 +53,7 @@ def train_base(run: Path, preset: str = "smoke", hours: float | None = None, sta
 
     Args:
         run: Run folder with planes/, encoder/ and decoder/.
-        preset: smoke, mini, paper, or a YAML file.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's base model instead of random weights. It must be of the same preset.
     """
@@ -76,7 +76,7 @@ def train_upsampler(
 
     Args:
         run: Run folder with planes/, encoder/ and decoder/.
-        preset: smoke, mini, paper, or a YAML file.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else the encoder.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's upsampler instead of random weights. It must be of the same preset.
@@ -112,7 +112,7 @@ def train_refiner(
     Args:
         data: Folder with the run's subjects, in pictures at least as large as the refiner's output.
         run: Run folder with planes/, encoder/ and decoder/.
-        preset: smoke, mini, paper, or a YAML file.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else the encoder.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
     """
@@ -132,26 +132,61 @@ def train_all(
     large: Path | None = None,
     vgg: Path | None = None,
     start: Path | None = None,
+    up: Up | None = None,
+    scale: Literal["auto"] | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
 ) -> None:
     """Train the whole chain: encoder, fitted planes, base model, prior, upsampler, refiner. The result is RUN/model.
 
     Args:
         data: Folder of subjects, each with a transforms.json.
         run: Run folder. An interrupted run continues where it stopped.
-        preset: smoke, mini, paper, or a YAML file (see: rodin preset).
+        preset: smoke, mini, mini-gpu, paper, or a YAML file (see: rodin preset).
         workers: Number of processes, one thread each, that fit subjects and train base, upsampler and refiner.
         seed: Seed of the fits.
         clip: Use this CLIP with 512 outputs (a folder or a hub name) instead of training one.
         large: Folder with the same subjects in larger pictures, for the refiner; by default it learns from DATA.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual losses; else the encoder.
         start: Train this model folder further, for example the one that ships, on your own heads. Same preset.
+        up: The axis that points up in the captures, such as z for those of nerfstudio; auto asks the cameras.
+            Otherwise +y, or what the captures say.
+        scale: auto moves and scales each subject into the box by its silhouettes.
+        device: cuda fits on a GPU too, and trains in one process; WORKERS threads then load subjects.
     """
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
     chain.train_all(
-        data, run, load_preset(preset), workers, seed=seed, clip=clip, large=large or data, vgg=vgg, start=start
+        data,
+        run,
+        load_preset(preset),
+        workers,
+        seed=seed,
+        clip=clip,
+        large=large or data,
+        vgg=vgg,
+        start=start,
+        up=up,
+        scale=scale,
+        device=device,
     )
+
+
+def train_pack(run: Path, out: Path, preset: str = "mini") -> None:
+    """Write a small copy of a run, in which palette, prior and base train elsewhere: some 12 KB a subject.
+
+    It is for a machine with a GPU that the fits would take long to reach. Copy RUN/palette, words, prior and base
+    back to the run, where upsampler and refiner, which learn from the fits, are trained.
+
+    Args:
+        run: Run folder with planes/, encoder/ and decoder/.
+        out: Run folder to write.
+        preset: smoke, mini, mini-gpu, paper, or a YAML file: that of the run.
+    """
+    from rodin.train import chain
+    from rodin.train.presets import load_preset
+
+    chain.pack(run, out, load_preset(preset))
 
 
 def train_ablations(
@@ -209,6 +244,7 @@ TRAINING: dict[str, Callable[..., None]] = {
     "base": train_base,
     "upsampler": train_upsampler,
     "refiner": train_refiner,
+    "pack": train_pack,
     "ablations": train_ablations,
     "curves": train_curves,
 }

@@ -16,12 +16,14 @@ from rodin.avatars.pipeline import RodinPipeline
 from rodin.errors import UserError
 from rodin.evaluate.accuracy import Reading, judge, judge_people
 from rodin.evaluate.attribute_reader import AttributeReader
+from rodin.evaluate.behind import load_backs, skin_behind
 from rodin.evaluate.cache import Learned, learn
 from rodin.evaluate.compared import OWN_ROWS
 from rodin.evaluate.config import EvaluationConfig
 from rodin.evaluate.features import features, mean_distance
 from rodin.evaluate.floaters import floating_shares
-from rodin.evaluate.measure import Reality, fit_held_out, measure_distances, measure_inversion
+from rodin.evaluate.looks import Looks, axis_energy, laplacian_energy, phase_spread
+from rodin.evaluate.measure import Reality, fit_held_out, mean_psnr, measure_distances, measure_inversion
 from rodin.evaluate.neighbours import find_neighbours
 from rodin.evaluate.prompts import PromptSet, caption_prompts, read_prompts
 from rodin.evaluate.report import Report, check_place
@@ -85,7 +87,8 @@ def evaluate(
         pictures = render_all(samples, training.cameras)
         seen = features(reality.encoder, pictures)
         drawn = [Drawn(variant=main, pictures=pictures, distances=measure_distances(seen, reality, settings.seed))]
-        refined = features(reality.encoder, render_all(samples, training.cameras, refine=True))
+        sharpened = render_all(samples, training.cameras, refine=True)
+        refined = features(reality.encoder, sharpened)
         floating = floating_shares(samples, learned.union)
     with watch.part("samples of other models"):
         drawn += [draw_and_measure(one, reality, settings) for one in beside(main, against, settings)]
@@ -96,11 +99,26 @@ def evaluate(
             for flag, drawing in found.items()
         ]
     with watch.part("portraits"):
-        inverted = portraits(main, unseen, settings, 0)
+        drawn_again = list(main.invert(unseen.frontals[: settings.photos], settings.seed, 0))
+        inverted = render_all(drawn_again, unseen.cameras)
+    with watch.part("looks"):
+        # Frontal pictures lie too much alike: eyes and collars would be found as lattices.
+        oblique = sharpened[:, 1:].flatten(0, 1)
+        looks = Looks(
+            *sharpness(pictures, sharpened, training),
+            streaks=axis_energy(pictures[:, 0]) / axis_energy(training.frontals),
+            lattices=(phase_spread(oblique, 2), phase_spread(oblique, 4)),
+            skin_behind=skin_behind(drawn_again, load_backs(unseen.folders[: settings.photos], settings.image_size)),
+            known_psnr=known_psnr(main, training, settings),
+            unknown_psnr=mean_psnr(inverted, unseen.images[: len(inverted)]),
+        )
     refined_inverted = None
     if settings.refine_steps:
         with watch.part("portraits, refined"):
-            refined_inverted = portraits(main, unseen, settings, settings.refine_steps)
+            steps = settings.refine_steps
+            refined_inverted = render_all(
+                main.invert(unseen.frontals[: settings.photos], settings.seed, steps), unseen.cameras
+            )
     with watch.part("fits"):
         decoder, start = samples[0].decoder, pipe.statistics.mean_planes.cpu()  # avatars keep theirs on the CPU
         fits = fit_held_out(unseen.folders[: settings.fits], decoder, start, fit, seed=settings.seed)
@@ -117,6 +135,7 @@ def evaluate(
         refined=measure_distances(refined, reality, settings.seed),
         diversity=mean_distance(seen[:, 0]) / mean_distance(real_frontal),
         floating=floating,
+        looks=looks,
         asked=asked,
         real_readings=ground.real_readings,
         real_people=ground.real_people,
@@ -278,6 +297,16 @@ def ask(
     )
 
 
-def portraits(one: Variant, unseen: RealSet, settings: EvaluationConfig, refine: int) -> Tensor:
-    """Pictures [N, V, S, S, 4] of avatars inverted from held-out portraits."""
-    return render_all(one.invert(unseen.frontals[: settings.photos], settings.seed, refine), unseen.cameras)
+def sharpness(pictures: Tensor, sharpened: Tensor, training: RealSet) -> tuple[float, float]:
+    """Of drawn pictures [N, V, S, S, 4], and of the same refined: Laplacian energy over that of as many real ones."""
+    real = laplacian_energy(training.images[: len(pictures)].flatten(0, 1))
+    plain, refined = (laplacian_energy(drawn.flatten(0, 1)) / real for drawn in (pictures, sharpened))
+    return plain, refined
+
+
+def known_psnr(one: Variant, training: RealSet, settings: EvaluationConfig) -> float:
+    """Of avatars drawn for training subjects' own latents, in dB: their frontal views."""
+    some = training.first(settings.photos)
+    frontal = [camera[:1] for camera in some.cameras]
+    drawn = render_all(one.invert(some.frontals, settings.seed, 0), frontal)
+    return mean_psnr(drawn, some.frontals[:, None])

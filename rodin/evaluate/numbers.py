@@ -46,6 +46,7 @@ def figures(results: Results) -> dict[str, Any]:
         "refined_pictures": asdict(results.refined),
         "diversity": results.diversity,
         "floaters": results.floating.tolist(),
+        "looks": asdict(results.looks),
         "prompts": {
             one.name: {"unread": one.unread, **reading_figures(one.readings, one.people)} for one in results.asked
         },

@@ -10,6 +10,7 @@ from rodin.avatars.avatar import Avatar
 from rodin.data.shards import FittedSubject
 from rodin.evaluate.accuracy import Reading
 from rodin.evaluate.config import EvaluationConfig
+from rodin.evaluate.looks import Looks
 from rodin.evaluate.measure import Distances, Inversion, Reality
 from rodin.evaluate.neighbours import Neighbours
 from rodin.evaluate.prompts import PromptSet
@@ -66,6 +67,7 @@ class Results:
         refined: the distances of the model's samples, their pictures passed through the refiner.
         diversity: mean distance between samples over mean distance between training subjects, frontal features.
         floating: [N] of each sample, see `rodin.evaluate.floaters`.
+        looks: of the model's samples and of what it draws for real subjects' latents.
         asked: one of each set of prompts, and of each reader of prompts.
         real_readings, real_people: likewise, over real pictures of all held-out subjects.
         inverted, inversion: by the encoder alone, [N, V, S, S, 4].
@@ -84,6 +86,7 @@ class Results:
     refined: Distances
     diversity: float
     floating: Tensor
+    looks: Looks
     asked: list[Asked]
     real_readings: dict[str, Reading]
     real_people: dict[str, dict[str, Reading]]

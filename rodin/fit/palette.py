@@ -50,6 +50,6 @@ def shares_of(subject: MultiView) -> Tensor:
     if subject.shares is None:
         raise UserError(
             f"{subject.folder}: has no material maps, which a decoder of materials learns from; render the set again "
-            "with this version of rodin synth, or fit with decoder.materials 0"
+            "with this version of rodin synth, or fit with a preset whose decoder.materials is 0 and palette null"
         )
     return subject.shares

@@ -24,7 +24,6 @@ box, so it is resampled linearly from W to H texel centres (and H to W for the o
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -65,65 +64,66 @@ class AwareConv(nn.Module):
         """
         if x.ndim != 4 or x.shape[0] % PLANES or x.shape[1] != self.plane_kernel.shape[1]:
             raise ValueError(f"planes must be [N=3B, C={self.plane_kernel.shape[1]}, H, W], got {list(x.shape)}")
-        padded, row_means, column_means = PadAndPool.apply(x.contiguous(memory_format=torch.channels_last))
+        x = x.contiguous(memory_format=torch.channels_last)
+        native = maps.takes(x)
+        padded, row_means, column_means = PadAndPool.apply(x) if native else pad_and_pool_reference(x)
         rows, columns = _align(row_means, column_means)
         y = F.conv2d(padded, self.plane_kernel, self.bias)
-        return AddLines.apply(y, _convolve(rows, self.row_kernel), _convolve(columns, self.column_kernel))
+        rows, columns = _convolve(rows, self.row_kernel), _convolve(columns, self.column_kernel)
+        if native and maps.takes(y):
+            lines_added: Tensor = AddLines.apply(y, rows, columns)
+            return lines_added
+        return add_lines_reference(y, rows, columns)
+
+
+def pad_and_pool_reference(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """[N, C, H, W] -> [N, C, H+2, W+2], mean over rows [N, W, C], mean over columns [N, H, C]; in plain operations,
+    which compilers fuse. (Of torch's own pad they misjudge how its gradient lies in memory.)"""
+    wide = torch.cat([x[..., :1], x, x[..., -1:]], dim=3)
+    return torch.cat([wide[:, :, :1], wide, wide[:, :, -1:]], dim=2), x.mean(dim=2).mT, x.mean(dim=3).mT
 
 
 class PadAndPool(torch.autograd.Function):
-    """Edge-replicated planes and their row and column means, in one node of the graph.
+    """`pad_and_pool_reference` by the native kernels, in one node of the graph.
 
     Torch's own pad and mean make a full-size gradient each, and autocast takes its pad to float32; here the three
-    gradients meet in one buffer, in one pass where the native kernels are at hand.
+    gradients meet in one buffer, in one pass.
     """
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[N, C, H, W] -> [N, C, H+2, W+2], mean over rows [N, W, C], mean over columns [N, H, C]"""
-        if maps.takes(x):
-            column_means, row_means = lines.sum_lines(x, mean=True)
-            return lines.pad_edges(x), row_means, column_means
-        # Autocast would take the padding to float32. The meta device knows no autocast, so none to switch off.
-        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
-            padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        return padded, x.mean(dim=2).mT, x.mean(dim=3).mT
+        column_means, row_means = lines.sum_lines(x, mean=True)
+        return lines.pad_edges(x), row_means, column_means
 
     @staticmethod
     def backward(ctx: FunctionCtx, *grads: Tensor) -> Tensor:
         padded, row_means, column_means = grads
-        padded = padded.contiguous(memory_format=torch.channels_last)
-        if maps.takes(padded):
-            return lines.unpad_edges(padded, column_means, row_means)
-        columns = padded[..., 1:-1].clone()
-        columns[..., 0] += padded[..., 0]
-        columns[..., -1] += padded[..., -1]
-        grad = columns[..., 1:-1, :]
-        grad[..., 0, :] += columns[..., 0, :]
-        grad[..., -1, :] += columns[..., -1, :]
-        height, width = grad.shape[-2:]
-        return _add_lines(grad, column_means / width, row_means / height)
+        return lines.unpad_edges(padded.contiguous(memory_format=torch.channels_last), column_means, row_means)
+
+
+def add_lines_reference(x: Tensor, along_rows: Tensor, along_columns: Tensor) -> Tensor:
+    """x [N, C, H, W] plus [N, H, C] along its rows and [N, W, C] along its columns, in plain operations."""
+    return x + along_rows.mT[..., :, None] + along_columns.mT[..., None, :]
 
 
 class AddLines(torch.autograd.Function):
-    """x [N, C, H, W] plus [N, H, C] along its rows and [N, W, C] along its columns.
+    """`add_lines_reference` by the native kernels, in place: no convolution needs its output for the backward pass.
 
-    In place: no convolution needs its output for the backward pass. Torch makes two passes each way, and several where
-    it must expand the lines.
+    Torch makes two passes each way, and several where it must expand the lines.
     """
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, along_rows: Tensor, along_columns: Tensor) -> Tensor:
         """[N, C, H, W], [N, H, C], [N, W, C] -> the first, changed"""
         ctx.mark_dirty(x)
-        return _add_lines(x, along_rows, along_columns)
+        lines.add_lines(x, along_rows, along_columns)
+        return x
 
     @staticmethod
     def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         grad = grads[0].contiguous(memory_format=torch.channels_last)
-        if maps.takes(grad):
-            return grad, *lines.sum_lines(grad)
-        return grad, grad.sum(dim=3).mT, grad.sum(dim=2).mT
+        return grad, *lines.sum_lines(grad)
 
 
 def pooled_lines(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,14 +155,6 @@ def _convolve(line: Tensor, kernel: Tensor) -> Tensor:
     padded = torch.cat([line[:, :1], line, line[:, -1:]], dim=1)
     windows = torch.cat([padded[:, tap : tap + line.shape[1]] for tap in range(TAPS)], dim=2)  # [N, L, 3C]
     return F.linear(windows, kernel.mT.flatten(1))
-
-
-def _add_lines(x: Tensor, along_rows: Tensor, along_columns: Tensor) -> Tensor:
-    """x [N, C, H, W] plus [N, H, C] and [N, W, C], in place."""
-    if maps.takes(x):
-        lines.add_lines(x, along_rows, along_columns)
-        return x
-    return x.add_(along_rows.mT[..., :, None]).add_(along_columns.mT[..., None, :])
 
 
 def concatenated_reference(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -60,6 +60,11 @@ class Rendering(NamedTuple):
         return self.totals[..., self.width]
 
     @property
+    def image(self) -> Tensor:
+        """[..., 4] straight RGBA in [0, 1]."""
+        return torch.cat([straight(self.premultiplied, self.alpha), self.alpha[..., None]], dim=-1).clamp(0, 1)
+
+    @property
     def depth(self) -> Tensor:
         """[...] expected distance along the ray times alpha, world units."""
         return self.totals[..., self.width + 1]
@@ -143,8 +148,7 @@ class Renderer:
         """
         seen = self.render(camera, samples)
         alpha = seen.alpha
-        image = torch.cat([straight(seen.premultiplied, alpha), alpha[..., None]], dim=-1).clamp(0, 1)
-        return image, torch.where(alpha > 1e-3, seen.depth / alpha.clamp_min(1e-3), 0)
+        return seen.image, torch.where(alpha > 1e-3, seen.depth / alpha.clamp_min(1e-3), 0)
 
 
 Field = reference.Field | fused.Field

@@ -143,7 +143,7 @@ def _routes(studio: Studio) -> FastAPI:
         responses=REFUSALS,
         lifespan=lifespan,
     )
-    _say_errors_in_a_line(app)
+    _say_errors_in_a_line(app, studio)
 
     def person_of(request: Request) -> str:
         return str(request.state.person)
@@ -185,10 +185,19 @@ def _routes(studio: Studio) -> FastAPI:
     AJob = Annotated[Job, Depends(job_of)]
     OwnPortrait = Annotated[Found, Depends(portrait_of)]
 
-    async def sent_picture(request: Request) -> bytes:
+    uploads = 0
+
+    async def sent_picture(request: Request) -> AsyncIterator[bytes]:
+        nonlocal uploads
         if not request.headers.get("content-type", "").startswith("image/"):
             raise HTTPException(415, "body: send the picture itself, as Content-Type: image/jpeg or another image")
-        return await request.body()
+        if uploads >= studio.limits.uploads:
+            raise QueueFull("too many pictures are being sent at once; try again in a moment")
+        uploads += 1
+        try:
+            yield await request.body()
+        finally:
+            uploads -= 1
 
     SentPicture = Annotated[bytes, Depends(sent_picture)]
 
@@ -359,6 +368,7 @@ def _routes(studio: Studio) -> FastAPI:
         """The job at each change, as server-sent events of the kind `job`; ends with it."""
         if events.known(job, last_event_id):
             return Response(status_code=204)  # tells a browser not to come back
+        events.check_room()
         return StreamingResponse(events.stream(job, last_event_id), media_type="text/event-stream")
 
     @app.get("/jobs/{id}/preview.png", responses=PNG, response_class=Response)
@@ -454,12 +464,12 @@ def _routes(studio: Studio) -> FastAPI:
     return app
 
 
-def _say_errors_in_a_line(app: FastAPI) -> None:
+def _say_errors_in_a_line(app: FastAPI, studio: Studio) -> None:
     """Answer every error as {"error": "one line"}."""
 
     @app.exception_handler(UserError)
     async def cannot_be_used(_: Request, error: UserError) -> Response:
-        return JSONResponse({"error": " ".join(str(error).split())}, 400)
+        return JSONResponse({"error": studio.say(error)}, 400)
 
     @app.exception_handler(QueueFull)
     async def full(_: Request, error: QueueFull) -> Response:

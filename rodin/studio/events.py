@@ -40,14 +40,18 @@ class Events:
                 yield ": waiting\n\n"
             last_id = now
 
+    def check_room(self) -> None:
+        """Raise QueueFull where nobody more can listen."""
+        if self._listening >= self._studio.limits.listeners:
+            raise QueueFull("too many follow jobs at once; ask for the job itself from time to time")
+
     def known(self, job: Job, last_id: str | None) -> bool:
         """Whether a listener has seen the end of a job."""
         return job.over and id_of(job_told(self._studio, job).model_dump_json()) == last_id
 
     async def _changes(self, job: Job) -> AsyncIterator[bool]:
         """Something at once, at each change and, False, once in a while; ends after the one at the end."""
-        if self._listening >= self._studio.limits.listeners:
-            raise QueueFull("too many follow jobs at once; ask for the job itself from time to time")
+        self.check_room()
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:

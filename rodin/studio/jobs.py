@@ -83,10 +83,11 @@ class Queue:
         most: jobs that wait.
         most_each: of these, one person's.
         kept: jobs that are over and can be asked for.
+        say: what people are told of an error of theirs.
     """
 
-    def __init__(self, most: int, most_each: int, kept: int) -> None:
-        self._most, self._most_each, self._kept = most, most_each, kept
+    def __init__(self, most: int, most_each: int, kept: int, say: Callable[[UserError], str] = str) -> None:
+        self._most, self._most_each, self._kept, self._say = most, most_each, kept, say
         self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()  # by person, in the order of their turns
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._drawing: Job | None = None
@@ -211,7 +212,7 @@ class Queue:
             except Cancelled:
                 state = "cancelled"
             except UserError as error:
-                state, job.error = "failed", str(error)
+                state, job.error = "failed", self._say(error)
             except Exception:
                 log.exception("a job failed: %s", job.kind)
                 state, job.error = "failed", DEFECT

@@ -17,6 +17,7 @@ class Limits:
         refine: steps towards a portrait.
         document_bytes: of a request that is JSON.
         upload_bytes: of a picture that is sent.
+        uploads: pictures that are being sent at once.
         upload_pixels: of such a picture, whatever few bytes it has.
         picture_side: pixels of an avatar's picture.
         video_side: pixels of a turntable.
@@ -39,6 +40,7 @@ class Limits:
     refine: int = 200
     document_bytes: int = 2**16
     upload_bytes: int = 20 * 2**20
+    uploads: int = 8
     upload_pixels: int = 50_000_000
     picture_side: int = 2048
     video_side: int = 512

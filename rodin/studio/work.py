@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
+import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -38,6 +40,8 @@ PREVIEW_SIZE = 128  # pixels of an avatar that is being drawn
 DRAFT = Sampling(steps=4, upsampling_steps=1)  # of a strip of which one will be drawn again
 TITLE = "An avatar"
 
+log = logging.getLogger("rodin.studio")
+
 Draw = Callable[[Callable[[Step], None]], list[Avatar]]
 FactsOf = Callable[[Avatar], Mapping[str, Any]]
 
@@ -53,10 +57,10 @@ class Studio:
     """
 
     def __init__(self, pipe: RodinPipeline, folder: Path, limits: Limits) -> None:
-        self.pipe, self.limits = pipe, limits
+        self.pipe, self.limits, self._folder = pipe, limits, folder
         self.history = History(folder, limits.avatars)
         self.portraits = Portraits(folder / "portraits", limits.portraits, limits.upload_pixels)
-        self.queue = Queue(limits.queue, limits.queue_each, limits.jobs_kept)
+        self.queue = Queue(limits.queue, limits.queue_each, limits.jobs_kept, self.say)
         self._files = folder / "files"
         self._files.mkdir(exist_ok=True, mode=0o700)
         self._making: dict[tuple[str, Path], Job] = {}
@@ -66,6 +70,14 @@ class Studio:
         """Load what the first person would wait for."""
         self.pipe(sampling=Sampling(steps=1, upsampling_steps=1))[0].portrait(16)
         _ = self.pipe.encoder
+
+    def say(self, error: UserError) -> str:
+        """What people are told of an error, in a line: where the studio keeps its files is not for them."""
+        line = " ".join(str(error).split())
+        shown = re.sub(re.escape(str(self._folder)) + r"[^\s:;,)]*", "the studio's folder", line)
+        if shown != line:
+            log.warning("%s", line)
+        return shown
 
     def close(self) -> None:
         """Give up what is in progress, and let another studio use the folder."""

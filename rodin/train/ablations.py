@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rodin.errors import UserError
 from rodin.files import atomic_path
+from rodin.fit.worlds import WORLDS_NAME
 from rodin.train import chain
 from rodin.train.presets import Preset
 
@@ -113,7 +114,7 @@ def shared_parts(run: Path, preset: Preset, changed: Preset) -> list[Path]:
     """What of a run a changed preset does not change."""
     parts = [part for part in sorted(run.iterdir()) if part.name not in NEVER_SHARED and part.suffix != ".training"]
     if changed.fitting != preset.fitting:  # the encoder sees pictures, priors latents; all others planes
-        return [part for part in parts if part.name in ("encoder", "prior", "words")]
+        return [part for part in parts if part.name in ("encoder", "prior", "words", WORLDS_NAME)]
     return [part for part in parts if part.name != "base"]
 
 

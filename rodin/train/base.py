@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rodin.data.shards import read_index
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
@@ -16,12 +15,19 @@ from rodin.errors import UserError
 from rodin.models.denoiser import check_denoiser, save_denoiser, take_denoiser
 from rodin.models.statistics import PlaneStatistics, load_statistics
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import load_component, module_hash
+from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.pictures import SHOWN, plane_rows
 from rodin.train.sketch import learn_sketch
-from rodin.train.subjects import blurred_latents, check_channels, load_subjects, rank_share, split_subjects
+from rodin.train.subjects import (
+    blurred_latents,
+    check_channels,
+    count_subjects,
+    load_subjects,
+    rank_share,
+    split_subjects,
+)
 from rodin.train.validate import JUDGED, validation
 
 DRAWING_STEPS = 10  # of the pictures' sampler
@@ -95,7 +101,7 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
 
     statistics = load_statistics(run / "planes").to(state.device)
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
-    count = read_index(run / "planes", decoder_hash=module_hash(decoder)).count
+    count = count_subjects(run, decoder)
     trained, held_out = split_subjects(count, config.held_out_every)
     own = load_subjects(run, unet.size, rank_share(run, trained, state), config.mirrored)
     check_channels(run, own.planes, unet)

@@ -12,14 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from rodin.data.captures import list_subjects
 from rodin.data.worlds import Up
 from rodin.errors import UserError
 from rodin.files import write_text
 from rodin.fit.subjects import adopt_decoder, fit_dataset, quality_table
+from rodin.fit.worlds import place_subjects
 from rodin.models.clip import Encoder
 from rodin.models.folder import assemble, save_model
 from rodin.train.base import train_base
 from rodin.train.encoder import train_encoder
+from rodin.train.pack import pack_run
 from rodin.train.palette import train_palette
 from rodin.train.presets import Preset, preset_yaml
 from rodin.train.prior import train_prior
@@ -38,28 +41,36 @@ def train_all(
     large: Path,
     vgg: Path | None,
     start: Path | None = None,
+    up: Up | None = None,
+    scale: Literal["auto"] | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
 ) -> None:
     """All stages and RUN/model; what the run holds is not made again.
 
     Args:
+        workers: processes of one thread each; on a GPU, threads that load subjects for the fits.
         large: the subjects in pictures that suffice for the refiner; may be `data`.
         start: a model whose decoder is kept, and whose encoder, base model and upsampler are trained further.
+        up, scale: see `rodin.fit.worlds.place_subjects`.
+        device: where the planes are fitted. The networks train on a GPU wherever there is one.
     """
     check_workers(workers)
+    processes = workers if device == "cpu" else 1
+    place_subjects(list_subjects(data), run, up, scale)  # before the encoder, which looks from their front
     if clip is None:
         encoder(data, run, preset, None, start=start)
     elif start is None:
         adopt_clip(clip, run, preset)
     else:
         raise UserError(f"--clip {clip}: the networks of {start} know the latents of its own encoder; leave out one")
-    fit(data, run, preset, workers, seed=seed, device="cpu", start=start)
+    fit(data, run, preset, workers, seed=seed, device=device, start=start)
     write_text(run / "preset.yaml", preset_yaml(preset))
     if preset.palette is not None:
         palette(run, preset)
-    on_processes(base, run / "base", (run, preset, None, start), workers)
+    on_processes(base, run / "base", (run, preset, None, start), processes)
     prior(run, preset)
-    on_processes(upsampler, run / "upsampler", (run, preset, vgg, None, start), workers)
-    on_processes(refiner, run / "refiner", (large, run, preset, vgg), workers)
+    on_processes(upsampler, run / "upsampler", (run, preset, vgg, None, start), processes)
+    on_processes(refiner, run / "refiner", (large, run, preset, vgg), processes)
     model(run)
 
 
@@ -162,6 +173,11 @@ def refiner(data: Path, run: Path, preset: Preset, vgg: Path | None, hours: floa
     """RUN/refiner, from subjects of the run in pictures of the refiner's size."""
     check_hours(hours)
     train_refiner(data, run, preset.refiner, vgg, hours=hours)
+
+
+def pack(run: Path, out: Path, preset: Preset) -> None:
+    """A run folder for the networks that learn from the base model's planes; see `rodin.train.pack`."""
+    pack_run(run, out, preset.base.network.size)
 
 
 def model(run: Path) -> None:

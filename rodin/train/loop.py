@@ -56,6 +56,7 @@ class LoopConfig:
         ema_decay: of the moving average of the weights; lower in the first steps, so that short runs have a mean too.
         gradient_clip: the largest norm of the whole gradient; 0 = off.
         bf16: run the model in bfloat16 where the processor computes in it; elsewhere in float32, which the log says.
+        compile: compile the model; for GPUs, where it takes a minute first.
         checkpoint_every: steps from one checkpoint to the next; there is one every five minutes besides.
         seed: of everything that is drawn.
     """
@@ -70,6 +71,7 @@ class LoopConfig:
     ema_decay: float = 0.9999
     gradient_clip: float = 1.0
     bf16: bool = False
+    compile: bool = False
     checkpoint_every: int = 1000
     seed: int = 0
 
@@ -113,8 +115,9 @@ class Pupil:
 
     def __init__(self, model: nn.Module, config: LoopConfig, accelerator: Accelerator) -> None:
         device = accelerator.device
-        self.prepared = accelerator.prepare(model.train())
-        self.plain: nn.Module = accelerator.unwrap_model(self.prepared)
+        prepared = accelerator.prepare(model.train())
+        self.plain: nn.Module = accelerator.unwrap_model(prepared)
+        self.prepared: nn.Module = torch.compile(prepared) if config.compile else prepared  # type: ignore[assignment]
         self.optimizers = make_optimizers(
             self.plain, config.optimizer, config.learning_rate, config.weight_decay, config.betas
         )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from rodin.data.shards import read_shards
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.palette import PaletteConfig, PaletteNetwork, palette_loss
 from rodin.parts import load_component, save_component
 from rodin.train.loop import LoopConfig, Measure, process_state, run_loop
-from rodin.train.subjects import ENCODED_AT_ONCE, blurred_latents, split_subjects
+from rodin.train.subjects import blurred_latents, read_subjects, split_subjects
 
 PRESENT = 1e-4  # least share of what the views show: a dozen pixels of 24 views of 128 x 128 on a third of each
 
@@ -107,7 +105,6 @@ def set_statistics(network: PaletteNetwork, palettes: Tensor, present: Tensor) -
     network.std.copy_(torch.where(count >= 2, std, network.std))
 
 
-@torch.no_grad()
 def load_palettes(run: Path) -> tuple[Tensor, Tensor, Tensor]:
     """Of all subjects, each followed by its mirror image: latents [N, D], palettes [N, K, 3] and presence [N, K] bool.
 
@@ -118,13 +115,10 @@ def load_palettes(run: Path) -> tuple[Tensor, Tensor, Tensor]:
     latents: list[Tensor] = []
     palettes: list[Tensor] = []
     present: list[Tensor] = []
-    subjects = read_shards(run / "planes")
-    while batch := list(islice(subjects, ENCODED_AT_ONCE)):
-        for subject in batch:
-            if subject.palette is None or subject.presence is None:
-                raise UserError(f"{run / 'planes'}: {subject.name} has no palette; fit with a decoder of materials")
-            palettes += 2 * [subject.palette]
-            present += 2 * [subject.presence > PRESENT]
-        views = torch.stack([view for subject in batch for view in (subject.frontal, subject.frontal.flip(-2))])
-        latents.append(encoder.encode_images(views))
-    return torch.cat(latents).float(), torch.stack(palettes), torch.stack(present)
+    for one in read_subjects(run, encoder, None):
+        if one.palette is None or one.presence is None:
+            raise UserError(f"{run / 'planes'}: {one.name} has no palette; fit with a decoder of materials")
+        latents.append(one.latents)
+        palettes += 2 * [one.palette]
+        present += 2 * [one.presence > PRESENT]
+    return torch.cat(latents), torch.stack(palettes), torch.stack(present)

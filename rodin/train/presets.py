@@ -1,4 +1,4 @@
-"""The three sizes of the system, as plain functions; each stage's config lives beside its stage.
+"""The sizes of the system, as plain functions; each stage's config lives beside its stage.
 
 `rodin preset NAME` prints one as YAML; `--preset FILE.yaml` takes it back, changed.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +281,19 @@ def mini() -> Preset:
     )
 
 
+def mini_gpu() -> Preset:
+    """mini's networks on one GPU: larger batches, compiled. Chosen without one: docs/gpu.md says what was measured."""
+    preset = mini()
+    base, upsampler, refiner, prior = preset.base, preset.upsampler, preset.refiner, preset.prior
+    return replace(
+        preset,
+        base=replace(base, loop=replace(base.loop, batch_size=128, learning_rate=1.1e-3, compile=True)),
+        prior=replace(prior, loop=replace(prior.loop, batch_size=256, bf16=True)),
+        upsampler=replace(upsampler, loop=replace(upsampler.loop, batch_size=32, compile=True)),
+        refiner=replace(refiner, loop=replace(refiner.loop, batch_size=32, bf16=True)),
+    )
+
+
 def paper() -> Preset:
     """The paper's sizes and diffusion (ADM at 64; linear schedule, epsilon, learned variance): for a cluster."""
     return Preset(
@@ -353,7 +366,7 @@ def paper() -> Preset:
     )
 
 
-PRESETS: dict[str, Callable[[], Preset]] = {"smoke": smoke, "mini": mini, "paper": paper}
+PRESETS: dict[str, Callable[[], Preset]] = {"smoke": smoke, "mini": mini, "mini-gpu": mini_gpu, "paper": paper}
 
 
 def load_preset(name_or_file: str) -> Preset:

@@ -6,7 +6,6 @@ Symbols: N subjects, C channels, H W rows and columns, D latent numbers.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,16 +16,21 @@ import torch.nn.functional as F
 from accelerate import PartialState
 from torch import Tensor
 
-from rodin.data.shards import FittedSubject, read_shards
+from rodin.data.packed import PackedSubject, is_packed, read_facts, read_packed
+from rodin.data.shards import read_index, read_shards
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
-from rodin.models.statistics import load_statistics
+from rodin.models.statistics import PlaneStatistics, load_statistics
 from rodin.networks.unet import UNetConfig
-from rodin.triplane import resize
+from rodin.parts import module_hash, weights_hash
+from rodin.render.decoder import Decoder
+from rodin.triplane import mirror, resize
 
 ENCODED_AT_ONCE = 32  # frontal images
 
 HELD_OUT_EVERY = 8  # subjects, of which one is kept from training
+
+Subjects = Iterator[PackedSubject]
 
 
 def draw_captions(captions: list[tuple[str, ...]], generator: torch.Generator) -> list[str]:
@@ -57,7 +61,82 @@ class Loaded(NamedTuple):
         return Loaded(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
 
+def count_subjects(run: Path, decoder: Decoder | None = None) -> int:
+    """How many subjects a run's planes are of.
+
+    Raises:
+        UserError: the planes are missing, damaged, or were fitted with another decoder than one that is given.
+    """
+    planes, decoder_hash = run / "planes", None if decoder is None else module_hash(decoder)
+    if not is_packed(planes):
+        return read_index(planes, decoder_hash=decoder_hash).count
+    facts, count = read_facts(planes)
+    if decoder_hash not in (None, facts.decoder):
+        raise UserError(
+            f"{planes}: packed with decoder {facts.decoder:.12}, the run has {decoder_hash:.12}; pack again"
+        )
+    return count
+
+
 @torch.no_grad()
+def read_subjects(run: Path, encoder: Encoder, size: int | None, chosen: Collection[int] | None = None) -> Subjects:
+    """A run's subjects as the networks know them, from its fits or from a packed set, one at a time.
+
+    Args:
+        encoder: the run's; makes the latents of frontal images.
+        size: side of the planes, which are resampled to it: they were fitted at the upsampler's size, and the base
+            model learns smaller ones. None leaves them out, [3, C, 0, 0].
+        chosen: positions of some; None = all.
+
+    Raises:
+        UserError: the planes are missing, damaged, smaller than `size` or packed at another, or the latents are packed
+            of another encoder.
+    """
+    if is_packed(run / "planes"):
+        return _from_packed(run, encoder, size, chosen)
+    statistics = None
+    if size is not None:
+        fitted = load_statistics(run / "planes")
+        if size > min(fitted.config.height, fitted.config.width):
+            found = f"{fitted.config.height} x {fitted.config.width}"
+            raise UserError(f"{run / 'planes'}: planes are {found}, the network is for {size}; fit larger ones")
+        statistics = fitted.resized(size)
+    return _from_shards(run, encoder, statistics, None if chosen is None else set(chosen))
+
+
+def _from_shards(
+    run: Path, encoder: Encoder, statistics: PlaneStatistics | None, chosen: set[int] | None
+) -> Iterator[PackedSubject]:
+    shards = read_shards(run / "planes")
+    wanted = (one for index, one in enumerate(shards) if chosen is None or index in chosen)
+    while batch := list(islice(wanted, ENCODED_AT_ONCE)):
+        views = torch.stack([view for one in batch for view in (one.frontal, one.frontal.flip(-2))])
+        with torch.no_grad():
+            latents = encoder.encode_images(views.to(encoder.mean.device)).float().cpu().unflatten(0, (-1, 2))
+        for one, pair in zip(batch, latents, strict=True):
+            planes = one.planes[..., :0, :0] if statistics is None else _residual(one.planes, statistics)
+            yield PackedSubject(one.name, planes, pair, one.caption, one.captions, one.palette, one.presence)
+
+
+def _from_packed(
+    run: Path, encoder: Encoder, size: int | None, chosen: Collection[int] | None
+) -> Iterator[PackedSubject]:
+    path = run / "planes"
+    facts, _ = read_facts(path)
+    if size not in (None, facts.shape[-1]):
+        raise UserError(f"{path}: packed at {facts.shape[-1]} x {facts.shape[-1]}, the network is for {size}; train it "
+                        "on the run that was packed")  # fmt: skip
+    if facts.encoder != (own := weights_hash(encoder.state_dict())):
+        raise UserError(f"{path}: packed with encoder {facts.encoder:.12}, the run has {own:.12}; pack again")
+    wanted = None if chosen is None else set(chosen)
+    return (one for index, one in enumerate(read_packed(path)) if wanted is None or index in wanted)
+
+
+def _residual(planes: Tensor, statistics: PlaneStatistics) -> Tensor:
+    """Planes [3, C, H, W] at the statistics' size, normalised."""
+    return statistics.normalize(resize(planes, statistics.config.height, statistics.config.width))
+
+
 def load_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool = False) -> Loaded:
     """Chosen subjects, their planes at `size` x `size`.
 
@@ -67,16 +146,19 @@ def load_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool 
     Raises:
         UserError: as `read_subjects`, or the encoder is missing or damaged.
     """
-    encoder = Encoder.from_pretrained(run / "encoder")
+    statistics = load_statistics(run / "planes").resized(size)
     planes: list[Tensor] = []
     latents: list[Tensor] = []
     palettes: list[Tensor | None] = []
-    subjects = read_subjects(run, size, chosen, mirrored)
-    while batch := list(islice(subjects, ENCODED_AT_ONCE)):
-        planes += [subject.planes.half() for subject in batch]
-        palettes += [subject.palette for subject in batch]
-        latents.append(encoder.encode_images(torch.stack([subject.frontal for subject in batch])))
-    return Loaded(torch.stack(planes), torch.cat(latents).float(), stacked_palettes(palettes))
+    for one in read_subjects(run, Encoder.from_pretrained(run / "encoder"), size, chosen):
+        # The mean avatar is not its own mirror image, so the residual's is not that of the mirror image.
+        images = (
+            [one.planes, statistics.normalize(mirror(statistics.denormalize(one.planes)))] if mirrored else [one.planes]
+        )
+        planes += [image.half() for image in images]
+        latents += list(one.latents[: len(images)])
+        palettes += len(images) * [one.palette]
+    return Loaded(torch.stack(planes), torch.stack(latents), stacked_palettes(palettes))
 
 
 def blurred_latents(latents: Tensor, length: float, generator: torch.Generator) -> Tensor:
@@ -113,37 +195,13 @@ def rank_share(run: Path, subjects: list[int], state: PartialState) -> list[int]
     return subjects[state.process_index :: state.num_processes]
 
 
-def read_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool = False) -> Iterator[FittedSubject]:
-    """Some of a run's subjects, by their position, their planes normalised and [3, C, size, size], one at a time.
-
-    With `mirrored` each is followed by its mirror image.
-
-    The planes were fitted at the upsampler's size; the base model learns them resampled to its own.
-
-    Raises:
-        UserError: the planes are missing, damaged or smaller than `size`.
-    """
-    fitted = load_statistics(run / "planes")
-    if size > min(fitted.config.height, fitted.config.width):
-        found = f"{fitted.config.height} x {fitted.config.width}"
-        raise UserError(f"{run / 'planes'}: planes are {found}, the network is for {size}; fit larger ones")
-    statistics, wanted = fitted.resized(size), set(chosen)
-    return (
-        dataclasses.replace(one, planes=statistics.normalize(resize(one.planes, size, size)))
-        for index, subject in enumerate(read_shards(run / "planes"))
-        if index in wanted
-        for one in ((subject, subject.mirrored()) if mirrored else (subject,))
-    )
-
-
-@torch.no_grad()
 def load_latents(
     run: Path, encoder: Encoder, rank: int, ranks: int, *, mirrored: bool = False, full_captions: bool = False
 ) -> tuple[Tensor, list[tuple[str, ...]]]:
     """This rank's share of the subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions.
 
     Args:
-        mirrored: a batch of subjects is followed by their mirror images.
+        mirrored: each subject is followed by its mirror image.
         full_captions: of each subject the caption alone, which says all, without the paraphrases of parts of it.
 
     Raises:
@@ -151,14 +209,15 @@ def load_latents(
     """
     latents: list[Tensor] = []
     captions: list[tuple[str, ...]] = []
-    share = islice(read_shards(run / "planes"), rank, None, ranks)
-    while subjects := list(islice(share, ENCODED_AT_ONCE)):
-        subjects += [subject.mirrored() for subject in subjects if mirrored]
-        latents.append(encoder.encode_images(torch.stack([s.frontal for s in subjects]).to(encoder.mean.device)))
-        captions += [((s.caption,) if s.caption else ()) if full_captions else s.captions for s in subjects]
-    if not latents:
+    count = count_subjects(run)
+    if count < ranks:
         raise _too_few(run, ranks)
-    return torch.cat(latents).float(), captions
+    for one in read_subjects(run, encoder, None, range(rank, count, ranks)):
+        said = ((one.caption,) if one.caption else ()) if full_captions else one.captions
+        images = 2 if mirrored else 1
+        latents += list(one.latents[:images])
+        captions += images * [said]
+    return torch.stack(latents).to(encoder.mean.device), captions
 
 
 def _too_few(run: Path, ranks: int) -> UserError:

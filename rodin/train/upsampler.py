@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rodin.data.shards import read_index
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.errors import UserError
@@ -34,13 +33,21 @@ from rodin.models.perceptual import (
 from rodin.models.statistics import load_statistics
 from rodin.models.upsampler import LEVELS, LEVELS_AND_LATENT, network_vector, takes_latent, upsample
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.parts import load_component, module_hash
+from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.condition_augmentation import ConditionAugment, augment_condition
 from rodin.train.loop import LoopConfig, Measure, process_state, run_loop
 from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.pictures import SHOWN, plane_rows
-from rodin.train.subjects import Loaded, blurred_latents, check_channels, load_subjects, rank_share, split_subjects
+from rodin.train.subjects import (
+    Loaded,
+    blurred_latents,
+    check_channels,
+    count_subjects,
+    load_subjects,
+    rank_share,
+    split_subjects,
+)
 from rodin.train.validate import JUDGED, SHARE, STEP_COST
 from rodin.triplane import resize
 
@@ -140,7 +147,7 @@ def train_upsampler(
         return
 
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False).to(state.device)
-    count = read_index(run / "planes", decoder_hash=module_hash(decoder)).count
+    count = count_subjects(run, decoder)
     trained, held_out = split_subjects(count, config.held_out_every)
     own = load_subjects(run, config.network.size, rank_share(run, trained, state)).to(state.device)
     planes, latents, palettes = own

@@ -25,13 +25,14 @@ from rodin.avatars.pipeline import EDIT_DRAWS, EDIT_SAMPLING, RodinPipeline
 from rodin.avatars.prompt_meaning import LONGEST_PROMPT
 from rodin.avatars.slerp import slerp
 from rodin.avatars.step import Step
+from rodin.camera import camera_at
 from rodin.data.captures import load_subject
 from rodin.diffusion.sampling import Scheduler
 from rodin.errors import UserError
 from rodin.images import over
 from rodin.models.clip import EncoderConfig, small_clip
 from rodin.models.prior import Prior
-from rodin.render.renderer import Renderer
+from rodin.render.renderer import SAMPLES, Renderer
 
 STEPS = 4
 
@@ -169,6 +170,51 @@ def test_the_callback_sees_every_step(pipe: RodinPipeline) -> None:
     for step in seen[:STEPS]:
         assert step.clean is not None
         assert step.clean.shape == (2, 3, 4, 8, 8)
+
+
+def test_a_preview_shows_what_there_is_so_far(pipe: RodinPipeline) -> None:
+    """The last one is the avatar as the base model's planes have it."""
+    seen: list[tuple[Step, list[Tensor]]] = []
+    draw(pipe, count=2, callback_on_step_end=lambda step: seen.append((step, pipe.preview(step, 16))))
+    step, views = seen[STEPS - 1]
+    assert step.clean is not None
+    planes = pipe.base_statistics.denormalize(step.clean)
+    for one, view in zip(planes, views, strict=True):
+        wanted = Renderer.trimmed(one, pipe.decoder).image(camera_at(size=16), SAMPLES)[0]
+        assert torch.equal(view, wanted)
+    assert seen[STEPS][1] == [], "the upsampler's steps show nothing new"
+
+
+@pytest.mark.parametrize("stage", ["base", "upsampling"])
+def test_what_the_callback_raises_ends_the_drawing(pipe: RodinPipeline, stage: str) -> None:
+    seen: list[Step] = []
+
+    def stop(step: Step) -> None:
+        seen.append(step)
+        if step.stage == stage:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        draw(pipe, callback_on_step_end=stop)
+    assert len(seen) == (1 if stage == "base" else STEPS + 1)
+
+
+def test_drawn_again_in_other_steps_it_is_what_those_draw(pipe: RodinPipeline) -> None:
+    draft, whole = draw(pipe, seed=6, steps=2), draw(pipe, seed=6, steps=STEPS)
+    again = pipe.redraw(draft[0], whole[0].drawing.sampling)
+    assert torch.equal(again.planes, whole[0].planes)
+    assert again.drawing == whole[0].drawing
+    found = replace(draft[0], planes=draft[0].planes + 1, drawing=replace(draft[0].drawing, refine=3))
+    refined = pipe.redraw(found, whole[0].drawing.sampling)
+    torch.testing.assert_close(refined.planes, whole[0].planes + 1, atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("part", [-0.1, 1.1, math.nan])
+def test_a_mix_beyond_its_ends_is_refused(pipe: RodinPipeline, part: float) -> None:
+    one, other = draw(pipe, count=2)
+    with pytest.raises(UserError, match=r"^part: "):
+        pipe.mix(one, other, [0.5, part])
+    assert pipe.mix(one, other, [1, 0]) == [other, one]
 
 
 def test_an_avatar_outlives_its_pipeline(trained: Path) -> None:

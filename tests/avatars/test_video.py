@@ -92,6 +92,29 @@ def test_transparency_is_laid_on_the_background(tmp_path: Path, write: object) -
     assert _read(path)[0][0][0, 0].min() > 235
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_transparency_is_kept(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    frames = _frames(channels=4)
+    write_video(path, frames, fps=10, background=None)
+    with Image.open(path) as image:
+        assert image.n_frames == COUNT
+        for frame, picture in zip(frames, ImageSequence.Iterator(image), strict=True):
+            pixels = np.asarray(picture.convert("RGBA")).astype(int)
+            inside = frame[..., 3].numpy() > 0.5
+            assert ((pixels[..., 3] > 127) == inside).all(), "what was there in the frame before shows through"
+            assert np.abs(pixels[inside, :3] - frame.numpy()[inside, :3] * 255).mean() < 14
+
+
+def test_a_gif_of_nothing_is_transparent_and_of_everything_is_not(tmp_path: Path) -> None:
+    frames = torch.zeros(2, 8, 8, 4)
+    for alpha in (0.0, 1.0):
+        frames[..., 3] = alpha
+        write_gif(tmp_path / "a.gif", frames, fps=10, background=None)
+        with Image.open(tmp_path / "a.gif") as image:
+            assert set(np.unique(np.asarray(image.convert("RGBA"))[..., 3])) == {round(255 * alpha)}
+
+
 def test_a_single_frame(tmp_path: Path) -> None:
     write_gif(tmp_path / "a.gif", _frames()[:1], fps=10)
     with Image.open(tmp_path / "a.gif") as image:
@@ -116,6 +139,8 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             write_video(tmp_path / "a.webp", frames, fps=fps)
     with pytest.raises(UserError, match="too many for a GIF"):
         write_video(tmp_path / "a.gif", frames, fps=60)
+    with pytest.raises(UserError, match=r"a\.mp4: an MP4 cannot be transparent; choose a colour"):
+        write_video(tmp_path / "a.mp4", frames, fps=10, background=None)
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match=r"rodin\[video\]"):
         write_video(tmp_path / "a.mp4", frames, fps=10)

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -99,13 +100,14 @@ FLAGS = {
     ("synth-words",): "",
     ("describe",): "",
     ("fit",): "run preset workers seed device start up scale",
-    ("train", "all"): "run preset workers seed clip large vgg start",
+    ("train", "all"): "run preset workers seed clip large vgg start up scale device",
     ("train", "encoder"): "run preset hours start",
     ("train", "palette"): "run preset",
     ("train", "prior"): "run preset hours",
     ("train", "base"): "run preset hours start",
     ("train", "upsampler"): "run preset vgg hours start",
     ("train", "refiner"): "run preset vgg hours",
+    ("train", "pack"): "run out preset",
     ("train", "ablations"): "run preset only workers seed large vgg",
     ("train", "curves"): "stage column out",
     ("generate",): "out model text image seed count prompts overwrite literal guidance-scale prior-guidance-scale "
@@ -115,12 +117,13 @@ FLAGS = {
     ("vary",): "out model count seed",
     ("interpolate",): "out model steps",
     ("doctor",): "",
-    ("render",): "out size azimuth elevation turntable refine materials planes",
+    ("render",): "out size azimuth elevation turntable sheet background refine materials planes dataset views",
     ("export",): "format out resolution threshold faces height texture",
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
     "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates seed",
+    ("plan",): "avatars views size samples preset nodes batch machine measure failures spread seed",
     ("preset",): "ablation",
     ("completion",): "",
 }
@@ -351,6 +354,41 @@ def test_render_picture_and_turntable(avatar: Path, tmp_path: Path) -> None:
         assert (around.n_frames, around.size) == (3, (16, 16))
 
 
+def test_turntables_and_sheets_begin_where_they_are_told(avatar: Path, tmp_path: Path) -> None:
+    pose = "--size 16 --azimuth 90 --elevation 30"
+    main(f"render {avatar} --out {tmp_path / 'one.png'} {pose}".split())
+    main(f"render {avatar} --out {tmp_path / 'sheet.png'} --sheet 2 {pose}".split())
+    main(f"render {avatar} --out {tmp_path / 'around.webp'} --turntable 2 --background transparent {pose}".split())
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "sheet.png") as sheet:
+        assert (sheet.mode, sheet.size) == ("RGBA", (32, 16))
+        assert sheet.crop((0, 0, 16, 16)).tobytes() == one.tobytes()
+        assert sheet.crop((16, 0, 32, 16)).tobytes() != one.tobytes()
+        with Image.open(tmp_path / "around.webp") as around:
+            first = np.asarray(around.convert("RGBA")).astype(int)
+            shown = np.asarray(one).astype(int)
+            assert np.abs(first[..., 3] - shown[..., 3]).max() < 20
+            assert np.abs(first - shown)[shown[..., 3] > 200].mean() < 12
+
+
+@pytest.mark.parametrize(("word", "pixel"), [("#204060", (32, 64, 96)), ("white", (255, 255, 255))])
+def test_backgrounds(avatar: Path, tmp_path: Path, word: str, pixel: tuple[int, ...]) -> None:
+    for flags in ("", "--sheet 2"):
+        main(f"render {avatar} --out {tmp_path / 'a.png'} --size 16 --background {word} {flags}".split())
+        with Image.open(tmp_path / "a.png") as picture:
+            assert picture.mode == "RGB"
+            assert picture.getpixel((0, 0)) == pixel
+    main(f"render {avatar} --out {tmp_path / 'a.gif'} --size 16 --background {word} --turntable 2".split())
+    with Image.open(tmp_path / "a.gif") as around:
+        assert np.abs(np.subtract(around.convert("RGB").getpixel((0, 0)), pixel)).max() < 12
+
+
+def test_a_data_set_of_an_avatar(avatar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(f"render {avatar} --dataset {tmp_path / 'ball'} --views 5 --size 12".split())
+    assert "5 views in train, 1 views in val, 1 views in test" in capsys.readouterr().out
+    assert len(list((tmp_path / "ball").glob("*/*.png"))) == 7
+    assert len(list((tmp_path / "ball").glob("transforms_*.json"))) == 3
+
+
 # ---- mistakes: data
 
 
@@ -484,7 +522,7 @@ def test_a_clip_of_another_width(balls: Path, trained: Path, tiny_preset: Path, 
 
 def test_presets_that_are_none(balls: Path, tmp_path: Path, fails: Fails) -> None:
     rest = ("--run", tmp_path / "run", "--preset")
-    assert "--preset: 'huge' is no preset; choose smoke, mini, paper" in fails("fit", balls, *rest, "huge")
+    assert "--preset: 'huge' is no preset; choose smoke, mini, mini-gpu" in fails("fit", balls, *rest, "huge")
     path = tmp_path / "mine.yaml"
     path.write_text("stepz: 3\n")
     assert "mine.yaml: fields unknown stepz and missing" in fails("fit", balls, *rest, path)
@@ -664,6 +702,16 @@ def test_avatars_that_are_none(avatar: Path, tmp_path: Path, fails: Fails) -> No
         ("render {avatar} --turntable -1 --out {out}/a.gif", "--turntable -1: "),
         ("render {avatar} --azimuth nan --out {out}/a.png", "--azimuth nan, "),
         ("render {avatar} --elevation inf --out {out}/a.png", "--elevation inf: "),
+        ("render {avatar} --sheet -1 --out {out}/a.png", "--sheet -1: "),
+        ("render {avatar} --sheet 2 --turntable 2 --out {out}/a.gif", "--turntable, --sheet: the one is a video"),
+        ("render {avatar} --turntable 2 --background transparent --out {out}/a.mp4", "an MP4 cannot be transparent"),
+        ("render {avatar} --background greenish --out {out}/a.png", "--background: 'greenish' is no colour; give"),
+        ("render {avatar}", "--out: nothing says where to write; give"),
+        ("render {avatar} --views 5 --out {out}/a.png", "--views: 5; it is used by --dataset alone"),
+        ("render {avatar} --dataset {out}/set --views 0", "--size 256, --views 0: choose"),
+        ("render {avatar} --dataset {out}/set --azimuth 5 --refine", "--azimuth, --refine: a data set has its own"),
+        ("render {avatar} --dataset {out}/set --out {out}/a.png", "--out: a data set has its own cameras"),
+        ("render {avatar} --dataset /proc/none/set --views 1", "/proc/none/set: cannot be written"),
         ("render {avatar} --size 8 --out /proc/none/a.png", r"/proc/none/a\.png: cannot be written"),
     ],
 )

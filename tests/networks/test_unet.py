@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rodin.kernels import maps
 from rodin.networks.aware_conv import AwareConv
 from rodin.networks.unet import FEW_TOKENS, ResidualBlock, RollOutAttention, UNet, UNetConfig, _position, attend
 from rodin.parts import load_component, save_component
@@ -367,3 +368,18 @@ def test_wrong_shapes_are_named(index: int, value: Tensor | None, message: str) 
     given[index] = value
     with pytest.raises(ValueError, match=message):
         UNet(TINY)(*given)
+
+
+def test_compilers_see_one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off the native kernels, as on a GPU, nothing breaks the graph, forward or backward."""
+    monkeypatch.setattr(maps, "takes", lambda _: False)
+    config = dataclasses.replace(TINY, multipliers=(1,), attention=(8,), input_skip=True, sketch_rank=4)
+    results = []
+    for compiled in (False, True):
+        network = awake(config)
+        run = torch.compile(network, backend="aot_eager", fullgraph=True) if compiled else network
+        y = run(*inputs(config))
+        y.square().sum().backward()
+        results.append([y, *(parameter.grad for parameter in network.parameters() if parameter.requires_grad)])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import socket
 import struct
 import threading
 import zipfile
@@ -600,6 +601,42 @@ def test_words_are_escaped_wherever_they_are_shown(served: Served, person: Perso
     told = person.ask("GET", f"/avatars/{name}")
     assert told.json()["prompt"] == nasty
     assert told.headers["Content-Type"] == "application/json"
+
+
+def test_a_full_disk_is_said_without_the_folder_and_the_studio_goes_on(
+    serve: Any, tmp_path: Path, of_materials: Avatar, full_disk: Any
+) -> None:
+    with serve(tmp_path / "studio") as served:
+        person = served.person()
+        name = served.give(person, of_materials)
+        with full_disk(2000):
+            told = person.follow(person.start("/avatars", {"kind": "surprise", "sampling": QUICK}))[-1]
+            answers = [person.ask("GET", f"/avatars/{name}.stl?faces=400")]
+            answers += [person.ask("POST", f"/avatars/{name}/colours", {"colours": {"hair": "#00ff00"}})]
+        assert told["state"] == "failed"
+        for said in (told["error"], *(answer.json()["error"] for answer in answers)):
+            assert "the studio's folder: not written" in said
+            assert str(tmp_path) not in said
+        assert [one["id"] for one in person.get("/avatars")["avatars"]] == [name]
+        assert person.draw("/avatars", {"kind": "surprise", "sampling": QUICK})["avatars"]
+
+
+def test_only_so_many_pictures_are_sent_at_once(serve: Any, tmp_path: Path) -> None:
+    from rodin.studio.limits import Limits
+
+    with serve(tmp_path / "studio", Limits(uploads=1, listeners=0)) as served:
+        person = served.person()
+        host, port = served.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as slow:
+            head = (
+                f"POST /portraits HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/png\r\nContent-Length: 100\r\n\r\nx"
+            )
+            slow.sendall(head.encode())
+            while (status := person.ask("POST", "/portraits", b"x", Content_Type="image/png").status) == 400:
+                pass  # the other has not begun yet
+            assert status == 429
+        job = person.start("/avatars", {"kind": "surprise", "sampling": QUICK})
+        assert person.ask("GET", f"/jobs/{job['id']}/events").status == 429
 
 
 def test_a_defect_is_said_without_its_inside(served: Served, person: Person, of_materials: Avatar) -> None:

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rodin.train.loop import process_state
 
 
@@ -36,3 +38,38 @@ def test_two_ranks_train_every_stage(trained: Path, two_ranks: Any, tmp_path: Pa
     chain.model(run)
     avatar = RodinPipeline.from_pretrained(run / "model")(sampling=Sampling(steps=2, upsampling_steps=1))[0]
     assert bool(avatar.planes.isfinite().all())
+
+
+def test_every_stage_sees_the_world_that_the_flags_name(
+    balls: Path, tiny_preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encoder too, which comes first and looks from the front."""
+    from rodin.fit.worlds import run_placements
+    from rodin.train import chain
+    from rodin.train.presets import load_preset
+
+    seen = {}
+
+    class Stop(Exception):
+        pass
+
+    def encoder(data: Path, run: Path, *_: Any, **__: Any) -> None:
+        seen.update(run_placements(run))
+        raise Stop
+
+    monkeypatch.setattr(chain, "encoder", encoder)
+    with pytest.raises(Stop):
+        chain.train_all(
+            balls,
+            tmp_path / "run",
+            load_preset(str(tiny_preset)),
+            1,
+            seed=0,
+            clip=None,
+            large=balls,
+            vgg=None,
+            up="z",
+            scale="auto",
+        )
+    assert set(seen) == {f"ball{k}" for k in range(4)}
+    assert all(one.rotation[1] == (0.0, 0.0, 1.0) for one in seen.values()), "z is the axis that points up"

@@ -12,6 +12,7 @@ import dataclasses
 import math
 import signal
 import subprocess
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,21 @@ def test_bfloat16_runs_where_it_is_asked_for(tmp_path: Path, capsys: pytest.Capt
     run_loop(new_model(), watched, dataclasses.replace(CONFIG, bf16=True), tmp_path, "test")
     said = capsys.readouterr().out
     assert ("bfloat16" in said and "no bfloat16" not in said) == (kinds[0] == torch.bfloat16)
+
+
+@pytest.mark.skipif(
+    not Path(sysconfig.get_path("include"), "Python.h").exists(), reason="compilers want Python's headers"
+)
+def test_a_compiled_model_learns_the_same(tmp_path: Path) -> None:
+    def still() -> nn.Module:  # dropout may draw otherwise
+        return nn.Sequential(*(layer for layer in new_model() if not isinstance(layer, nn.Dropout)))
+
+    plain, compiled = (
+        run_loop(still(), fit_halves, dataclasses.replace(CONFIG, compile=on), tmp_path / str(on), "test")
+        for on in (False, True)
+    )
+    assert list(plain.state_dict()) == list(compiled.state_dict()), "a compiled model is saved under the same names"
+    torch.testing.assert_close(weights(compiled), weights(plain), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "value"), [("seed", 1), ("batch_size", 4), ("learning_rate", 0.1), ("steps", 30)])

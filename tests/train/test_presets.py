@@ -124,7 +124,9 @@ def test_a_wrong_field_is_named_with_its_place(tmp_path: Path, old: str, new: st
 
 
 def test_other_names_and_missing_files(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--preset: 'huge' is no preset; choose smoke, mini, paper or a \.yaml file"):
+    with pytest.raises(
+        UserError, match=r"--preset: 'huge' is no preset; choose smoke, mini, mini-gpu, paper or a \.yaml file"
+    ):
         load_preset("huge")
     with pytest.raises(UserError, match=r"none\.yaml: no such file; write one with: rodin preset smoke"):
         load_preset(str(tmp_path / "none.yaml"))

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import rodin.train.upsampler
-from rodin.data.shards import FittedSubject
+from rodin.data.shards import FittedSubject, read_shards
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.errors import UserError
@@ -32,7 +32,7 @@ from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train import pictures
 from rodin.train.loop import LoopConfig
 from rodin.train.patches import PatchConfig
-from rodin.train.subjects import read_subjects
+from rodin.train.subjects import load_subjects
 from rodin.train.upsampler import UpsamplerTraining, predict_clean, rendered_losses, train_upsampler
 from rodin.triplane import resize
 
@@ -93,7 +93,7 @@ def test_it_beats_resizing(run: Path, capsys: pytest.CaptureFixture[str]) -> Non
     train_upsampler(run, dataclasses.replace(CONFIG, loop=loop, rendered=1), None)
     assert "perceptual loss by encoder" in capsys.readouterr().out
     network, diffusion = load_denoiser(UNet, UNetConfig, run / "upsampler")
-    true = torch.stack([subject.planes for subject in read_subjects(run, 16, range(COUNT))])
+    true = load_subjects(run, 16, range(COUNT)).planes.float()
     low = resize(true, 4, 4)
     generators = [torch.Generator().manual_seed(index) for index in range(COUNT)]
     drawn = upsample(network, diffusion, low, 16, generators, 5, clip=4.0)
@@ -205,9 +205,9 @@ def test_it_trains_on_z_and_measures_subjects_that_it_does_not_see(run: Path) ->
     error = float(dict(zip(names, last, strict=True))["x0"])
     network, diffusion = load_denoiser(UNet, UNetConfig, run / "upsampler")
     encoder = Encoder.from_pretrained(run / "encoder")
-    unseen = list(read_subjects(run, 16, [3, 7]))
-    true = torch.stack([one.planes for one in unseen])
-    z = encoder.encode_images(torch.stack([one.frontal for one in unseen]))
+    true = load_subjects(run, 16, [3, 7]).planes.float()
+    frontals = [one.frontal for index, one in enumerate(read_shards(run / "planes")) if index in (3, 7)]
+    z = encoder.encode_images(torch.stack(frontals))
     seeds = [torch.Generator().manual_seed(index) for index in range(2)]
     drawn = upsample(network, diffusion, resize(true.half().float(), 4, 4), 16, seeds, 3, clip=5.0, z=z)
     assert error == pytest.approx((drawn - true).square().mean().item(), rel=0.02)

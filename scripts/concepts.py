@@ -1,0 +1,126 @@
+"""The figures of docs/concepts that the model draws, as pictures of docs/images/concepts:
+
+    python scripts/concepts.py [NAME ...] [--model MODEL] [--out FOLDER]
+
+denoising, guidance, prior, upsampler, refiner and planes. Without a model folder the model that comes with the package
+draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the commands do
+
+
+from torch import Tensor
+
+from rodin.avatars.avatar import Avatar
+from rodin.avatars.contact_sheet import captioned
+from rodin.avatars.drawing import Sampling
+from rodin.avatars.pipeline import RodinPipeline
+from rodin.camera import camera_at
+from rodin.images import write_picture
+from rodin.triplane import resize
+
+PROMPT = "an elderly woman with tan skin, white hair in a bun, black square glasses, wearing a purple sweater"
+SEED = 0
+SIDE = 384  # pixels of a view before it is made smaller
+AZIMUTH, ELEVATION = 25.0, 4.0
+
+
+def view(avatar: Avatar, azimuth: float = AZIMUTH, *, refine: bool = False) -> Tensor:
+    """A picture [S, S, 4] of an avatar, a little from the side."""
+    return avatar.render(camera_at(azimuth, ELEVATION, size=SIDE), refine=refine)
+
+
+def denoising(pipe: RodinPipeline) -> Tensor:
+    """Renders of x_t after some of the base model's steps."""
+    seen: dict[int, Tensor] = {}
+    (avatar,) = pipe(PROMPT, seed=SEED, callback_on_step_end=lambda step, x: seen.update({step: x.clone()}))
+    cards = []
+    for step in [*sorted(seen)[::2], max(seen)]:
+        planes = pipe.base_statistics.denormalize(seen[step])[0].cpu()
+        cards.append(([view(dataclasses.replace(avatar, planes=planes))], f"after step {step + 1}"))
+    return captioned(cards, 168, columns=len(cards))
+
+
+def guidance(pipe: RodinPipeline) -> Tensor:
+    """One latent and one noise under several strengths of guidance."""
+    cards = []
+    for scale in (1.0, 1.3, 2.0, 4.0, 8.0):
+        (avatar,) = pipe(PROMPT, seed=SEED, sampling=Sampling(guidance_scale=scale))
+        cards.append(([view(avatar)], f"guidance {scale:g}"))
+    return captioned(cards, 168, columns=len(cards))
+
+
+def prior(pipe: RodinPipeline) -> Tensor:
+    """Six seeds of one sentence, and six of nothing."""
+    cards = []
+    for prompt in ("a man with a black beard", None):
+        avatars = pipe(prompt, seed=SEED, count=6)
+        cards.append(
+            ([view(avatar) for avatar in avatars], f"“{prompt}”, six seeds" if prompt else "nothing, six seeds")
+        )
+    return captioned(cards, 150, columns=1)
+
+
+def upsampler(pipe: RodinPipeline) -> Tensor:
+    """Small planes enlarged by interpolation, and by the upsampler."""
+    small: list[Tensor] = []
+    (avatar,) = pipe(PROMPT, seed=SEED, callback_on_step_end=lambda _, x: small.append(x.clone()))
+    planes = pipe.base_statistics.denormalize(small[-1])[0].cpu()
+    side = avatar.planes.shape[-1]
+    plain = dataclasses.replace(avatar, planes=resize(planes, side, side))
+    pairs = ((plain, f"{planes.shape[-1]} texels a side, interpolated"), (avatar, f"{side} texels, upsampled"))
+    return captioned([([view(one, a) for a in (0.0, 60.0)], words) for one, words in pairs], 240, columns=2)
+
+
+def refiner(pipe: RodinPipeline) -> Tensor:
+    """A render, and a refined one of the same size."""
+    (avatar,) = pipe(PROMPT, seed=SEED)
+    cards = [
+        ([view(avatar, a, refine=fine) for a in (0.0, 60.0)], words)
+        for fine, words in ((False, "rendered"), (True, "rendered smaller, then refined"))
+    ]
+    return captioned(cards, 240, columns=2)
+
+
+def planes(pipe: RodinPipeline) -> Tensor:
+    """The three planes of an avatar in false colours."""
+    (avatar,) = pipe(PROMPT, seed=SEED)
+    return avatar.plane_picture()
+
+
+FIGURES: dict[str, Callable[[RodinPipeline], Tensor]] = {
+    "denoising": denoising,
+    "guidance": guidance,
+    "prior": prior,
+    "upsampler": upsampler,
+    "refiner": refiner,
+    "planes": planes,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FIGURES)}; all if left out")
+    parser.add_argument("--model", type=Path, help="model folder")
+    parser.add_argument("--out", type=Path, default=Path("docs/images/concepts"), help="folder for the figures")
+    arguments = parser.parse_args()
+    unknown = sorted(set(arguments.names) - set(FIGURES))
+    if unknown:
+        parser.error(f"no figure {', '.join(unknown)}; choose of {', '.join(FIGURES)}")
+    pipe = RodinPipeline.from_pretrained(arguments.model)
+    for name in arguments.names or FIGURES:
+        path = arguments.out / f"{name}.webp"
+        write_picture(path, FIGURES[name](pipe))
+        print(path, flush=True)
+
+
+if __name__ == "__main__":
+    main()
