@@ -17,7 +17,8 @@ demo: .venv/.core $(DEMO_MODEL)
 smoke: .venv/.core
 	$(BIN)/rodin train all examples/avatars --run out/smoke/run --preset smoke --workers 2
 
-# The pictures of what the model draws, for the README, the guide and the pages on concepts.
+# The pictures of what the model draws, for the README, the guide and the pages on concepts. Those of the studio:
+# scripts/studio_pictures.py.
 pictures: .venv/.core
 	$(BIN)/python scripts/pictures.py
 	$(BIN)/python scripts/concepts.py
@@ -35,12 +36,12 @@ tests/avatars/three/node_modules: tests/avatars/three/package-lock.json
 	@npm ci --prefix tests/avatars/three --no-audit --no-fund --loglevel error \
 	  || echo "three.js and the Khronos validator are not installed: their tests will be skipped"
 
-# What builds the viewer in rodin/web; without it a test that builds it again, and compares, is skipped.
+# What builds the viewer and the studio's page in rodin/web; without it a test that builds it again, and compares, is skipped.
 viewer/node_modules: viewer/package-lock.json
 	@npm ci --prefix viewer --no-audit --no-fund --loglevel error && touch $@ \
 	  || echo "The viewer's tools are not installed: its bundle will not be checked"
 
-# The viewer's bundle, which is part of the package.
+# The bundles of the viewer and of the studio's page, which are part of the package.
 viewer: viewer/node_modules
 	npm run --prefix viewer build
 

@@ -21,6 +21,7 @@ from playwright.sync_api import Page, sync_playwright
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.html_file import bundled, write_html
 
+WEB = Path(__file__).parents[1] / "rodin" / "web"
 SIZE = 320
 REPEATS = 15
 FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
@@ -71,7 +72,8 @@ def measure(page: Page, method: str) -> str:
 
 def main() -> None:
     viewer = sum(len(bundled(name).encode()) for name in ("viewer.js", "viewer.css"))
-    print(f"viewer {viewer / 1000:.0f} KB")
+    studio = sum(len((WEB / f"studio.{kind}").read_bytes()) for kind in ("html", "js", "css"))
+    print(f"viewer {viewer / 1000:.0f} KB, page of the studio {studio / 1000:.0f} KB")
     flags = FLAGS if os.getuid() else [*FLAGS, "--no-sandbox"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)

@@ -30,6 +30,8 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 if TYPE_CHECKING:  # torch is left to the processes that run tests; xdist's first one only shares them out
+    from playwright.sync_api import Browser
+
     from rodin.avatars.avatar import Avatar
     from rodin.camera import Camera
 
@@ -49,6 +51,7 @@ FullDisk = Callable[[int], AbstractContextManager[None]]
 Launcher = Callable[..., subprocess.Popen[str]]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 Until = Callable[[Callable[[], bool]], None]
+BrowserOf = Callable[[bool], "Browser"]
 
 
 ColourProfile = Callable[[str], bytes]
@@ -159,6 +162,35 @@ def until() -> Until:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def browser_of() -> Iterator[BrowserOf]:
+    """browser_of(graphics): Debian's Chromium without a screen, started once each; it draws by SwiftShader, as on a
+    machine without a GPU, or not at all. Nothing is ever downloaded; without Chromium the tests are skipped."""
+    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if executable is None:
+        pytest.skip("Chromium is not installed; apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    flags = {
+        True: ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"],
+        False: ["--disable-gpu", "--disable-3d-apis"],
+    }
+    sandbox = [] if os.getuid() else ["--no-sandbox"]  # which root has none of
+    started: dict[bool, Browser] = {}
+    with sync_playwright() as playwright:
+
+        def start(graphics: bool) -> Browser:
+            if graphics not in started:
+                started[graphics] = playwright.chromium.launch(
+                    executable_path=executable, args=[*flags[graphics], *sandbox], timeout=1000 * HANG_SECONDS
+                )
+            return started[graphics]
+
+        yield start
+        for browser in started.values():
+            browser.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

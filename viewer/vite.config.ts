@@ -1,12 +1,19 @@
 import { defineConfig } from "vite";
 
-// One classic script and one style sheet, without hashes in their names: Python writes them into pages as they are.
-export default defineConfig({
-  build: {
-    outDir: "../rodin/web",
-    emptyOutDir: true,
-    target: "es2022",
-    cssMinify: true,
-    lib: { entry: "src/index.ts", name: "RodinViewer", formats: ["iife"], fileName: () => "viewer.js", cssFileName: "viewer" },
-  },
+// The viewer is a classic script, which Python writes into pages as it is; the studio's page, with `--mode studio`, is
+// served with its script and style beside it. Neither has hashes in its names.
+export default defineConfig(({ mode }) => {
+  const studio = mode === "studio";
+  return {
+    publicDir: studio ? "src/studio/public" : false,
+    build: {
+      outDir: "../rodin/web",
+      emptyOutDir: false,
+      target: "es2022",
+      cssMinify: true,
+      lib: studio
+        ? { entry: "src/studio/main.ts", name: "RodinStudio", formats: ["iife"], fileName: () => "studio.js", cssFileName: "studio" }
+        : { entry: "src/index.ts", name: "RodinViewer", formats: ["iife"], fileName: () => "viewer.js", cssFileName: "viewer" },
+    },
+  };
 });

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rodin.prompts.understanding import NONE, TRAITS, VALUES, YES, Understanding
-from rodin.synth.recipe import DYES
+from rodin.synth.recipe import CLOTH_COLOURS, DYES, EYE_COLOURS, FRAME_COLOURS, HAIR_COLOURS, SKIN_TONES
 from rodin.synth.words.caption import (
     EXPRESSION_PHRASES,
     HAIR_PHRASES,
@@ -44,12 +44,24 @@ _LABELS = {
 }
 
 
+#: Attributes whose values are colours.
+_COLOURS = {
+    "skin": SKIN_TONES,
+    "hair_color": HAIR_COLOURS,
+    "eyes": EYE_COLOURS,
+    "glasses_color": FRAME_COLOURS,
+    "hat_color": CLOTH_COLOURS,
+    "top_color": CLOTH_COLOURS,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What an attribute may be, and what people call it."""
+    """What an attribute may be, what people call it, and its #rrggbb where it is a colour."""
 
     value: str
     label: str
+    colour: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +89,7 @@ def attributes() -> tuple[Attribute, ...]:
             Attribute(
                 name,
                 _LABELS.get(name, name.replace("_", " ").capitalize()),
-                tuple(Value(value, label_of(name, value)) for value in offered),
+                tuple(Value(value, label_of(name, value), _COLOURS.get(name, {}).get(value)) for value in offered),
                 optional=NONE in values,
             )
         )

@@ -49,7 +49,7 @@ from rodin.studio.documents import (
     plain,
 )
 from rodin.studio.events import Events
-from rodin.studio.files import FORMATS, MEDIA_TYPES, Format, suffix_of
+from rodin.studio.files import FORMATS, MEDIA_TYPES, OPTIONS, Format, suffix_of
 from rodin.studio.guard import Guard
 from rodin.studio.history import PICTURE_SIZE, Record, owner_of
 from rodin.studio.jobs import DEFECT, Job, QueueFull
@@ -237,6 +237,7 @@ def _routes(studio: Studio) -> FastAPI:
             materials=list(MATERIALS) if pipe.palette is not None else [],
             attributes=[AttributeOffered(**one) for one in offered(pipe)],
             formats=[kind for kind in FORMATS if kind != "mp4" or find_spec("av") is not None],
+            options={name: list(kinds) for name, kinds in OPTIONS.items()},
             defaults=sampling_told(Sampling()),
             draft=sampling_told(DRAFT),
             limits=LimitsTold(**{name: getattr(limits, name) for name in LimitsTold.model_fields}),

@@ -192,10 +192,11 @@ class SamplingDone(BaseModel):
 
 
 class ValueOffered(BaseModel):
-    """A value of an attribute, and what people call it."""
+    """A value of an attribute, what people call it, and its #rrggbb where it is a colour."""
 
     value: str
     label: str
+    colour: str | None
 
 
 class AttributeOffered(BaseModel):
@@ -233,6 +234,7 @@ class ModelTold(BaseModel):
     materials: list[str]
     attributes: list[AttributeOffered]
     formats: list[Format]
+    options: dict[str, list[Format]]
     defaults: SamplingDone
     draft: SamplingDone
     limits: LimitsTold

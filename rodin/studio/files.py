@@ -17,9 +17,11 @@ from rodin.files import atomic_path
 
 Format = Literal["glb", "obj", "ply", "stl", "html", "mp4", "gif", "webp"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-MESHES = ("glb", "obj", "ply", "stl")
-TEXTURED = ("glb", "obj")
-VIDEOS = ("mp4", "gif", "webp")
+MESHES: tuple[Format, ...] = ("glb", "obj", "ply", "stl")
+TEXTURED: tuple[Format, ...] = ("glb", "obj")
+VIDEOS: tuple[Format, ...] = ("mp4", "gif", "webp")
+#: By option the formats that have it.
+OPTIONS = {"faces": MESHES, "height": MESHES, "texture": TEXTURED, "size": VIDEOS}
 RESOLUTION = 128  # grid points along each side of the box, of a mesh
 TEXTURED_FACES = 20_000  # of a mesh with a texture, where no number is given
 FRAMES, FRAMES_PER_SECOND = 36, 12  # of a turntable
@@ -57,13 +59,7 @@ class FileOptions:
         Raises:
             UserError: names the first of them.
         """
-        fitting = {
-            "faces": MESHES,
-            "height": MESHES,
-            "texture": TEXTURED,
-            "size": VIDEOS,
-        }
-        for name, formats in fitting.items():
+        for name, formats in OPTIONS.items():
             if getattr(self, name) is not None and kind not in formats:
                 raise UserError(f"{name}: {kind} files have none; leave it out, or choose {', '.join(formats)}")
 

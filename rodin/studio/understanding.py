@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from rodin.avatars.pipeline import RodinPipeline
-from rodin.prompts.attributes import attributes, label_of, values_of
+from rodin.prompts.attributes import attributes, values_of
 from rodin.prompts.completion import complete
 from rodin.prompts.grammar import understand
 from rodin.prompts.understanding import NONE, values_in_words
@@ -68,7 +69,7 @@ def offered(pipe: RodinPipeline) -> list[dict[str, Any]]:
         {
             "name": one.name,
             "label": one.label,
-            "values": [{"value": value.value, "label": label_of(one.name, value.value)} for value in one.values],
+            "values": [asdict(value) for value in one.values],
             "optional": one.optional,
         }
         for one in attributes()

@@ -1,10 +1,7 @@
-"""A real browser: Debian's Chromium without a screen, drawing by SwiftShader as on a machine without a GPU. Nothing is
-ever downloaded; without Chromium the tests are skipped."""
+"""Pages from the disk in a real browser, and avatars of decoders of all kinds to be shown in them."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,35 +16,9 @@ if TYPE_CHECKING:
     from rodin.render.decoder import Decoder
 
 WAIT_MS = 600_000  # what takes longer never ends, on whatever machine
-SOFTWARE = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
-NO_GRAPHICS = ("--disable-gpu", "--disable-3d-apis")
 
-BrowserOf = Callable[[tuple[str, ...]], "Browser"]
+BrowserOf = Callable[[bool], "Browser"]
 Opened = Callable[..., "Page"]
-
-
-@pytest.fixture(scope="session")
-def browser_of() -> Iterator[BrowserOf]:
-    """browser_of(flags): Chromium with these flags, started once for each."""
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if executable is None:
-        pytest.skip("Chromium is not installed; apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    started: dict[tuple[str, ...], Browser] = {}
-    with sync_playwright() as playwright:
-
-        def start(flags: tuple[str, ...]) -> Browser:
-            if flags not in started:
-                sandbox = [] if os.getuid() else ["--no-sandbox"]  # which root has none of
-                started[flags] = playwright.chromium.launch(
-                    executable_path=executable, args=[*flags, *sandbox], timeout=WAIT_MS
-                )
-            return started[flags]
-
-        yield start
-        for browser in started.values():
-            browser.close()
 
 
 @pytest.fixture
@@ -61,7 +32,7 @@ def opened(browser_of: BrowserOf, until: Callable[[Callable[[], bool]], None]) -
 
     def open_(path: Path, graphics: bool = True, ready: bool = True, refused: bool = False, **settings: object) -> Page:
         given = {"viewport": {"width": 900, "height": 700}, "reduced_motion": "reduce", "offline": True, **settings}
-        context = browser_of(SOFTWARE if graphics else NO_GRAPHICS).new_context(**given)  # type: ignore[arg-type]
+        context = browser_of(graphics).new_context(**given)  # type: ignore[arg-type]
         context.set_default_timeout(WAIT_MS)
         contexts.append(context)
         page = context.new_page()

@@ -251,6 +251,25 @@ def test_how_it_is_drawn_is_measured_and_can_be_chosen(pages: dict[str, Path], o
         assert page.evaluate("viewer.method") == method
 
 
+def test_a_slow_machine_bakes_what_moves_and_draws_exactly_what_rests(
+    pages: dict[str, Path], opened: Opened, until: Until
+) -> None:
+    page = opened(pages["materials"])
+    page.evaluate(
+        """() => {
+          const { renderer } = viewer, draw = renderer.draw.bind(renderer);
+          window.drawn = [];
+          renderer.draw = (view, method, bins) => { drawn.push(method); draw(view, method, bins); };
+          viewer.cost.set("exact", 1); // milliseconds a pixel and bin
+          viewer.quality = "exact";
+          viewer.view = { ...viewer.view, azimuth: 30 };
+        }"""
+    )
+    until(lambda: page.evaluate("drawn.at(-1) === 'exact'"))
+    assert page.evaluate("drawn[0]") == "baked"
+    assert page.evaluate("viewer.method") == "exact"
+
+
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed; npm ci --prefix viewer")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(scheme: str, pages: dict[str, Path], opened: Opened) -> None:

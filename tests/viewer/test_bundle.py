@@ -3,6 +3,7 @@ TypeScript is sound, and its maths right."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import zipfile
@@ -32,7 +33,8 @@ def node(*words: str | Path) -> str:
 
 @with_node
 def test_it_is_what_its_sources_build(tmp_path: Path) -> None:
-    node("vite/bin/vite.js", "build", "--outDir", tmp_path, "--emptyOutDir", "--logLevel", "error")
+    for mode in ("production", "studio"):
+        node("vite/bin/vite.js", "build", "--mode", mode, "--outDir", tmp_path, "--logLevel", "error")
     built = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     held = {path.name: path.read_bytes() for path in BUNDLE.iterdir()}
     assert sorted(built) == sorted(held)
@@ -54,6 +56,14 @@ def test_it_is_small_and_asks_for_nothing() -> None:
     assert len(text.encode()) < 100_000
     for word in ("fetch(", "XMLHttpRequest", "import(", "eval(", "new Function", "http:", "https:", "@import", "url("):
         assert word not in text, word
+
+
+def test_the_studio_is_small_and_knows_no_other_place() -> None:
+    page, *others = ((BUNDLE / f"studio.{kind}").read_text(encoding="utf-8") for kind in ("html", "js", "css"))
+    assert len((page + "".join(others)).encode()) < 800_000
+    for word in ("XMLHttpRequest", "import(", "eval(", "new Function", "http:", "https:", "@import", "url(", "HTML="):
+        assert word not in page + "".join(others), word
+    assert not re.search(r"<script(?! defer src=)|<style|\sstyle=|\son\w+=", page), "its policy lets nothing inline run"
 
 
 def test_a_wheel_has_it(bare_wheel: Path) -> None:

@@ -9,3 +9,10 @@ export function element<Name extends keyof HTMLElementTagNameMap>(
   made.append(...inside);
   return made;
 }
+
+/** A button of a class, if it has one. */
+export function button(label: string, press: () => void, kind = ""): HTMLButtonElement {
+  const made = element("button", { type: "button", ...(kind === "" ? {} : { class: kind }) }, [label]);
+  made.addEventListener("click", press);
+  return made;
+}

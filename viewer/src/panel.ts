@@ -2,7 +2,8 @@
 
 import type { Avatar } from "./avatar";
 import { toHex } from "./colour";
-import { element } from "./element";
+import { button, element } from "./element";
+import { fileName } from "./file_name";
 import { BACKGROUNDS, Viewer, type Background, type Quality } from "./viewer";
 import { Wheel } from "./wheel";
 import "./style.css";
@@ -54,12 +55,13 @@ export function mount(host: HTMLElement, avatar: Avatar, options: MountOptions =
 }
 
 /** What is shown, and what brings it up to date. */
-interface Part {
+export interface Part {
   readonly element: HTMLElement;
   refresh(): void;
 }
 
-function wheels(viewer: Viewer): Part {
+/** A wheel for each material that an avatar shows. */
+export function wheels(viewer: Viewer): Part {
   const { avatar } = viewer;
   const name = `rv-material-${mounted++}`;
   let chosen = avatar.wheels[0]!;
@@ -102,7 +104,8 @@ function wheels(viewer: Viewer): Part {
   return { element: shown, refresh };
 }
 
-function toolbar(viewer: Viewer, stage: HTMLElement, status: HTMLElement): Part {
+/** The buttons and lists that say how an avatar is shown on a stage. @param status - where is said what was done. */
+export function toolbar(viewer: Viewer, stage: HTMLElement, status: HTMLElement): Part {
   const { avatar } = viewer;
   let background: Background = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   const turn = toggle("Turn", () => (viewer.turning = !viewer.turning));
@@ -118,7 +121,7 @@ function toolbar(viewer: Viewer, stage: HTMLElement, status: HTMLElement): Part 
     try {
       const blob = await viewer.picture(PICTURE_SIZE, BACKGROUNDS[background]);
       const address = URL.createObjectURL(blob);
-      element("a", { href: address, download: fileName(avatar.title) }).click();
+      element("a", { href: address, download: fileName(avatar.title, "png") }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10_000);
       status.textContent = "the picture is saved";
     } catch (error) {
@@ -154,12 +157,6 @@ function toolbar(viewer: Viewer, stage: HTMLElement, status: HTMLElement): Part 
   };
 }
 
-function button(label: string, press: () => void): HTMLButtonElement {
-  const made = element("button", { type: "button" }, [label]);
-  made.addEventListener("click", press);
-  return made;
-}
-
 function toggle(label: string, press: () => void): HTMLButtonElement {
   const made = button(label, press);
   made.setAttribute("aria-pressed", "false");
@@ -174,10 +171,4 @@ function choice(
   const select = element("select", {}, Object.entries(values).map(([value, text]) => element("option", { value }, [text])));
   select.addEventListener("change", () => chosen(select.value));
   return { element: element("label", { class: "rv-choice" }, [element("span", {}, [label]), select]), select };
-}
-
-/** A title as the name of a file: letters and digits, the rest one dash each. */
-function fileName(title: string): string {
-  const name = title.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, 60);
-  return `${name || "avatar"}.png`;
 }

@@ -149,6 +149,7 @@ export class Renderer {
     for (const texture of [this.planes, this.empty, this.volume]) gl.deleteTexture(texture);
     this.programs.clear();
     this.volume = null;
+    gl.getExtension("WEBGL_lose_context")?.loseContext(); // browsers keep few, and take those in use away
   }
 
   /** Have the volume, in the colours of now, where the method needs it. */

@@ -1,7 +1,8 @@
 /**
  * An avatar that turns under the finger: a canvas, what moves its camera, and when it is drawn how finely.
  *
- * While something moves, frames are as large as the machine draws in time; at rest the picture is drawn whole.
+ * While something moves, frames are as large as the machine draws in time, or else baked; at rest the picture is drawn
+ * whole, and as it was asked for.
  */
 
 import type { Avatar, Colour } from "./avatar";
@@ -21,6 +22,8 @@ export interface ViewerOptions {
   readonly turning: boolean;
   /** Whether the wheel zooms without the control key, and a finger turns it up and down: on a page of its own. */
   readonly alone: boolean;
+  /** How `auto` draws, where another avatar has asked the machine before; asked here if it is left out. */
+  readonly method?: Method;
   /** Told after everything that changes but the view: what to say of it, or "". */
   readonly changed?: (message: string) => void;
 }
@@ -70,6 +73,7 @@ export class Viewer {
     this.current = this.front();
     this.colours = [...avatar.palette];
     this.spinning = options.turning;
+    this.measured = options.method ?? null;
     this.renderer = new Renderer(canvas, avatar);
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "application");
@@ -243,7 +247,7 @@ export class Viewer {
   }
 
   private draw(moving: boolean): void {
-    const method = this.method;
+    const method = this.methodOf(moving);
     const full = Math.max(1, Math.round(this.canvas.clientWidth * Math.min(devicePixelRatio, 2)));
     const bins = moving ? MOVING_BINS[method] : this.avatar.samples;
     const affordable = Math.sqrt((moving ? FRAME_MS : WHOLE_MS) / (this.costOf(method) * bins));
@@ -258,6 +262,14 @@ export class Viewer {
     if (sync !== null) {
       this.pending = { sync, began: performance.now(), work: side * side * bins, method };
     }
+  }
+
+  /** Frames of a machine that cannot even draw the smallest ones exactly in time are baked; at rest they are not. */
+  private methodOf(moving: boolean): Method {
+    const { method } = this;
+    if (method === "baked" || this.costOf("exact") * SMALLEST ** 2 * MOVING_BINS.exact <= FRAME_MS) return method;
+    this.costOf("baked"); // bakes, before anything moves
+    return moving ? "baked" : "exact";
   }
 
   /** Whether the frame before is done: a second one would only wait behind it. */
