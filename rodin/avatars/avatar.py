@@ -21,6 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rodin import triplane
+from rodin.avatars.avatar_file import SUFFIX as SUFFIX
+from rodin.avatars.avatar_file import check_is_there
 from rodin.avatars.drawing import Drawing
 from rodin.avatars.material_map import painted_map
 from rodin.avatars.mesh import Mesh, extract_mesh
@@ -40,7 +42,6 @@ from rodin.render.renderer import SAMPLES, SURFACE_DENSITY, Renderer
 SCHEMA = "rodin-avatar-4"
 OLDER_SCHEMAS = ("rodin-avatar-3", "rodin-avatar-2")  # read too: they have no palettes
 FLAT_SCHEMA = "rodin-avatar-2"  # its drawing has the sampling's fields, by other names, beside its own
-SUFFIX = ".rodin.safetensors"
 LOOK_SIZE = 48  # pixels of the views that tell which materials an avatar has
 SHOWN = 1e-3  # of their pixels that a material must have the largest share of
 
@@ -220,8 +221,7 @@ class Avatar:
             UserError: it is missing, cut off, or no avatar of this version.
         """
         path = Path(path)
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; give an avatar ({SUFFIX}) that rodin generate wrote")
+        check_is_there(path)
         try:
             with safe_open(path, framework="pt") as file:
                 facts = file.metadata() or {}

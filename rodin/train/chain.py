@@ -18,6 +18,7 @@ from rodin.files import write_text
 from rodin.fit.subjects import adopt_decoder, fit_dataset, quality_table
 from rodin.models.clip import Encoder
 from rodin.models.folder import assemble, save_model
+from rodin.models.index import PRESET_NAME
 from rodin.train.base import train_base
 from rodin.train.encoder import train_encoder
 from rodin.train.palette import train_palette
@@ -46,20 +47,26 @@ def train_all(
         start: a model whose decoder is kept, and whose encoder, base model and upsampler are trained further.
     """
     check_workers(workers)
-    if clip is None:
-        encoder(data, run, preset, None, start=start)
-    elif start is None:
-        adopt_clip(clip, run, preset)
-    else:
+    if clip is not None and start is not None:
         raise UserError(f"--clip {clip}: the networks of {start} know the latents of its own encoder; leave out one")
-    fit(data, run, preset, workers, seed=seed, device="cpu", start=start)
-    write_text(run / "preset.yaml", preset_yaml(preset))
-    if preset.palette is not None:
-        palette(run, preset)
-    on_processes(base, run / "base", (run, preset, None, start), workers)
-    prior(run, preset)
-    on_processes(upsampler, run / "upsampler", (run, preset, vgg, None, start), workers)
-    on_processes(refiner, run / "refiner", (large, run, preset, vgg), workers)
+    parts: dict[str, Callable[[], None]] = {
+        "encoder": lambda: (
+            encoder(data, run, preset, None, start=start) if clip is None else adopt_clip(clip, run, preset)
+        ),
+        "planes": lambda: fit(data, run, preset, workers, seed=seed, device="cpu", start=start),
+        "palette": lambda: palette(run, preset),
+        "base": lambda: on_processes(base, run / "base", (run, preset, None, start), workers),
+        "prior": lambda: prior(run, preset),
+        "upsampler": lambda: on_processes(upsampler, run / "upsampler", (run, preset, vgg, None, start), workers),
+        "refiner": lambda: on_processes(refiner, run / "refiner", (large, run, preset, vgg), workers),
+    }
+    if preset.palette is None:
+        del parts["palette"]
+    for number, (name, train) in enumerate(parts.items(), 1):
+        print(f"part {number} of {len(parts)}: {name}", flush=True)
+        train()
+        if name == "planes":  # which shows that the preset suits the data
+            write_text(run / PRESET_NAME, preset_yaml(preset))
     model(run)
 
 

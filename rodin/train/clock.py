@@ -10,10 +10,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import broadcast
+
+if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
+    from accelerate import Accelerator
 
 SAVE_SECONDS = 300.0  # the most that a killed run loses, unless one row of the log takes longer
 PICTURES = 20  # in a whole run, at most
@@ -81,4 +83,6 @@ class Clock:
         """Rank 0's value."""
         if self._accelerator.num_processes == 1:
             return value
+        from accelerate.utils import broadcast
+
         return float(broadcast(torch.tensor(value, device=self._accelerator.device)))

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from rodin.files import atomic_path
 from rodin.images import to_bytes, write_picture
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from torch.utils.tensorboard import SummaryWriter
 
 LOG_NAME = "log.csv"

@@ -16,11 +16,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed.nn.functional  # here, before there is a group: what it finds it keeps, as a default
-from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -29,6 +28,9 @@ from rodin.files import atomic_path, check_settings, plain, write_json
 from rodin.train.clock import Clock
 from rodin.train.log import Log
 from rodin.train.optimizers import Kind, make_optimizers
+
+if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
+    from accelerate import Accelerator, PartialState
 
 Loss = Callable[[nn.Module, torch.Generator], dict[str, Tensor]]
 Seen = TypeVar("Seen")
@@ -187,6 +189,8 @@ class Pupil:
 
 def process_state() -> PartialState:
     """This process among its peers: rank, number, device. Without a GPU the ranks talk over gloo."""
+    from accelerate import PartialState
+
     return PartialState(cpu=not torch.cuda.is_available())
 
 
@@ -239,6 +243,8 @@ def run_loop(
     Raises:
         UserError: `folder` holds a run of another config, its checkpoint is damaged, or the loss is not finite.
     """
+    from accelerate import Accelerator
+
     state = process_state()
     accelerator = Accelerator(cpu=state.device.type == "cpu")
     device = accelerator.device

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch.multiprocessing as multiprocessing
 from torch.multiprocessing.spawn import ProcessExitedException
 
 from rodin.errors import UserError
+from rodin.waiting import heartbeat, others_speak
 
 USER_ERROR_CODE = 2
 
@@ -31,9 +33,10 @@ def run_on_processes(function: Callable[..., None], arguments: tuple[Any, ...], 
         port = probe.getsockname()[1]
     said: SimpleQueue[str] = multiprocessing.get_context("spawn").SimpleQueue()
     try:
-        multiprocessing.start_processes(
-            _rank, (count, port, said, function, arguments), nprocs=count, start_method="spawn"
-        )
+        with others_speak():
+            multiprocessing.start_processes(
+                _rank, (count, port, said, function, arguments), nprocs=count, start_method="spawn"
+            )
     except ProcessExitedException as error:
         if not said.empty():
             raise UserError(said.get()) from error
@@ -55,7 +58,8 @@ def _rank(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
     try:
-        function(*arguments)
+        with heartbeat() if rank == 0 else nullcontext():
+            function(*arguments)
     except UserError as error:
         said.put(str(error))
         sys.exit(USER_ERROR_CODE)

@@ -10,11 +10,10 @@ import dataclasses
 from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from accelerate import PartialState
 from torch import Tensor
 
 from rodin.data.shards import FittedSubject, read_shards
@@ -23,6 +22,9 @@ from rodin.models.clip import Encoder
 from rodin.models.statistics import load_statistics
 from rodin.networks.unet import UNetConfig
 from rodin.triplane import resize
+
+if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
+    from accelerate import PartialState
 
 ENCODED_AT_ONCE = 32  # frontal images
 

@@ -82,11 +82,16 @@ def test_help_is_cheap() -> None:
     ours = {name for name in imported if name.startswith("rodin.") and not name.startswith("rodin.cli")}
     assert ours == {
         "rodin.errors",
+        "rodin.files",
         "rodin.framing",
+        "rodin.waiting",
         "rodin.avatars",
+        "rodin.avatars.avatar_file",
         "rodin.avatars.drawing",
         "rodin.diffusion",
         "rodin.diffusion.config",
+        "rodin.models",
+        "rodin.models.index",
     }
     assert "tyro" in imported
     assert not imported & {"torch", "transformers", "diffusers", "numpy", "scipy", "PIL", "accelerate", "yaml"}

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from rodin import triplane
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import load_subject
 from rodin.data.shards import read_shards
+from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
 from rodin.fit.hull import visual_hull
 from rodin.fit.measure import judge

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import load_subject
 from rodin.data.shards import FittedSubject, write_shards
+from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import prepare
