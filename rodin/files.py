@@ -1,20 +1,27 @@
-"""Writing files so that a half-written one is never taken for whole: a temporary name first, then a rename."""
+"""Writing files so that a half-written one is never taken for whole: a temporary name first, then a rename.
+
+The temporary lies in a folder `.writing-HOST+PID+START-...` beside the file, which names the process that writes it.
+Those of processes that were killed are swept.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
 from rodin.errors import UserError
+from rodin.writer import is_gone, own_name
 
+SCRATCH = ".writing-"
 TORCH_WRITER = "inline_container"  # torch.save says RuntimeError, naming this source file, where the disk is full
 
 
@@ -31,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{own_name()}-", dir=path.parent))
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); choose a folder that can") from error
     temporary = scratch / path.name
@@ -41,14 +48,55 @@ def atomic_path(path: Path) -> Iterator[Path]:
             path.rename(scratch / f"old-{path.name}")
         if temporary.is_file():
             temporary.chmod(0o666 & ~_umask())  # some writers make private files
+        _settle(temporary)
         os.replace(temporary, path)
+        _settle_names(path.parent)
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and TORCH_WRITER not in str(error):
             raise
-        reason = "the disk is full" if isinstance(error, RuntimeError) else getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: not written ({reason}); free some space or choose another folder") from error
+        raise UserError(f"{path}: not written ({_why(error, path, scratch)}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _why(error: Exception, path: Path, scratch: Path) -> str:
+    """What went wrong while a file was written, and what to do."""
+    if not scratch.is_dir():
+        return f"{path.parent} was deleted or moved while it was); leave it where it is, and run the command again"
+    if isinstance(error, RuntimeError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "the disk is full); free some space or choose another folder"
+    reason = getattr(error, "strerror", None) or error
+    full = "" if isinstance(error, OSError) else "free some space or "  # safetensors does not say which it was
+    return f"{reason}); {full}choose another folder"
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that are gone left half-written, anywhere in a folder."""
+    for scratch in Path(folder).rglob(f"{SCRATCH}*"):
+        writer, _, _ = scratch.name.removeprefix(SCRATCH).rpartition("-")
+        if is_gone(writer):
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _settle(path: Path) -> None:
+    """Have the disk keep what was written before its name says that it is whole: a rename may reach it first."""
+    if path.is_dir():
+        for inner in path.iterdir():
+            _settle(inner)
+        _settle_names(path)
+        return
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _settle_names(folder: Path) -> None:
+    """Have the disk keep the names in a folder, where its file system can be asked to."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _umask() -> int:

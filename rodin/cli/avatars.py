@@ -14,6 +14,7 @@ from rodin.avatars.avatar_file import check_is_there
 from rodin.avatars.drawing import Sampling, check_count
 from rodin.cli.colours import Colours
 from rodin.cli.early import check_drawing
+from rodin.lock import locked
 
 AvatarFile = Annotated[Path, tyro.conf.Positional]
 DEFAULT_SAMPLING = Sampling()
@@ -74,21 +75,22 @@ def generate(
     check_drawing(out, model)
     from rodin.cli import drawing
 
-    drawing.generate(
-        out=out,
-        model_folder=model,
-        text=text,
-        image=image,
-        seed=None if seed == "random" else seed,
-        count=count,
-        prompts=prompts,
-        overwrite=overwrite,
-        sampling=sampling,
-        refine=refine,
-        pose=None if search_pose else (azimuth, elevation),
-        literal=literal,
-        sentences=sentences,
-    )
+    with locked(out):
+        drawing.generate(
+            out=out,
+            model_folder=model,
+            text=text,
+            image=image,
+            seed=None if seed == "random" else seed,
+            count=count,
+            prompts=prompts,
+            overwrite=overwrite,
+            sampling=sampling,
+            refine=refine,
+            pose=None if search_pose else (azimuth, elevation),
+            literal=literal,
+            sentences=sentences,
+        )
 
 
 def edit(
@@ -116,7 +118,10 @@ def edit(
     check_drawing(out, model, avatar)
     from rodin.cli import drawing
 
-    drawing.edit(avatar, text, out, model_folder=model, source_text=source_text, strength=strength, sentences=sentences)
+    with locked(out):
+        drawing.edit(
+            avatar, text, out, model_folder=model, source_text=source_text, strength=strength, sentences=sentences
+        )
 
 
 def recolour(avatar: AvatarFile, out: Path, colours: tyro.conf.OmitArgPrefixes[Colours] = KEPT_COLOURS) -> None:
@@ -150,7 +155,8 @@ def vary(avatar: AvatarFile, out: Path, model: Path | None = None, count: int = 
     check_drawing(out, model, avatar)
     from rodin.cli import drawing
 
-    drawing.vary(avatar, out, model_folder=model, count=count, seed=seed)
+    with locked(out):
+        drawing.vary(avatar, out, model_folder=model, count=count, seed=seed)
 
 
 def interpolate(first: AvatarFile, last: AvatarFile, out: Path, model: Path | None = None, steps: int = 8) -> None:
@@ -166,7 +172,8 @@ def interpolate(first: AvatarFile, last: AvatarFile, out: Path, model: Path | No
     check_drawing(out, model, first, last)
     from rodin.cli import drawing
 
-    drawing.interpolate(first, last, out, model_folder=model, steps=steps)
+    with locked(out):
+        drawing.interpolate(first, last, out, model_folder=model, steps=steps)
 
 
 def render(
@@ -290,7 +297,8 @@ def demo(
     check_drawing(out, model)
     from rodin.cli.demo import demo as draw
 
-    draw(out, model_folder=model, text=text, edit=edit, image=image, seed=seed)
+    with locked(out):
+        draw(out, model_folder=model, text=text, edit=edit, image=image, seed=seed)
 
 
 AVATARS: dict[str, Callable[..., None]] = {

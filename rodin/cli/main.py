@@ -17,9 +17,11 @@ from rodin.avatars.drawing import Sampling
 from rodin.cli.avatars import AVATARS, DEFAULT_SAMPLING
 from rodin.cli.completion import Shell, print_completion
 from rodin.cli.console import console, flush
-from rodin.cli.early import check_evaluation, check_training
+from rodin.cli.early import check_evaluation, check_folder, check_training
 from rodin.cli.training import TRAINING, Ablation, Data, Up
 from rodin.errors import UserError
+from rodin.lock import locked
+from rodin.signals import Terminated, orderly_end
 from rodin.waiting import heartbeat
 
 
@@ -49,11 +51,12 @@ def synth(
     """
     from rodin.synth.generate import SynthConfig, generate
 
-    generate(
-        SynthConfig(
-            out=out, count=count, views=views, size=size, seed=seed, workers=workers, heads=heads, samples=samples
-        )
+    config = SynthConfig(
+        out=out, count=count, views=views, size=size, seed=seed, workers=workers, heads=heads, samples=samples
     )
+    check_folder(out)
+    with locked(out):
+        generate(config)
 
 
 def synth_words(data: Data) -> None:
@@ -114,7 +117,8 @@ def fit(
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.fit(data, run, load_preset(preset), workers, seed=seed, device=device, start=start, up=up, scale=scale)
+    with locked(run):
+        chain.fit(data, run, load_preset(preset), workers, seed=seed, device=device, start=start, up=up, scale=scale)
 
 
 def ship(model: Data, out: Path, limit: float = 48.0) -> None:
@@ -293,7 +297,7 @@ Every command explains itself: rodin COMMAND --help. The version: rodin --versio
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. A user's mistake is one line and exit code 2; a traceback is a defect of ours."""
-    with console():
+    with console(), orderly_end():
         if arguments is not None:  # called as a function: by a program, which speaks for itself
             _run(arguments)
             return
@@ -333,7 +337,8 @@ def _run(arguments: list[str]) -> None:
         _stop(error, f"{error}; free some space or check the place", 2)
     except KeyboardInterrupt as error:
         resumes = prog == "rodin train" or arguments[:1] in (["synth"], ["synth-words"], ["fit"])
-        _stop(error, "interrupted" + "; the same command goes on where it stopped" * resumes, 130)
+        word, code = ("ended by SIGTERM", 143) if isinstance(error, Terminated) else ("interrupted", 130)
+        _stop(error, word + "; the same command goes on where it stopped" * resumes, code)
 
 
 def _stop(error: BaseException, message: str, code: int) -> NoReturn:

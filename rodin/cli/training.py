@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from rodin.cli.early import check_training
+from rodin.lock import locked
 
 Data = Annotated[Path, tyro.conf.Positional]
 Stage = Literal["encoder", "base", "prior", "upsampler", "refiner"]
@@ -32,7 +33,8 @@ def train_encoder(
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.encoder(data, run, load_preset(preset), hours, start=start)
+    with locked(run):
+        chain.encoder(data, run, load_preset(preset), hours, start=start)
 
 
 def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
@@ -47,7 +49,8 @@ def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) ->
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.prior(run, load_preset(preset), hours)
+    with locked(run):
+        chain.prior(run, load_preset(preset), hours)
 
 
 def train_base(run: Path, preset: str = "smoke", hours: float | None = None, start: Path | None = None) -> None:
@@ -65,7 +68,8 @@ def train_base(run: Path, preset: str = "smoke", hours: float | None = None, sta
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.base(run, load_preset(preset), hours, start)
+    with locked(run):
+        chain.base(run, load_preset(preset), hours, start)
 
 
 def train_upsampler(
@@ -90,7 +94,8 @@ def train_upsampler(
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.upsampler(run, load_preset(preset), vgg, hours, start=start)
+    with locked(run):
+        chain.upsampler(run, load_preset(preset), vgg, hours, start=start)
 
 
 def train_palette(run: Path, preset: str = "mini") -> None:
@@ -106,7 +111,8 @@ def train_palette(run: Path, preset: str = "mini") -> None:
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.palette(run, load_preset(preset))
+    with locked(run):
+        chain.palette(run, load_preset(preset))
 
 
 def train_refiner(
@@ -127,7 +133,8 @@ def train_refiner(
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.refiner(data, run, load_preset(preset), vgg, hours=hours)
+    with locked(run):
+        chain.refiner(data, run, load_preset(preset), vgg, hours=hours)
 
 
 def train_all(
@@ -158,9 +165,10 @@ def train_all(
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.train_all(
-        data, run, load_preset(preset), workers, seed=seed, clip=clip, large=large or data, vgg=vgg, start=start
-    )
+    with locked(run):
+        chain.train_all(
+            data, run, load_preset(preset), workers, seed=seed, clip=clip, large=large or data, vgg=vgg, start=start
+        )
 
 
 def train_ablations(
@@ -189,7 +197,8 @@ def train_ablations(
     from rodin.train.ablations import train_ablations as train
     from rodin.train.presets import load_preset
 
-    train(data, run, load_preset(preset), only, workers=workers, seed=seed, large=large or data, vgg=vgg)
+    with locked(run):
+        train(data, run, load_preset(preset), only, workers=workers, seed=seed, large=large or data, vgg=vgg)
 
 
 def train_curves(

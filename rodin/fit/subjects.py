@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
@@ -242,6 +243,8 @@ def fit_in_parallel(todo: list[tuple[Path, Path]], run: Path, config: FitConfig,
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():  # what they have not written is fitted again
+                worker.terminate()
             raise
 
 
@@ -336,6 +339,7 @@ class _Worker:
 
 
 def _start_worker(run: Path, config: FitConfig, seed: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)  # small operations on several threads fight each other
     _Worker.decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)

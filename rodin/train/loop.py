@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, check_settings, plain, write_json
+from rodin.signals import put_off
 from rodin.train.clock import Clock
 from rodin.train.log import Log
 from rodin.train.optimizers import Kind, make_optimizers
@@ -154,10 +155,11 @@ class Pupil:
         with self.autocast:
             return look(self.average)
 
-    def save(self, path: Path, step: int, seconds: float) -> None:
-        """Write a checkpoint, whole or not at all."""
+    def save(self, path: Path, step: int, seconds: float, row: dict[str, Any]) -> None:
+        """Write a checkpoint, whole or not at all; `row` is what the log has of a row that is not full."""
         values = {
             "step": step,
+            "row": row,
             "seconds": seconds,
             "model": self.plain.state_dict(),
             "average": self.average.state_dict(),
@@ -166,21 +168,22 @@ class Pupil:
         with atomic_path(path) as temporary:
             torch.save(values, temporary)
 
-    def resume(self, path: Path) -> tuple[int, float]:
-        """Load the checkpoint, if there is one; the steps and the seconds of training that are done.
+    def resume(self, path: Path) -> tuple[int, float, dict[str, Any]]:
+        """Load the checkpoint, if there is one; the steps and the seconds of training that are done, and what the log
+        had of a row.
 
         Raises:
             UserError: it is damaged, or of another model.
         """
         if not path.exists():
-            return 0, 0.0
+            return 0, 0.0, {}
         try:
             values = torch.load(path, map_location="cpu", weights_only=True)
             self.plain.load_state_dict(values["model"])
             self.average.load_state_dict(values["average"])
             for optimizer, state in zip(self.optimizers, values["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
-            return int(values["step"]), float(values["seconds"])
+            return int(values["step"]), float(values["seconds"]), dict(values.get("row", {}))
         except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
             raise UserError(
                 f"{path}: cannot be resumed ({one_line(error)}); delete it to start this run anew"
@@ -251,9 +254,9 @@ def run_loop(
     _match_settings(folder, {**dataclasses.asdict(config), **(settings or {})}, state)
 
     pupil = Pupil(model, config, accelerator)
-    step, spent = pupil.resume(folder / CHECKPOINT_NAME)
+    step, spent, row = pupil.resume(folder / CHECKPOINT_NAME)
     samples = config.batch_size * state.num_processes
-    log = Log(folder, step, samples, measure.names if measure else (), accelerator=accelerator)
+    log = Log(folder, step, samples, measure.names if measure else (), accelerator=accelerator, row=row)
     aim = f"of {config.steps}" if hours is None else f"after {spent / 3600:.2f} of {hours:g} hours"
     events = "" if log.has_events else ", no event files (pip install 'rodin[tensorboard]')"
     accelerator.print(f"{label}: step {step} {aim}, {state.num_processes} x {device.type}, {pupil.numbers}{events}")
@@ -263,36 +266,48 @@ def run_loop(
     bar = tqdm(total=total, initial=step, desc=label, disable=not state.is_main_process, mininterval=1.0)
     clock = Clock(config.steps, hours, spent, accelerator)
     progress = clock.progress(step)
-    while progress < 1:
-        generator = _seeded(config.seed, state.process_index, step, device)
-        rate = config.learning_rate * _rate(config.warmup_steps, step, progress)
-        log.add(pupil.learn(loss, generator, rate, step))
-        bar.update()
+    with put_off() as end_is_asked:
+        while progress < 1:
+            generator = _seeded(config.seed, state.process_index, step, device)
+            rate = config.learning_rate * _rate(config.warmup_steps, step, progress)
+            log.add(pupil.learn(loss, generator, rate, step))
+            bar.update()
 
-        step += 1
-        progress = clock.progress(step)
-        ended = progress >= 1
-        saving = ended or step % config.checkpoint_every == 0
-        if not saving and step % interval:
-            continue
-        figures = None
-        if measure and state.is_main_process and (ended or step // measure.every > log.last_step // measure.every):
-            figures = pupil.shown(measure.figures)
-        mean = log.write_row(step, rate, figures)
-        if not math.isfinite(mean):
-            raise UserError(
-                f"{label}: the loss is {mean} at step {step}; delete {folder} and train again with a "
-                f"learning_rate below {config.learning_rate:g}"
-            )
-        bar.set_postfix_str(f"loss {mean:.4f}" + ("" if hours is None else f", {progress:.0%}"), refresh=False)
-        if clock.save_is_due() or saving:
-            if state.is_main_process:
-                pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds)
-            clock.saved()
-            state.wait_for_everyone()
-        if draw and state.is_main_process and (ended or clock.picture_is_due(progress)):
-            with clock.drawing():
-                log.write_picture(step, pupil.shown(draw))
+            step += 1
+            progress = clock.progress(step)
+            ended = progress >= 1
+            saving = ended or step % config.checkpoint_every == 0
+            asked = not ended and bool(clock.agreed(float(end_is_asked())))
+            if not saving and step % interval:
+                if asked:
+                    row = log.begun_row()
+                    if state.is_main_process:
+                        pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds, row)
+                    state.wait_for_everyone()
+                    break
+                continue
+            figures = None
+            if measure and state.is_main_process and (ended or step // measure.every > log.last_step // measure.every):
+                figures = pupil.shown(measure.figures)
+            mean = log.write_row(step, rate, figures)
+            if not math.isfinite(mean):
+                raise UserError(
+                    f"{label}: the loss is {mean} at step {step}; delete {folder} and train again with a "
+                    f"learning_rate below {config.learning_rate:g}"
+                )
+            bar.set_postfix_str(f"loss {mean:.4f}" + ("" if hours is None else f", {progress:.0%}"), refresh=False)
+            if clock.save_is_due() or saving or asked:
+                if state.is_main_process:
+                    pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds, {})
+                clock.saved()
+                state.wait_for_everyone()
+            if draw and state.is_main_process and (ended or clock.picture_is_due(progress)):
+                with clock.drawing():
+                    log.write_picture(step, pupil.shown(draw))
+            if asked:
+                break
+    if progress < 1:  # another rank was asked
+        raise KeyboardInterrupt
     bar.close()
     log.close()
     accelerator.print(f"{label}: {step} steps, {step * samples} samples in {clock.seconds / 60:.1f} minutes")

@@ -527,7 +527,7 @@ def test_words_become_an_avatar_that_can_be_changed(trained: Path, tmp_path: Pat
 
 
 def test_an_evaluation_gets_what_its_flags_say(
-    trained: Path, balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, tiny_preset: Path, balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import rodin.evaluate.evaluation
 
@@ -543,6 +543,8 @@ def test_an_evaluation_gets_what_its_flags_say(
     assert (given["held_out"], given["out"], settings.samples, settings.refine_steps) == (balls, tmp_path, 7, 0)
     assert given["prompts"] == (Path("a"), Path("b"))
     assert given["cache"] == tmp_path.with_name(f"{tmp_path.name}-cache")
+    assert given["fit"] == load_preset(str(tiny_preset)).fitting.planes, "as the model says"
+    main([*flags.split(), "--preset", "smoke"])
     assert given["fit"] == smoke().fitting.planes
     assert list(given["against"]) == ["one", "two"]
     assert all(other.model_hash == given["pipe"].model_hash for other in given["against"].values())
@@ -601,15 +603,16 @@ def test_generate_refuses(
         ("vary {avatar}", "avatar: it was drawn by another model"),
         ("interpolate {avatar} {avatar}", "avatar: it was drawn by another model"),
         ("edit {missing} --text red", "no such file; give an avatar"),
-        ("eval {model} --data {missing} --train-data {missing} --samples 0", "samples must be at least 2, got 0"),
-        ("eval {model} --data {missing} --train-data {missing} --against x", "--against: 'x'; give NAME=MODEL"),
+        ("eval {model} --data {missing} --train-data {balls}", "missing: no such folder; give the folder that holds"),
+        ("eval {model} --data {balls} --train-data {balls} --samples 0", "samples must be at least 2, got 0"),
+        ("eval {model} --data {balls} --train-data {balls} --against x", "--against: 'x'; give NAME=MODEL"),
     ],
 )
 def test_changes_and_evaluations_that_cannot_be(
-    trained: Path, avatar: Path, tmp_path: Path, fails: Fails, command: str, message: str
+    trained: Path, balls: Path, avatar: Path, tmp_path: Path, fails: Fails, command: str, message: str
 ) -> None:
     model = trained / "model"
-    words = command.format(avatar=avatar, missing=tmp_path / "missing", model=model).split()
+    words = command.format(avatar=avatar, missing=tmp_path / "missing", model=model, balls=balls).split()
     rest = (*(() if words[0] == "eval" else ("--model", model)), "--out", tmp_path / "out")
     assert re.search(message, fails(*words, *rest))
     assert not (tmp_path / "out").exists()
@@ -688,21 +691,23 @@ def test_a_mesh_on_a_full_disk(avatar: Path, tmp_path: Path, fails: Fails, full_
 # ---- mistakes: anywhere
 
 
-def test_a_disk_that_fails_anywhere_is_one_line(tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_anywhere_is_one_line(
+    balls: Path, tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device", "run/log.csv")
 
     monkeypatch.setattr(chain, "fit", full)
-    assert "No space left on device: 'run/log.csv'; free some space" in fails("fit", tmp_path, "--run", tmp_path)
+    assert "No space left on device: 'run/log.csv'; free some space" in fails("fit", balls, "--run", tmp_path)
 
 
-def test_an_error_of_ours_is_no_fault_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_ours_is_no_fault_of_the_disk(balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise FileNotFoundError(2, "No such file or directory", "something of ours")
 
     monkeypatch.setattr(chain, "fit", broken)
     with pytest.raises(FileNotFoundError):
-        main(["fit", str(tmp_path), "--run", str(tmp_path)])
+        main(["fit", str(balls), "--run", str(tmp_path)])
 
 
 GOES_ON = "; the same command goes on where it stopped"
@@ -720,6 +725,7 @@ def test_an_interrupt_says_what_goes_on(
     command: list[str],
     place: str,
     said: str,
+    balls: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -729,18 +735,18 @@ def test_an_interrupt_says_what_goes_on(
 
     monkeypatch.setattr(place, interrupted)
     with pytest.raises(SystemExit) as ended:
-        main([str(tmp_path) if word.isupper() else word for word in command])
+        main([str(balls if word == "DATA" else tmp_path) if word.isupper() else word for word in command])
     assert ended.value.code == 130
     assert capsys.readouterr().err == f"rodin: interrupted{said}\n"
 
 
-def test_our_own_defects_keep_their_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_defects_keep_their_traceback(balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise ValueError("ours")
 
     monkeypatch.setattr(chain, "fit", broken)
     with pytest.raises(ValueError, match="ours"):
-        main(["fit", str(tmp_path), "--run", str(tmp_path)])
+        main(["fit", str(balls), "--run", str(tmp_path)])
 
 
 # ---- mistakes: Blender
