@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,30 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check that it is a file you may read") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); write the file again") from error
+
+
+def check_schema(path: Path, found: Any, reads: Sequence[str | int], remedy: str) -> None:
+    """Raise UserError unless a file is of a schema that this version reads; names end in a number that grows.
+
+    Args:
+        reads: the newest first.
+        remedy: for a file that is older than all of them, or no such file at all.
+    """
+    if found in reads and type(found) is type(reads[0]):
+        return
+    stem, number = _numbered(reads[0])
+    newer = type(found) is type(reads[0]) and _numbered(found)[0] == stem and _numbered(found)[1] > number
+    if newer:
+        remedy = "it was written by a newer version: install that"
+    raise UserError(f"{path}: schema is {found!r:.80}, this version reads {reads[0]!r}; {remedy}")
+
+
+def _numbered(schema: Any) -> tuple[str, int]:
+    """A schema's name without its number, and the number."""
+    text = str(schema)
+    stem = text.rstrip("0123456789")
+    digits = text[len(stem) :]
+    return stem, int(digits) if 0 < len(digits) < 10 else -1
 
 
 def check_settings(path: Path, settings: Mapping[str, Any], whose: str, remedy: str) -> None:

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from rodin import checksums
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json
 
@@ -106,6 +107,7 @@ def save_component(module: Configured, folder: Path) -> None:
         (temporary / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
         weights = {name: value.detach().contiguous().cpu() for name, value in module.state_dict().items()}
         save_file(weights, temporary / WEIGHTS_NAME)
+        checksums.note(temporary)
 
 
 def load_component(part_class: type[Part], config_class: type[Any], folder: Path) -> Part:
@@ -114,9 +116,10 @@ def load_component(part_class: type[Part], config_class: type[Any], folder: Path
     Its weights are mapped into memory, privately: what is not used is not read, and no change goes to the file.
 
     Raises:
-        UserError: the folder or a file is missing, cut off, or of another schema.
+        UserError: the folder or a file is missing, damaged, cut off, or of another schema.
     """
     folder = Path(folder)
+    checksums.check(folder, [CONFIG_NAME, WEIGHTS_NAME])
     config = config_from_dict(config_class, read_json(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
     with torch.device("meta"):  # no time for random numbers that nobody will see
         module = part_class(config)

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rodin import triplane
+from rodin import checksums, triplane
 from rodin.avatars.avatar_file import SUFFIX as SUFFIX
 from rodin.avatars.avatar_file import check_is_there
 from rodin.avatars.drawing import Drawing
@@ -28,7 +28,7 @@ from rodin.avatars.material_map import painted_map
 from rodin.avatars.mesh import Mesh, extract_mesh
 from rodin.camera import Camera, around, camera_at
 from rodin.errors import UserError, one_line
-from rodin.files import atomic_path
+from rodin.files import atomic_path, check_schema
 from rodin.images import check_colours
 from rodin.materials import MATERIALS
 from rodin.models.refiner import Refiner, RefinerConfig
@@ -212,6 +212,7 @@ class Avatar:
             tensors.update({f"{name}.{key}": value for key, value in part.state_dict().items()})
         with atomic_path(Path(path)) as temporary:
             save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, metadata=facts)
+            checksums.seal(temporary)
 
     @staticmethod
     def load(path: Path) -> Avatar:
@@ -228,8 +229,12 @@ class Avatar:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         except (SafetensorError, OSError) as error:
             raise UserError(f"{path}: not a whole avatar file ({error}); copy or generate it again") from error
-        if (schema := facts.get("schema", "none")) not in (SCHEMA, *OLDER_SCHEMAS):
-            raise UserError(f"{path}: schema is {schema!r}, this version reads {SCHEMA!r}; generate it again")
+        try:
+            checksums.check_seal(path, facts)
+        except ValueError as error:
+            raise UserError(f"{path}: a damaged avatar file ({error}); copy or generate it again") from error
+        schema = facts.get("schema", "none")
+        check_schema(path, schema, [SCHEMA, *OLDER_SCHEMAS], "generate it again")
         try:
             decoder = Decoder(config_from_dict(DecoderConfig, json.loads(facts["decoder"]), "decoder"))
             refiner = Refiner(config_from_dict(RefinerConfig, json.loads(facts["refiner"]), "refiner"))

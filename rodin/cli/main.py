@@ -223,6 +223,19 @@ def preset(
     print(preset_yaml(settings if ablation is None else ablated(settings, ablation)), end="")
 
 
+def verify(folder: Data) -> None:
+    """Check that nothing has been damaged: weights, planes, pictures, avatars and checkpoints, by their checksums.
+
+    Files that were written without one, by an older version or another program, are counted and not checked.
+
+    Args:
+        folder: A run, a model, a data set, a folder of avatars, or any that holds some.
+    """
+    from rodin.cli.verification import verify as check
+
+    check(folder)
+
+
 def doctor() -> None:
     """Report what this installation can use: native kernels, instruction set, GPU, extras. Problems have a !"""
     from rodin.cli.doctor import report
@@ -274,6 +287,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "eval": evaluate,
     "ship": ship,
     "preset": preset,
+    "verify": verify,
     "doctor": doctor,
     "completion": completion,
 }

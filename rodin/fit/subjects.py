@@ -26,6 +26,7 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from rodin import checksums
 from rodin.data.captures import MultiView, load_subject
 from rodin.data.shards import FittedSubject, read_subject, write_shards, write_subject
 from rodin.data.subject_folders import list_subjects
@@ -192,6 +193,7 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
         learned = learn_decoder(scenes, config.decoder, config.shared, fit, seed=seed, report=report, palettes=palettes)
     with atomic_path(run / START_NAME) as temporary:
         save_file({"planes": learned.start}, temporary)
+        checksums.seal(temporary)
     save_component(learned.decoder, folder)  # last: its presence says that this stage is finished
     return learned.decoder
 
@@ -210,6 +212,7 @@ def adopt_decoder(model: Path, run: Path) -> None:
     statistics = load_component(PlaneStatistics, PlaneStatisticsConfig, model / "statistics")
     with atomic_path(run / START_NAME) as temporary:
         save_file({"planes": statistics.mean_planes}, temporary)
+        checksums.seal(temporary)
     save_component(decoder, run / "decoder")
 
 

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from rodin import checksums
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, read_json
 from rodin.images import over
@@ -140,6 +141,9 @@ class Encoder(nn.Module):
 
         folder = _local_folder(name_or_folder)
         mean, std = check_folder(folder)
+        checksums.check(
+            folder, sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != checksums.NAME)
+        )
         try:
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
             model = _load_model(folder)
@@ -171,6 +175,7 @@ class Encoder(nn.Module):
                 "image_std": self.std.flatten().tolist(),
             }
             (temporary / PREPROCESSOR_NAME).write_text(json.dumps(preprocessor, indent=1) + "\n", encoding="utf-8")
+            checksums.note(temporary)
 
     def encode_images(self, images: Tensor) -> Tensor:
         """Latents of images; differentiable with respect to them.

@@ -34,6 +34,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from rodin import checksums
 from rodin.diffusion.config import DiffusionConfig, Sampler
 from rodin.diffusion.sampling import Scheduler
 from rodin.diffusion.schedule import noise_schedule
@@ -139,6 +140,7 @@ def load_model(folder: Path) -> Model:
     folder = Path(folder)
     index = read_index(folder)
     model = _parts(folder, folder / "statistics")
+    checksums.check(folder, [INDEX_NAME, f"scheduler/{SCHEDULER_NAME}", *([PRESET_NAME] if model.preset else [])])
     model.check(folder)
     return replace(model, scheduler=Scheduler(model.diffusion, _sampler(folder / "scheduler", index, model.diffusion)))
 
@@ -217,6 +219,7 @@ def save_model(model: Model, folder: Path) -> None:
             "scheduler": ["diffusers", SCHEDULERS[model.scheduler.kind]],
         }
         write_json(temporary / INDEX_NAME, index)
+        checksums.note(temporary)
 
 
 def ship_model(source: Path, out: Path, limit_mb: float) -> float:
@@ -244,8 +247,10 @@ def ship_model(source: Path, out: Path, limit_mb: float) -> float:
             shutil.copy(card, folder)
         for path in sorted(folder.rglob(WEIGHTS_NAME)):
             _halve(path, source)
+        _note_again(folder)
         index = read_json(folder / INDEX_NAME)
         write_json(folder / INDEX_NAME, {**index, "model_hash": load_model(folder).hash()})
+        _note_again(folder)
         sizes = {part.name: _megabytes(part) for part in sorted(folder.iterdir()) if part.is_dir()}
         size = _megabytes(folder)
         if size > limit_mb:
@@ -255,6 +260,13 @@ def ship_model(source: Path, out: Path, limit_mb: float) -> float:
                 "train smaller networks, or raise it"
             )
     return size
+
+
+def _note_again(folder: Path) -> None:
+    """The checksums of a model whose files have changed: of its parts, then of all else."""
+    for path in sorted(folder.glob(f"*/{checksums.NAME}")):
+        checksums.note(path.parent)
+    checksums.note(folder)
 
 
 def _check_place(out: Path, source: Path) -> None:

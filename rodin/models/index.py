@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rodin.errors import UserError
-from rodin.files import read_json
+from rodin.files import check_schema, read_json
 
 SCHEMA = "rodin-model-2"
 INDEX_NAME = "model_index.json"
@@ -42,8 +42,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     path = folder / INDEX_NAME
     index = read_json(path)
     found = index.get("schema") if isinstance(index, dict) else None
-    if found != SCHEMA:
-        raise UserError(f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; train again or get a newer model")
+    check_schema(path, found, [SCHEMA], "train again or get a newer model")
     for name in index.get("parts", ()):  # an older index does not list them
         if not (folder / str(name)).is_dir():
             raise UserError(f"{folder / str(name)}: no such part, which {path.name} names; copy the whole folder again")

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rodin import checksums
 from rodin.errors import UserError, one_line
 from rodin.files import read_json, write_json
 from rodin.models.clip import Encoder
@@ -162,6 +163,7 @@ def load_features(encoder: Encoder, vgg: Path | None) -> Features:
 def record_features(folder: Path, name: str) -> None:
     """Note beside a network's weights by which features (`Features.name`) its perceptual loss was taken."""
     write_json(folder / RECORD_NAME, {"features": name})
+    checksums.note(folder)
 
 
 def recorded_features(folder: Path) -> str:

@@ -127,6 +127,7 @@ FLAGS = {
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
     "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates seed",
     ("preset",): "ablation",
+    ("verify",): "",
     ("completion",): "",
 }
 
