@@ -141,9 +141,8 @@ class Encoder(nn.Module):
 
         folder = _local_folder(name_or_folder)
         mean, std = check_folder(folder)
-        checksums.check(
-            folder, sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != checksums.NAME)
-        )
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())
+        checksums.check(folder, [name for name in names if name != checksums.NAME])
         try:
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
             model = _load_model(folder)

@@ -40,6 +40,7 @@ def load_denoiser(
         UserError: a file is missing, cut off, or of another schema.
     """
     network = load_component(network_class, config_class, folder)
+    checksums.check(folder, [DIFFUSION_NAME])
     path = Path(folder) / DIFFUSION_NAME
     return network, config_from_dict(DiffusionConfig, read_json(path), str(path))
 

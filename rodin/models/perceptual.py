@@ -176,6 +176,7 @@ def recorded_features(folder: Path) -> str:
     key = "features"
     if not path.is_file() and (folder / CONFIG_NAME).is_file():
         path, key = folder / CONFIG_NAME, "perceptual"
+    checksums.check(folder, [path.name])
     document = read_json(path)
     found = document.get(key) if isinstance(document, dict) else None
     if not isinstance(found, str):

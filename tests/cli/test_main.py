@@ -83,6 +83,9 @@ def test_help_is_cheap() -> None:
     assert ours == {
         "rodin.errors",
         "rodin.files",
+        "rodin.lock",
+        "rodin.signals",
+        "rodin.writer",
         "rodin.framing",
         "rodin.waiting",
         "rodin.avatars",
@@ -545,10 +548,10 @@ def test_an_evaluation_gets_what_its_flags_say(
     assert given["prompts"] == (Path("a"), Path("b"))
     assert given["cache"] == tmp_path.with_name(f"{tmp_path.name}-cache")
     assert given["fit"] == load_preset(str(tiny_preset)).fitting.planes, "as the model says"
-    main([*flags.split(), "--preset", "smoke"])
-    assert given["fit"] == smoke().fitting.planes
     assert list(given["against"]) == ["one", "two"]
     assert all(other.model_hash == given["pipe"].model_hash for other in given["against"].values())
+    main([*flags.split(), "--preset", "smoke"])
+    assert given["fit"] == smoke().fitting.planes
 
 
 # ---- mistakes: generating
@@ -640,7 +643,7 @@ def test_generate_on_a_full_disk(
     with full_disk(4000):
         line = fails("generate", "--model", trained / "model", "--out", tmp_path / "out", "--steps", 2)
     assert re.search(rf"avatar-000{SUFFIX}: not written \(.+\); free some space or choose another folder", line)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 # ---- mistakes: avatars
