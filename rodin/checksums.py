@@ -66,7 +66,7 @@ def check(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         path = folder / name
         if (problem := _problem(path, str(path.relative_to(holder)), sums)) is not None:
-            raise UserError(problem)
+            raise UserError(f"{problem}, or, if you changed it yourself, delete {holder / NAME}")
 
 
 def read_list(folder: Path) -> dict[str, str]:

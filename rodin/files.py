@@ -10,7 +10,9 @@ import errno
 import json
 import os
 import shutil
+import stat
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from rodin.errors import UserError
+from rodin.errors import UserError, one_line, shown
 from rodin.writer import is_gone, own_name
 
 SCRATCH = ".writing-"
@@ -117,20 +119,40 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def check_regular(path: Path) -> None:
+    """Raise UserError if something is there that is no file: to read a pipe or a device may take for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # which whoever reads it tells better
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UserError(f"{path}: is no file but a pipe or a device; copy what it gives into a file")
+
+
 def read_json(path: Path) -> Any:
     """The JSON value in `path`, in UTF-8 or, as some tools of Windows write it, with a byte order mark or in UTF-16.
 
     Raises:
         UserError: the file is missing, unreadable, not JSON, or nested too deep to be read.
     """
+    check_regular(path)
     try:
-        return json.loads(Path(path).read_bytes())
+        return json.loads(Path(path).read_bytes(), object_pairs_hook=_once)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; check the path") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check that it is a file you may read") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid JSON ({error}); write the file again") from error
+        raise UserError(f"{path}: not valid JSON ({one_line(error)}); write the file again") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, whose keys stand once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {shown(twice)} stands twice")
+    return found
 
 
 def check_schema(path: Path, found: Any, reads: Sequence[str | int], remedy: str) -> None:
@@ -146,7 +168,7 @@ def check_schema(path: Path, found: Any, reads: Sequence[str | int], remedy: str
     newer = type(found) is type(reads[0]) and _numbered(found)[0] == stem and _numbered(found)[1] > number
     if newer:
         remedy = "it was written by a newer version: install that"
-    raise UserError(f"{path}: schema is {found!r:.80}, this version reads {reads[0]!r}; {remedy}")
+    raise UserError(f"{path}: schema is {shown(found)}, this version reads {reads[0]!r}; {remedy}")
 
 
 def _numbered(schema: Any) -> tuple[str, int]:
@@ -175,7 +197,8 @@ def check_settings(path: Path, settings: Mapping[str, Any], whose: str, remedy: 
     wanted = plain(settings)
     for name in (*wanted, *(other for other in found if other not in wanted)):
         if name not in found or name not in wanted or found[name] != wanted[name]:
-            raise UserError(f"{path}: {whose} {name} {found.get(name)}, not {wanted.get(name)}; {remedy}")
+            theirs, ours = found.get(name), wanted.get(name)
+            raise UserError(f"{path}: {whose} {name} {theirs!s:.80}, not {ours!s:.80}; {remedy}")
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,11 +75,13 @@ def main() -> None:
     rng, kills = random.Random(arguments.seed), 0
     cut = {**names, "work": str(work / "cut")}
     for command in needed:
-        share = arguments.kills // len(chosen) + (command in chosen[: arguments.kills % len(chosen)])
-        for _ in range(share if command in chosen else 0):
+        share = (arguments.kills - kills) // len(chosen[chosen.index(command) :]) if command in chosen else 0
+        for _ in range(share):
             number = list(SIGNALS)[kills % len(SIGNALS)]
             moment = rng.uniform(0.05, 0.95) * seconds[command]
-            kills += killed(command, cut, number, moment)
+            if not killed(command, cut, number, moment):
+                break  # it is done: the others are killed the more
+            kills += 1
         undisturbed(command, cut)
     compare(work / "whole", work / "cut")
     print(f"{kills} kills of {len(chosen)} commands: the same as undisturbed")

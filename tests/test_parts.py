@@ -28,6 +28,8 @@ from rodin.parts import (
 )
 from rodin.render.decoder import Decoder, DecoderConfig
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 CONFIG = DecoderConfig(channels=3, hidden=5, colour_layers=2, frequencies=1, density_scale=7.5)
 
 

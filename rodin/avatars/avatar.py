@@ -28,12 +28,13 @@ from rodin.avatars.material_map import painted_map
 from rodin.avatars.mesh import Mesh, extract_mesh
 from rodin.camera import Camera, around, camera_at
 from rodin.errors import UserError, one_line
-from rodin.files import atomic_path, check_schema
+from rodin.files import atomic_path, check_regular, check_schema
 from rodin.images import check_colours
 from rodin.materials import MATERIALS
+from rodin.models.clip import LATENT_DIM
 from rodin.models.refiner import Refiner, RefinerConfig
 from rodin.models.refiner import refine as refined_image
-from rodin.parts import config_from_dict
+from rodin.parts import check_finite, config_from_dict, unfilled
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.materials import check_palette, paint
 from rodin.render.rays import grid_points
@@ -223,12 +224,13 @@ class Avatar:
         """
         path = Path(path)
         check_is_there(path)
+        check_regular(path)
         try:
             with safe_open(path, framework="pt") as file:
                 facts = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{path}: not a whole avatar file ({error}); copy or generate it again") from error
+            raise UserError(f"{path}: not a whole avatar file ({one_line(error)}); copy or generate it again") from error
         try:
             checksums.check_seal(path, facts)
         except ValueError as error:
@@ -236,11 +238,15 @@ class Avatar:
         schema = facts.get("schema", "none")
         check_schema(path, schema, [SCHEMA, *OLDER_SCHEMAS], "generate it again")
         try:
-            decoder = Decoder(config_from_dict(DecoderConfig, json.loads(facts["decoder"]), "decoder"))
-            refiner = Refiner(config_from_dict(RefinerConfig, json.loads(facts["refiner"]), "refiner"))
+            check_finite(tensors)
+            decoder = unfilled(Decoder, config_from_dict(DecoderConfig, json.loads(facts["decoder"]), "decoder"))
+            refiner = unfilled(Refiner, config_from_dict(RefinerConfig, json.loads(facts["refiner"]), "refiner"))
             for name, part in (("decoder.", decoder), ("refiner.", refiner)):
-                part.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
+                own = {k.removeprefix(name): v.float() for k, v in tensors.items() if k.startswith(name)}
+                part.load_state_dict(own, assign=True)
                 part.requires_grad_(False).eval()
+            if tensors["latent"].shape != (LATENT_DIM,):
+                raise ValueError(f"latent {list(tensors['latent'].shape)}, not [{LATENT_DIM}]")
             for name, shape in (("planes", tensors["planes"].shape), ("noise", tensors["noise"].shape)):
                 if len(shape) != 4 or shape[1] != decoder.config.channels:
                     raise ValueError(f"{name} {list(shape)} for {decoder.config.channels} channels")

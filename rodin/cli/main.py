@@ -19,6 +19,7 @@ from rodin.cli.completion import Shell, print_completion
 from rodin.cli.console import console, flush
 from rodin.cli.early import check_evaluation, check_folder, check_training
 from rodin.cli.training import TRAINING, Ablation, Data, Up
+from rodin.data import named_files
 from rodin.errors import UserError
 from rodin.lock import locked
 from rodin.signals import Terminated, orderly_end
@@ -95,6 +96,7 @@ def fit(
     start: Path | None = None,
     up: Up | None = None,
     scale: Literal["auto"] | None = None,
+    allow_outside: bool = False,
 ) -> None:
     """Fit tri-planes to multi-view images: the shared decoder first, then every subject.
 
@@ -112,7 +114,10 @@ def fit(
         up: The axis that points up in the captures, such as z for those of nerfstudio; auto asks the cameras.
             Otherwise +y, or what the captures say.
         scale: auto moves and scales each subject into the box by its silhouettes.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
     check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
@@ -153,6 +158,7 @@ def evaluate(
     sentences: bool = False,
     sampling: tyro.conf.OmitArgPrefixes[Sampling] = DEFAULT_SAMPLING,
     seed: int = 0,
+    allow_outside: bool = False,
 ) -> None:
     """Measure a model on subjects it has never seen. Writes a report: OUT/index.html, report.md and results.json.
 
@@ -175,7 +181,10 @@ def evaluate(
         sentences: Draw prompts with unknown words a second time, with those words translated by a sentence encoder.
         sampling: How avatars are sampled.
         seed: Avatar k is drawn with seed + k.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
     check_evaluation(data, train_data, out, model, preset)
     from rodin.avatars.pipeline import RodinPipeline
     from rodin.evaluate.compared import load_models
@@ -294,6 +303,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 ASSETS: dict[str, Callable[..., None]] = {"makehuman": assets_makehuman}
 #: What a machine may do to us where nothing nearer has put it into words: no room, no right, no such device.
 SURROUNDINGS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+OUT_OF_MEMORY = "can't allocate memory"  # torch says so, in a RuntimeError
+LONGEST = 1000  # characters of a message
 GROUPS = {
     "assets": (ASSETS, "Convert files of other projects for rodin synth."),
     "train": (
@@ -345,6 +356,12 @@ def _run(arguments: list[str]) -> None:
             flush()
     except UserError as error:
         _stop(error, str(error), 2)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and OUT_OF_MEMORY not in str(error):
+            raise
+        _stop(
+            error, "there is not enough memory; make pictures, batches or networks smaller, or use fewer --workers", 2
+        )
     except OSError as error:
         if error.errno not in SURROUNDINGS:  # else it is a defect of ours
             raise
@@ -358,5 +375,6 @@ def _run(arguments: list[str]) -> None:
 def _stop(error: BaseException, message: str, code: int) -> NoReturn:
     """End with one line of its own: progress bars that the error cut short end theirs when their frames are cleared."""
     traceback.clear_frames(error.__traceback__)
-    print(f"rodin: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message[: 2 * LONGEST].split())
+    print(f"rodin: {line if len(line) <= LONGEST else line[:LONGEST] + ' ...'}", file=sys.stderr)
     sys.exit(code)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from rodin.cli.early import check_training
+from rodin.data import named_files
 from rodin.lock import locked
 
 Data = Annotated[Path, tyro.conf.Positional]
@@ -18,7 +19,12 @@ Ablation = Literal["no-aware", "no-latent", "no-rescaling", "autoencoder"]
 
 
 def train_encoder(
-    data: Data, run: Path, preset: str = "smoke", hours: float | None = None, start: Path | None = None
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    hours: float | None = None,
+    start: Path | None = None,
+    allow_outside: bool = False,
 ) -> None:
     """Train the small CLIP that maps a portrait or a caption to the latent z.
 
@@ -28,7 +34,10 @@ def train_encoder(
         preset: smoke, mini, paper, or a YAML file.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's encoder instead of random weights. It must be of the same preset.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
     check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
@@ -116,7 +125,12 @@ def train_palette(run: Path, preset: str = "mini") -> None:
 
 
 def train_refiner(
-    data: Data, run: Path, preset: str = "smoke", vgg: Path | None = None, hours: float | None = None
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    vgg: Path | None = None,
+    hours: float | None = None,
+    allow_outside: bool = False,
 ) -> None:
     """Train the refiner, which enlarges and sharpens rendered pictures.
 
@@ -128,7 +142,10 @@ def train_refiner(
         preset: smoke, mini, paper, or a YAML file.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else the encoder.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
     check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
@@ -147,6 +164,7 @@ def train_all(
     large: Path | None = None,
     vgg: Path | None = None,
     start: Path | None = None,
+    allow_outside: bool = False,
 ) -> None:
     """Train the whole chain: encoder, fitted planes, base model, prior, upsampler, refiner. The result is RUN/model.
 
@@ -160,7 +178,10 @@ def train_all(
         large: Folder with the same subjects in larger pictures, for the refiner; by default it learns from DATA.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual losses; else the encoder.
         start: Train this model folder further, for example the one that ships, on your own heads. Same preset.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
     check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
@@ -180,6 +201,7 @@ def train_ablations(
     seed: int = 0,
     large: Path | None = None,
     vgg: Path | None = None,
+    allow_outside: bool = False,
 ) -> None:
     """Train the paper's ablations of a finished run, for rodin eval --against. Writes RUN/ablations/NAME/model.
 
@@ -192,7 +214,10 @@ def train_ablations(
         seed: As for the run.
         large: As for the run.
         vgg: As for the run.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
     check_training(data, preset)
     from rodin.train.ablations import train_ablations as train
     from rodin.train.presets import load_preset

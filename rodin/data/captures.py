@@ -22,15 +22,18 @@ from rodin.camera import Camera
 from rodin.data.cameras import cameras, frames_of, number, poses
 from rodin.data.maps import load_map, material_names
 from rodin.data.masks import load_mask
-from rodin.data.named_files import named_file, shown
+from rodin.data.named_files import named_file
 from rodin.data.silhouettes import silhouette_box
 from rodin.data.subject_folders import TRANSFORMS_NAMES, transforms_path
 from rodin.data.worlds import Placement, Up, placement
-from rodin.errors import UserError
+from rodin.errors import UserError, shown
 from rodin.files import read_json
 from rodin.images import area_average, area_resize, decode_image, open_image
 
 LOOKED_AT = 96  # pixels of the silhouettes that tell where a subject is
+MOST_PIXELS = 2**25  # of a view: about 5800 x 5800, at which decoding takes a GB
+MOST_FRAMES = 10_000
+MOST_KEPT = 2**28  # pixels of all views of a subject, at 16 bytes each
 FRONT_HALF_DEG = 60.0  # azimuth to both sides within which a view shows the face
 
 
@@ -189,8 +192,9 @@ def _load_images(
     images, shares = [], []
     for index, (frame, path) in enumerate(zip(frames, paths, strict=True)):
         where = f"{transforms}: frame {index}"
-        with open_image(path) as image:
+        with open_image(path, MOST_PIXELS) as image:
             found = (image.width, image.height)
+            check_kept(len(frames), *(found if size is None else (size, size)), where=transforms)
             declared = tuple(
                 number(frame, document, key, transforms, index=index) or found[i] for i, key in enumerate("wh")
             )
@@ -218,6 +222,17 @@ def _load_images(
         images = [area_resize(image, height, width) for image in images]
         shares = [area_average(share, height, width) for share in shares]
     return torch.stack(images), torch.stack(shares) if shares else None
+
+
+def check_kept(frames: int, width: int, height: int, where: Path) -> None:
+    """Raise UserError if so many views of a size would not fit into memory."""
+    if frames > MOST_FRAMES:
+        raise UserError(f"{where}: {frames} frames; name at most {MOST_FRAMES}")
+    if frames * width * height > MOST_KEPT:
+        raise UserError(
+            f"{where}: {frames} frames of {width} x {height} pixels are too many for one subject; "
+            "scale the images down, or name fewer"
+        )
 
 
 def _image_paths(frames: list[dict[str, Any]], folder: Path, transforms: Path) -> list[Path]:

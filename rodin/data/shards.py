@@ -35,12 +35,14 @@ from torch import Tensor
 from rodin import checksums
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, check_schema, read_json
-from rodin.images import check_colours, from_bytes, to_bytes
-from rodin.parts import config_from_dict
+from rodin.images import check_colours, check_pixels, from_bytes, to_bytes
+from rodin.parts import check_finite, config_from_dict
 from rodin.triplane import check_planes, mirror
 
 SCHEMA = 2
 INDEX_NAME = "index.json"
+TAR_MAGIC = (257, b"ustar")  # where it stands: a compressed one could hold anything
+MOST_PIXELS = 2**24  # of a frontal view
 
 
 @dataclass(frozen=True)
@@ -269,6 +271,9 @@ def _iterate_shards(folder: Path, index: Index) -> Iterator[FittedSubject]:
         checksums.check(folder, [shard.name])
         count = 0
         with open(path, "rb") as stream:
+            if stream.read(TAR_MAGIC[0] + len(TAR_MAGIC[1]))[TAR_MAGIC[0] :] != TAR_MAGIC[1]:
+                raise UserError(f"{path}: is no plain tar file; copy it again or refit")
+            stream.seek(0)
             # The lower half of webdataset's reader: its default handlers re-raise, and no URL or brace in a path is
             # expanded. A tar cut off between members still ends quietly, hence the count.
             samples = group_by_keys(tar_file_expander([{"url": str(path), "stream": stream}]))
@@ -287,12 +292,14 @@ def _iterate_shards(folder: Path, index: Index) -> Iterator[FittedSubject]:
 
 
 def _from_sample(sample: dict[str, Any]) -> FittedSubject:
-    with Image.open(io.BytesIO(sample["png"])) as image:
+    with Image.open(io.BytesIO(sample["png"]), formats=["PNG"]) as image:
+        check_pixels(image.width, image.height, f"frontal view of {sample['__key__']:.80}", MOST_PIXELS)
         frontal = from_bytes(torch.from_numpy(np.asarray(image.convert("RGBA")).copy()))
     return _subject(load(sample["safetensors"]), frontal, json.loads(sample["json"]))
 
 
 def _subject(tensors: dict[str, Tensor], frontal: Tensor, facts: dict[str, Any]) -> FittedSubject:
+    check_finite({name: value for name, value in tensors.items() if name != "iou"})  # nan where there is none
     return FittedSubject(
         planes=tensors["planes"].float(),
         frontal=frontal,

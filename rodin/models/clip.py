@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -23,11 +23,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from rodin import checksums
-from rodin.errors import UserError, one_line
+from rodin.errors import UserError, one_line, shown
 from rodin.files import atomic_path, read_json
 from rodin.images import over
 from rodin.models.text import TextCondition
 from rodin.models.tokenizer import BYTE_TOKENS, train_tokenizer
+from rodin.parts import check_range
 
 if TYPE_CHECKING:  # two seconds of imports, which only an encoder in use needs: functions import what they call
     from transformers import CLIPModel, CLIPTokenizer
@@ -37,6 +38,7 @@ PREPROCESSOR_NAME = "preprocessor_config.json"
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pixels that OpenAI's CLIP saw; ours takes them over
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
+LAYERS, SIZES = 2**10, 2**24  # more layers, or numbers, than any CLIP has
 _TOKENIZER_NAMES = ("tokenizer.json", "vocab.json")
 _LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 
@@ -73,6 +75,9 @@ class EncoderConfig:
         for name in self.__slots__:
             if name != "convolutions" and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_range(self, 1, 2**13, "image_size", "patch_size", "width", "heads", "text_width", "text_heads", "context")
+        check_range(self, 1, 256, "layers", "text_layers")
+        check_range(self, 1, 2**20, "vocabulary")
         divisions = [("text_width", "text_heads")]
         if not self.convolutions:
             divisions += [("image_size", "patch_size"), ("width", "heads")]
@@ -146,8 +151,12 @@ class Encoder(nn.Module):
         try:
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
             model = _load_model(folder)
-        except _LOAD_ERRORS as error:
-            raise UserError(f"{folder}: not a whole CLIP folder ({one_line(error)}); copy it again") from error
+        except BaseException as error:  # of two libraries, one of which panics where a file is odd
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise UserError(
+                f"{folder}: not a whole CLIP folder ({one_line(error, kind=True)}); copy it again"
+            ) from error
         if len(tokenizer) > model.config.text_config.vocab_size:
             tokens = f"{len(tokenizer)} tokens, the model {model.config.text_config.vocab_size}"
             raise UserError(f"{folder}: the tokenizer has {tokens}; copy both from one model")
@@ -305,6 +314,7 @@ def check_folder(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
         raise UserError(
             f"{folder / 'config.json'}: projection_dim is {width}; give a CLIP with {LATENT_DIM}, such as a ViT-B"
         )
+    _check_sizes(document, folder / "config.json")
     if not any((folder / name).is_file() for name in _TOKENIZER_NAMES):  # transformers would make up an empty one
         raise UserError(f"{folder}: has no {_TOKENIZER_NAMES[0]}; copy the tokenizer's files too")
     try:
@@ -314,6 +324,15 @@ def check_folder(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     except _LOAD_ERRORS as error:
         raise UserError(f"{folder}: not a whole CLIP folder ({one_line(error)}); copy it again") from error
     return _pixel_statistics(folder / PREPROCESSOR_NAME)
+
+
+def _check_sizes(document: Any, path: Path) -> None:
+    """Raise UserError if a number in a CLIP's config would build layers without end."""
+    for name, value in document.items():
+        if isinstance(value, dict):
+            _check_sizes(value, path)
+        elif isinstance(value, (int, float)) and not abs(value) < (LAYERS if name.startswith("num_") else SIZES):
+            raise UserError(f"{path}: {name} is {shown(value)}; copy it again")
 
 
 def _local_folder(name_or_folder: str | Path) -> Path:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from rodin.errors import UserError, one_line
 from rodin.files import atomic_path
 from rodin.images import to_bytes, write_picture
 
@@ -128,9 +129,14 @@ def _cut(path: Path, start: int) -> None:
     """Drop a row cut off by a kill, and rows after the checkpoint, which are written again."""
     if not path.exists():
         return
-    with path.open(newline="") as file:
-        rows = list(csv.reader(file))
-    rows = rows[:1] + [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) <= start]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+        rows = rows[:1] + [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) <= start]
+        if rows and rows[0][:1] != ["step"]:
+            raise ValueError("its first line names no columns")
+    except (ValueError, csv.Error, OSError, IndexError) as error:
+        raise UserError(f"{path}: cannot be gone on with ({one_line(error)}); delete it, the training stays") from error
     with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
 

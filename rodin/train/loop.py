@@ -24,8 +24,9 @@ import torch.distributed.nn.functional  # here, before there is a group: what it
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from rodin.errors import UserError, one_line
+from rodin.errors import UserError, one_line, shown
 from rodin.files import atomic_path, check_settings, plain, write_json
+from rodin.parts import check_range
 from rodin.signals import put_off
 from rodin.train.clock import Clock
 from rodin.train.log import Log
@@ -40,6 +41,7 @@ Draw = Callable[[nn.Module], Tensor]  # the averaged model -> a picture [H, W, 3
 
 CHECKPOINT_NAME = "checkpoint/state.pt"
 SETTINGS_NAME = "settings.json"
+LAST_STEP = 10**12
 ROWS = 200  # of the log in a whole run, checkpoints apart, or more:
 LONGEST_ROW = 100  # steps
 FINAL_RATE = 0.01  # of the learning rate, at the end of the decay
@@ -81,6 +83,8 @@ class LoopConfig:
         for name in ("steps", "batch_size", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_range(self, 1, 10**9, "steps", "checkpoint_every")
+        check_range(self, 1, 2**20, "batch_size")
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(f"warmup_steps must lie in 0 to steps = {self.steps}, got {self.warmup_steps}")
         if not self.learning_rate > 0:
@@ -187,7 +191,10 @@ class Pupil:
             self.average.load_state_dict(values["average"])
             for optimizer, state in zip(self.optimizers, values["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
-            return int(values["step"]), float(values["seconds"]), dict(values.get("row", {}))
+            step, seconds, row = values["step"], values["seconds"], values.get("row", {})
+            if type(step) is not int or not 0 <= step <= LAST_STEP or not 0 <= float(seconds) < math.inf:
+                raise ValueError(f"{shown(step)} steps in {shown(seconds)} seconds")
+            return step, float(seconds), dict(row)
         except Exception as error:  # pickle's, zipfile's and torch's own: whatever damaged bytes can raise
             raise UserError(
                 f"{path}: cannot be resumed ({one_line(error)}); delete it to start this run anew"

@@ -28,6 +28,8 @@ from rodin.train import chain
 from rodin.train.ablations import ABLATIONS
 from rodin.train.presets import load_preset, smoke
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 Fails = Callable[..., str]
 Launcher = Callable[..., subprocess.Popen[str]]
 Until = Callable[[Callable[[], bool]], None]
@@ -81,6 +83,8 @@ def test_help_is_cheap() -> None:
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     ours = {name for name in imported if name.startswith("rodin.") and not name.startswith("rodin.cli")}
     assert ours == {
+        "rodin.data",
+        "rodin.data.named_files",
         "rodin.errors",
         "rodin.files",
         "rodin.lock",
@@ -106,15 +110,15 @@ FLAGS = {
     ("synth",): "out count views size seed workers heads samples",
     ("synth-words",): "",
     ("describe",): "",
-    ("fit",): "run preset workers seed device start up scale",
-    ("train", "all"): "run preset workers seed clip large vgg start",
-    ("train", "encoder"): "run preset hours start",
+    ("fit",): "run preset workers seed device start up scale allow-outside",
+    ("train", "all"): "run preset workers seed clip large vgg start allow-outside",
+    ("train", "encoder"): "run preset hours start allow-outside",
     ("train", "palette"): "run preset",
     ("train", "prior"): "run preset hours",
     ("train", "base"): "run preset hours start",
     ("train", "upsampler"): "run preset vgg hours start",
-    ("train", "refiner"): "run preset vgg hours",
-    ("train", "ablations"): "run preset only workers seed large vgg",
+    ("train", "refiner"): "run preset vgg hours allow-outside",
+    ("train", "ablations"): "run preset only workers seed large vgg allow-outside",
     ("train", "curves"): "stage column out",
     ("generate",): "out model text image seed count prompts overwrite literal guidance-scale prior-guidance-scale "
     "temperature steps sampler upsampling-steps candidates refine azimuth elevation search-pose sentences",
@@ -128,7 +132,8 @@ FLAGS = {
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
-    "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates seed",
+    "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates seed "
+    "allow-outside",
     ("preset",): "ablation",
     ("verify",): "",
     ("completion",): "",

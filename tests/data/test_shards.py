@@ -26,6 +26,8 @@ from rodin.data.shards import (
 from rodin.errors import UserError
 from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, save_statistics
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 SHAPE = (3, 2, 5, 4)
 
 

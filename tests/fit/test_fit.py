@@ -29,6 +29,8 @@ from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import grid_points
 from rodin.train.presets import load_preset
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 PLANES = FitConfig(plane_size=16, image_size=24, samples=32, steps=150, rays=384, learning_rate=0.15, held_out=3)
 CONFIG = FittingConfig(
     decoder=DecoderConfig(channels=4, hidden=16),

@@ -23,6 +23,8 @@ from rodin.models.index import INDEX_NAME, PRESET_NAME
 from rodin.parts import save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 PARTS = ("base", "upsampler", "prior", "refiner", "statistics", "decoder", "encoder")
 
 

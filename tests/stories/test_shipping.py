@@ -27,6 +27,8 @@ from rodin.errors import UserError
 from rodin.models.folder import load_model, ship_model
 from rodin.models.index import INDEX_NAME, SCHEMA, shipped_folder
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 WheelOf = Callable[[Path, Path], Path]
 PACKAGE = Path(rodin.__file__).parent
 LIMIT = 48.0  # MB

@@ -7,7 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rodin.train.loop import process_state
+
+pytestmark = pytest.mark.usefixtures("mended_checksums")
 
 
 def on_each_rank(folder: Path) -> None:

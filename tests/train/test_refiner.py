@@ -39,6 +39,8 @@ from rodin.train.loop import LoopConfig
 from rodin.train.pairs import Pairs, PairSource
 from rodin.train.refiner import RefinerTraining, measure_features, train_refiner
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 COUNT = 16
 LOOP = LoopConfig(steps=240, batch_size=12, learning_rate=5e-3, warmup_steps=5, ema_decay=0.98, gradient_clip=0.0)
 TRAINING = RefinerTraining(
