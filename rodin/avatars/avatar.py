@@ -230,7 +230,9 @@ class Avatar:
                 facts = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{path}: not a whole avatar file ({one_line(error)}); copy or generate it again") from error
+            raise UserError(
+                f"{path}: not a whole avatar file ({one_line(error)}); copy or generate it again"
+            ) from error
         try:
             checksums.check_seal(path, facts)
         except ValueError as error:

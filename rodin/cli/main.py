@@ -302,7 +302,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 ASSETS: dict[str, Callable[..., None]] = {"makehuman": assets_makehuman}
 #: What a machine may do to us where nothing nearer has put it into words: no room, no right, no such device.
-SURROUNDINGS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+SURROUNDINGS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
 OUT_OF_MEMORY = "can't allocate memory"  # torch says so, in a RuntimeError
 LONGEST = 1000  # characters of a message
 GROUPS = {

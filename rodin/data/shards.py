@@ -148,7 +148,7 @@ def read_subject(path: Path) -> FittedSubject:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         checksums.check_seal(path, metadata)
         return _subject(tensors, from_bytes(tensors["frontal"]), facts)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(
             f"{path}: not a whole file of a fitted subject ({one_line(error, kind=True)}); fit it again"
         ) from error
