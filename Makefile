@@ -7,7 +7,7 @@ DEMO_PORTRAIT := examples/portrait.webp
 DEMO_MODEL := $(if $(wildcard weights/model_index.json),,out/smoke/run/model)
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernels/native/*)
 
-.PHONY: demo smoke pictures test viewer lint bench bench-quality clean
+.PHONY: demo smoke pictures test soak fuzz viewer lint bench bench-quality clean
 
 # Draws with the model in weights/, in about a minute; until one is there, with the smoke model, which it trains first.
 demo: .venv/.core $(DEMO_MODEL)
@@ -23,6 +23,14 @@ pictures: .venv/.core
 
 test: lint tests/avatars/three/node_modules viewer/node_modules
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=8
+
+# What happens when commands are killed, 44 times, and when inputs are changed at random, 10 000 times: about half an hour
+# each. Short forms are among the tests; results are in docs/reliability.md.
+soak: .venv/.all
+	$(BIN)/python scripts/soak.py
+
+fuzz: .venv/.all
+	$(BIN)/python -W ignore scripts/fuzz.py
 
 # three.js, in which a test reads a mesh; without it the test is skipped.
 tests/avatars/three/node_modules: tests/avatars/three/package-lock.json
