@@ -27,7 +27,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SUBJECTS = 6  # of the examples
-STEPS = 150  # of each training
+STEPS = 100  # of each training
 SIGNALS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
 PROMPTS = "a bald man\nan old woman with glasses\na man with a beard\n"
 DRAWN_BY_TIME = ("checkpoint", "events", "samples", ".logs")  # and so in no two runs alike
@@ -68,8 +68,9 @@ def main() -> None:
     work = arguments.out.resolve()
     shutil.rmtree(work, ignore_errors=True)
     names = prepare(work, arguments.data, arguments.preset)
-    chosen = [one for one in COMMANDS if arguments.only is None or one.name in arguments.only]
-    needed = COMMANDS[: COMMANDS.index(chosen[-1]) + 1]
+    commands = [one for one in COMMANDS if one.name != "palette" or has_palette(Path(names["preset"]))]
+    chosen = [one for one in commands if arguments.only is None or one.name in arguments.only]
+    needed = commands[: commands.index(chosen[-1]) + 1]
     needed = needed if "synth" in [one.name for one in chosen] else needed[1:]
     seconds = {one: undisturbed(one, {**names, "work": str(work / "whole")}) for one in needed}
     rng, kills = random.Random(arguments.seed), 0
@@ -106,6 +107,11 @@ def prepare(work: Path, data: Path | None, preset: Path | None) -> dict[str, str
     prompts = work / "prompts.txt"
     prompts.write_text(PROMPTS)
     return {"data": str(data.resolve()), "preset": str(preset.resolve()), "prompts": str(prompts)}
+
+
+def has_palette(preset: Path) -> bool:
+    """Whether a preset's decoder has materials."""
+    return yaml.safe_load(preset.read_text())["palette"] is not None
 
 
 RODIN = [sys.executable, "-m", "rodin"]

@@ -309,10 +309,10 @@ def check_folder(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     document = read_json(folder / "config.json")
     kind = document.get("model_type") if isinstance(document, dict) else None
     if kind != "clip":
-        raise UserError(f"{folder / 'config.json'}: model_type is {kind!r}; give a folder of a CLIP model")
+        raise UserError(f"{folder / 'config.json'}: model_type is {shown(kind)}; give a folder of a CLIP model")
     if (width := document.get("projection_dim", LATENT_DIM)) != LATENT_DIM:
         raise UserError(
-            f"{folder / 'config.json'}: projection_dim is {width}; give a CLIP with {LATENT_DIM}, such as a ViT-B"
+            f"{folder / 'config.json'}: projection_dim is {shown(width)}; give a CLIP with {LATENT_DIM}, such as a ViT-B"
         )
     _check_sizes(document, folder / "config.json")
     if not any((folder / name).is_file() for name in _TOKENIZER_NAMES):  # transformers would make up an empty one
@@ -394,6 +394,6 @@ def _pixel_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]
         value = document.get(key) if isinstance(document, dict) else None
         numbers = [v for v in value if isinstance(v, (int, float))] if isinstance(value, list) else []
         if len(numbers) != 3 or (key == "image_std" and min(numbers) <= 0):
-            raise UserError(f"{path}: {key} is {value!r}; give three numbers, the standard deviations above 0")
+            raise UserError(f"{path}: {key} is {shown(value)}; give three numbers, the standard deviations above 0")
         values.append(tuple(map(float, numbers)))
     return values[0], values[1]

@@ -38,7 +38,7 @@ from rodin import checksums
 from rodin.diffusion.config import DiffusionConfig, Sampler
 from rodin.diffusion.sampling import Scheduler
 from rodin.diffusion.schedule import noise_schedule
-from rodin.errors import UserError, one_line
+from rodin.errors import UserError, one_line, shown
 from rodin.files import atomic_path, read_json, write_json, write_text
 from rodin.models.clip import Encoder, check_folder
 from rodin.models.denoiser import load_denoiser, save_denoiser
@@ -325,13 +325,15 @@ def _sampler(folder: Path, index: dict[str, Any], diffusion: DiffusionConfig) ->
     name = str(entry[-1] if isinstance(entry, list) and entry else entry)
     kinds = {known: kind for kind, known in SCHEDULERS.items()}
     if name not in kinds:
-        raise UserError(f"{folder}: scheduler {name!r} is not known; choose one of {', '.join(kinds)}")
+        raise UserError(f"{folder}: scheduler {shown(name)} is not known; choose one of {', '.join(kinds)}")
     path = folder / SCHEDULER_NAME
     config = read_json(path)
     if not isinstance(config, dict):
-        raise UserError(f"{path}: expected a mapping, found {config!r}; copy it again")
+        raise UserError(f"{path}: expected a mapping, found {shown(config)}; copy it again")
     wanted = {"num_train_timesteps": diffusion.train_steps, "prediction_type": diffusion.prediction}
     for field, value in wanted.items():
         if config.get(field) != value:
-            raise UserError(f"{path}: {field} is {config.get(field)!r}, of base {value!r}; copy all parts of one model")
+            raise UserError(
+                f"{path}: {field} is {shown(config.get(field))}, of base {shown(value)}; copy all parts of one model"
+            )
     return kinds[name]

@@ -45,5 +45,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     check_schema(path, found, [SCHEMA], "train again or get a newer model")
     for name in index.get("parts", ()):  # an older index does not list them
         if not (folder / str(name)).is_dir():
-            raise UserError(f"{folder / str(name)}: no such part, which {path.name} names; copy the whole folder again")
+            raise UserError(
+                f"{folder / str(name)!s:.300}: no such part, which {path.name} names; copy the whole folder again"
+            )
     return dict(index)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rodin import checksums
-from rodin.errors import UserError, one_line
+from rodin.errors import UserError, one_line, shown
 from rodin.files import read_json, write_json
 from rodin.models.clip import Encoder
 from rodin.parts import CONFIG_NAME, read_tensors
@@ -180,7 +180,7 @@ def recorded_features(folder: Path) -> str:
     document = read_json(path)
     found = document.get(key) if isinstance(document, dict) else None
     if not isinstance(found, str):
-        raise UserError(f"{path}: {key} is {found!r}; copy the file again")
+        raise UserError(f"{path}: {key} is {shown(found)}; copy the file again")
     return found
 
 
