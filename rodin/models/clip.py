@@ -312,7 +312,7 @@ def check_folder(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
         raise UserError(f"{folder / 'config.json'}: model_type is {shown(kind)}; give a folder of a CLIP model")
     if (width := document.get("projection_dim", LATENT_DIM)) != LATENT_DIM:
         raise UserError(
-            f"{folder / 'config.json'}: projection_dim is {shown(width)}; give a CLIP with {LATENT_DIM}, such as a ViT-B"
+            f"{folder / 'config.json'}: projection_dim is {shown(width)}; give a CLIP with {LATENT_DIM}, such as ViT-B"
         )
     _check_sizes(document, folder / "config.json")
     if not any((folder / name).is_file() for name in _TOKENIZER_NAMES):  # transformers would make up an empty one

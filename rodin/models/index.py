@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rodin.errors import UserError
+from rodin.errors import UserError, shown
 from rodin.files import check_schema, read_json
 
 SCHEMA = "rodin-model-2"
@@ -43,9 +43,10 @@ def read_index(folder: Path) -> dict[str, Any]:
     index = read_json(path)
     found = index.get("schema") if isinstance(index, dict) else None
     check_schema(path, found, [SCHEMA], "train again or get a newer model")
-    for name in index.get("parts", ()):  # an older index does not list them
-        if not (folder / str(name)).is_dir():
-            raise UserError(
-                f"{folder / str(name)!s:.300}: no such part, which {path.name} names; copy the whole folder again"
-            )
+    parts = index.get("parts", [])  # an older index does not list them
+    if not isinstance(parts, list) or not all(isinstance(name, str) and len(name) < 100 for name in parts):
+        raise UserError(f"{path}: parts is {shown(parts)}; copy the whole folder again")
+    for name in parts:
+        if not (folder / name).is_dir():
+            raise UserError(f"{folder / name}: no such part, which {path.name} names; copy the whole folder again")
     return dict(index)
