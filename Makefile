@@ -7,7 +7,7 @@ DEMO_PORTRAIT := examples/portrait.webp
 DEMO_MODEL := $(if $(wildcard weights/model_index.json),,out/smoke/run/model)
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernels/native/*)
 
-.PHONY: demo smoke pictures docs test viewer lint bench bench-quality clean
+.PHONY: demo smoke pictures docs test soak fuzz viewer lint bench bench-quality clean
 
 # Draws with the model in weights/, in about a minute; until one is there, with the smoke model, which it trains first.
 demo: .venv/.core $(DEMO_MODEL)
@@ -30,6 +30,14 @@ docs: .venv/.docs
 
 test: lint tests/avatars/three/node_modules viewer/node_modules
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=8
+
+# What happens when commands are killed, 44 times, and when inputs are changed at random, 10 000 times: about half an hour
+# each. Short forms are among the tests; results are in docs/reliability.md.
+soak: .venv/.all
+	$(BIN)/python scripts/soak.py
+
+fuzz: .venv/.all
+	$(BIN)/python -W ignore scripts/fuzz.py
 
 # three.js, in which tests read and draw meshes, and the Khronos validator; without them those tests are skipped.
 tests/avatars/three/node_modules: tests/avatars/three/package-lock.json

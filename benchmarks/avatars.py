@@ -19,7 +19,8 @@ from timing import progress
 from torch import Tensor
 
 from rodin import triplane
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import load_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.files import atomic_path
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import Scene, prepare

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from fit import FIT, SHARED, fit_unseen
 
 from rodin import triplane
-from rodin.data.captures import list_subjects
+from rodin.data.subject_folders import list_subjects
 from rodin.fit.measure import judge
 from rodin.render.decoder import Decoder, DecoderConfig
 

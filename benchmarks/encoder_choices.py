@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import load_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.models.clip import Encoder
 from rodin.train.encoder import EncoderTraining, thumbnails_of, train_encoder
 from rodin.train.presets import mini

@@ -20,7 +20,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rodin import triplane
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import load_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.fit.measure import judge
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import HeldOut, prepare

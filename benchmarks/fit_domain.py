@@ -19,7 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import load_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.fit.measure import judge
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import prepare

@@ -24,7 +24,8 @@ from plain_fit import COARSE, FINE, RAYS, fit_plainly, random_planes
 from timing import Contender, Timing, progress, ratios, spread, take_turns
 from torch import Tensor
 
-from rodin.data.captures import MultiView, list_subjects, load_subject
+from rodin.data.captures import MultiView, load_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.fit.losses import LossConfig
 from rodin.fit.measure import judge
 from rodin.fit.planes import FitConfig, fit_planes

@@ -21,7 +21,8 @@ from render import SAMPLES, view
 from timing import progress
 from torch import Tensor
 
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import load_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.fit.batch import fit_planes_batch
 from rodin.fit.measure import judge
 from rodin.fit.scene import HeldOut, prepare

@@ -37,8 +37,9 @@ from materials_lab import HELD_OUT_EVERY, REGIONS, SIZE, VIEWS, Truth, reader_of
 from PIL import Image
 from torch import Tensor, nn
 
-from rodin.data.captures import front_views, list_subjects, load_subject
+from rodin.data.captures import front_views, load_subject
 from rodin.data.shards import FittedSubject, read_shards
+from rodin.data.subject_folders import list_subjects
 from rodin.diffusion.losses import Diffusion
 from rodin.evaluate.accuracy import judge
 from rodin.evaluate.attribute_reader import AttributeReader

@@ -22,7 +22,8 @@ from render import SAMPLES, view
 from timing import Contender, progress, take_turns
 from torch import Tensor
 
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import load_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.fit.fused import start_fit
 from rodin.fit.losses import Batch
 from rodin.fit.scene import prepare

@@ -20,7 +20,7 @@ from timing import Contender, ratios, spread, take_turns
 from torch import Tensor
 
 from rodin.camera import camera_at
-from rodin.data.captures import list_subjects
+from rodin.data.subject_folders import list_subjects
 from rodin.fit.fused import start_fit
 from rodin.fit.losses import Batch
 from rodin.fit.scene import Scene

@@ -24,7 +24,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rodin.data.captures import MultiView, front_views, list_subjects, load_subject
+from rodin.data.captures import MultiView, front_views, load_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.diffusion.losses import Diffusion
 from rodin.evaluate.accuracy import judge
 from rodin.evaluate.attribute_reader import AttributeReader, Lesson, read_size, train_reader

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from rodin.data.captures import list_subjects
+from rodin.data.subject_folders import list_subjects
 from rodin.files import read_json
 from rodin.fit.palette import mean_colours
 from rodin.fit.planes import FitConfig, fit_planes

@@ -16,7 +16,8 @@ from statistics import fmean
 
 import torch
 
-from rodin.data.captures import MultiView, list_subjects, load_subject, split_views
+from rodin.data.captures import MultiView, load_subject, split_views
+from rodin.data.subject_folders import list_subjects
 from rodin.fit.measure import judge, overlap
 from rodin.fit.palette import mean_colours
 from rodin.fit.planes import fit_planes

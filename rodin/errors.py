@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 
 class UserError(ValueError):
     """A user's file, flag or setting cannot be used.
@@ -19,3 +21,19 @@ def one_line(error: BaseException, kind: bool = False) -> str:
     """
     said = f"{type(error).__name__} {error}" if kind else str(error)
     return " ".join(said.split())[:200] or type(error).__name__
+
+
+def shown(value: object) -> str:
+    """A value as an error names it: on one line, and not all of one that is long, deep or multiplied."""
+    try:
+        text = _BRIEF.repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        text = f"a {type(value).__name__} beyond all measure"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+SHOWN = 80  # characters
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = SHOWN + 4
+_BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = SHOWN
+_BRIEF.maxlevel = 3

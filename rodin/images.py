@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, ImageColor
 from torch import Tensor
 
 from rodin.errors import UserError, one_line
-from rodin.files import atomic_path
+from rodin.files import atomic_path, check_regular
 
 MAX_PIXELS = 2**26  # 8192 x 8192: a larger header is a mistake or an attack, and is refused before it is decoded
 PICTURE_SUFFIXES = (".png", ".webp")  # formats with alpha
@@ -166,6 +166,7 @@ def open_image(path: Path, most: int = MAX_PIXELS) -> Image.Image:
     Raises:
         UserError: the file is missing, no image, or too large.
     """
+    check_regular(path)
     return _open(path, str(path), most, None)
 
 

@@ -20,11 +20,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from rodin.errors import UserError, one_line
-from rodin.files import atomic_path, read_json
+from rodin import checksums
+from rodin.errors import UserError, one_line, shown
+from rodin.files import atomic_path, check_regular, read_json
 
 #: Metadata of a config's field that is younger than published weights: at its default it changes no hash.
 LATER: Mapping[str, bool] = {"later": True}
+LARGEST = 1e15  # a number beyond is a mistake, or means to be one
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 
@@ -62,7 +64,7 @@ def config_from_dict(config_class: type[Config], values: Any, where: str) -> Con
     missing = sorted(required - set(values))
     if unknown or missing:
         found = [f"{kind} {', '.join(names)}" for kind, names in (("unknown", unknown), ("missing", missing)) if names]
-        raise UserError(f"{where}: fields {' and '.join(found)}; mend them, or write it again with this version")
+        raise UserError(f"{where}: fields {' and '.join(found):.400}; mend them, or write it again with this version")
     kinds = get_type_hints(config_class)
     given: dict[str, Any] = {}
     for name, value in values.items():
@@ -84,18 +86,37 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
     if get_origin(kind) is Literal:
         if value in arguments:
             return value
-        raise UserError(f"{where} is {value!r}; choose one of {', '.join(map(str, arguments))}")
+        raise UserError(f"{where} is {shown(value)}; choose one of {', '.join(map(str, arguments))}")
     if get_origin(kind) is tuple and isinstance(value, tuple):
         kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(kinds) == len(value):
             return tuple(_checked(one, inner, where) for one, inner in zip(value, kinds, strict=True))
     elif kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        with suppress(ValueError):
-            return float(value)
+        with suppress(ValueError, OverflowError):
+            if abs(found := float(value)) < LARGEST:  # nan is not
+                return found
+    elif kind is int and isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) < LARGEST:
+            return value
     elif isinstance(kind, type) and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
         return value
     wanted = kind.__name__ if isinstance(kind, type) and not arguments else str(kind)
-    raise UserError(f"{where} is {value!r}; give a value of type {wanted}")
+    numbers = " below 1e15" if kind in (int, float) else ""
+    raise UserError(f"{where} is {shown(value)}; give a value of type {wanted}{numbers}")
+
+
+def check_range(config: Any, low: int, high: int, *names: str) -> None:
+    """Raise ValueError unless the named numbers of a config lie in low to high: what is built by them has a size."""
+    for name in names:
+        if not low <= getattr(config, name) <= high:
+            raise ValueError(f"{name} must be {low} to {high}, got {getattr(config, name)}")
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError if one holds a number that is none."""
+    for name, value in tensors.items():
+        if value.is_floating_point() and not torch.isfinite(value.sum(dtype=torch.float64)):
+            raise ValueError(f"{name} holds numbers that are not finite")
 
 
 def save_component(module: Configured, folder: Path) -> None:
@@ -106,6 +127,7 @@ def save_component(module: Configured, folder: Path) -> None:
         (temporary / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
         weights = {name: value.detach().contiguous().cpu() for name, value in module.state_dict().items()}
         save_file(weights, temporary / WEIGHTS_NAME)
+        checksums.note(temporary)
 
 
 def load_component(part_class: type[Part], config_class: type[Any], folder: Path) -> Part:
@@ -114,24 +136,32 @@ def load_component(part_class: type[Part], config_class: type[Any], folder: Path
     Its weights are mapped into memory, privately: what is not used is not read, and no change goes to the file.
 
     Raises:
-        UserError: the folder or a file is missing, cut off, or of another schema.
+        UserError: the folder or a file is missing, damaged, cut off, or of another schema.
     """
     folder = Path(folder)
+    checksums.check(folder, [CONFIG_NAME, WEIGHTS_NAME])
     config = config_from_dict(config_class, read_json(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
-    with torch.device("meta"):  # no time for random numbers that nobody will see
-        module = part_class(config)
+    module = unfilled(part_class, config)
     wanted = module.state_dict()
     weights = {
         name: value.to(wanted[name].dtype if name in wanted else value.dtype)
         for name, value in read_tensors(folder / WEIGHTS_NAME).items()
     }
     try:
+        check_finite(weights)
         module.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise UserError(
             f"{folder / WEIGHTS_NAME}: does not fit {CONFIG_NAME} beside it ({one_line(error)}); train again"
         ) from error
     return module.eval()
+
+
+def unfilled(part_class: type[Part], config: Any) -> Part:
+    """A part that has shapes and no weights: no time for random numbers that nobody will see, and no memory for sizes
+    that no file has."""
+    with torch.device("meta"):
+        return part_class(config)
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -140,12 +170,13 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         UserError: the file is missing, cut off, or no safetensors file.
     """
+    check_regular(path)
     try:
         return load_file(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; check the path") from error
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error}); write it again") from error
+        raise UserError(f"{path}: not a whole safetensors file ({one_line(error)}); write it again") from error
 
 
 def noted(config: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from rodin import checksums
 from rodin.errors import UserError
 from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig
 from rodin.networks.unet import UNet, UNetConfig
@@ -27,6 +28,8 @@ from rodin.parts import (
     save_component,
 )
 from rodin.render.decoder import Decoder, DecoderConfig
+
+pytestmark = pytest.mark.usefixtures("mended_checksums")
 
 CONFIG = DecoderConfig(channels=3, hidden=5, colour_layers=2, frequencies=1, density_scale=7.5)
 
@@ -66,7 +69,7 @@ def test_round_trip(folder: Path) -> None:
     first, again = Decoder(CONFIG), load_component(Decoder, DecoderConfig, folder)
     assert again.config == CONFIG
     assert not again.training
-    assert {path.name for path in folder.iterdir()} == {CONFIG_NAME, WEIGHTS_NAME}
+    assert {path.name for path in folder.iterdir()} == {CONFIG_NAME, WEIGHTS_NAME, checksums.NAME}
     for name, value in first.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 

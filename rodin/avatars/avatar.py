@@ -20,19 +20,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rodin import triplane
+from rodin import checksums, triplane
+from rodin.avatars.avatar_file import SUFFIX as SUFFIX
+from rodin.avatars.avatar_file import check_is_there
 from rodin.avatars.drawing import Drawing
 from rodin.avatars.material_map import painted_map
 from rodin.avatars.mesh import Mesh, extract_mesh
 from rodin.avatars.surface_colours import seen_along_normals
 from rodin.camera import Camera, around, camera_at
 from rodin.errors import UserError, one_line
-from rodin.files import atomic_path
+from rodin.files import atomic_path, check_regular, check_schema
 from rodin.images import check_colours
 from rodin.materials import MATERIALS
+from rodin.models.clip import LATENT_DIM
 from rodin.models.refiner import Refiner, RefinerConfig
 from rodin.models.refiner import refine as refined_image
-from rodin.parts import config_from_dict
+from rodin.parts import check_finite, config_from_dict, unfilled
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.materials import check_palette, paint
 from rodin.render.rays import grid_points
@@ -41,7 +44,6 @@ from rodin.render.renderer import SAMPLES, Renderer
 SCHEMA = "rodin-avatar-4"
 OLDER_SCHEMAS = ("rodin-avatar-3", "rodin-avatar-2")  # read too: they have no palettes
 FLAT_SCHEMA = "rodin-avatar-2"  # its drawing has the sampling's fields, by other names, beside its own
-SUFFIX = ".rodin.safetensors"
 LOOK_SIZE = 48  # pixels of the views that tell which materials an avatar has
 MESH_DENSITY = 8.0  # 1 / world units, where meshes have their surface: their outlines fit the pictures' best
 SHOWN = 1e-3  # of their pixels that a material must have the largest share of
@@ -208,6 +210,7 @@ class Avatar:
             tensors.update({f"{name}.{key}": value for key, value in part.state_dict().items()})
         with atomic_path(Path(path)) as temporary:
             save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, metadata=facts)
+            checksums.seal(temporary)
 
     @staticmethod
     def load(path: Path) -> Avatar:
@@ -217,22 +220,32 @@ class Avatar:
             UserError: it is missing, cut off, or no avatar of this version.
         """
         path = Path(path)
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; give an avatar ({SUFFIX}) that rodin generate wrote")
+        check_is_there(path)
+        check_regular(path)
         try:
             with safe_open(path, framework="pt") as file:
                 facts = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{path}: not a whole avatar file ({error}); copy or generate it again") from error
-        if (schema := facts.get("schema", "none")) not in (SCHEMA, *OLDER_SCHEMAS):
-            raise UserError(f"{path}: schema is {schema!r}, this version reads {SCHEMA!r}; generate it again")
+            raise UserError(
+                f"{path}: not a whole avatar file ({one_line(error)}); copy or generate it again"
+            ) from error
         try:
-            decoder = Decoder(config_from_dict(DecoderConfig, json.loads(facts["decoder"]), "decoder"))
-            refiner = Refiner(config_from_dict(RefinerConfig, json.loads(facts["refiner"]), "refiner"))
+            checksums.check_seal(path, facts)
+        except ValueError as error:
+            raise UserError(f"{path}: a damaged avatar file ({error}); copy or generate it again") from error
+        schema = facts.get("schema", "none")
+        check_schema(path, schema, [SCHEMA, *OLDER_SCHEMAS], "generate it again")
+        try:
+            check_finite(tensors)
+            decoder = unfilled(Decoder, config_from_dict(DecoderConfig, json.loads(facts["decoder"]), "decoder"))
+            refiner = unfilled(Refiner, config_from_dict(RefinerConfig, json.loads(facts["refiner"]), "refiner"))
             for name, part in (("decoder.", decoder), ("refiner.", refiner)):
-                part.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
+                own = {k.removeprefix(name): v.float() for k, v in tensors.items() if k.startswith(name)}
+                part.load_state_dict(own, assign=True)
                 part.requires_grad_(False).eval()
+            if tensors["latent"].shape != (LATENT_DIM,):
+                raise ValueError(f"latent {list(tensors['latent'].shape)}, not [{LATENT_DIM}]")
             for name, shape in (("planes", tensors["planes"].shape), ("noise", tensors["noise"].shape)):
                 if len(shape) != 4 or shape[1] != decoder.config.channels:
                     raise ValueError(f"{name} {list(shape)} for {decoder.config.channels} channels")

@@ -8,6 +8,16 @@ from dataclasses import dataclass, field
 from rodin.diffusion.config import Sampler
 from rodin.errors import UserError
 
+LARGEST_SEED = 2**30  # all below it differ: a generator of the CPU looks at 32 bits, which four streams share
+
+
+def check_count(count: int, seed: int) -> None:
+    """Raise UserError unless so many avatars can be drawn with `seed` and those that follow it."""
+    if count < 1:
+        raise UserError(f"count: {count} avatars; choose 1 or more")
+    if not 0 <= seed <= LARGEST_SEED - count:
+        raise UserError(f"seed: {seed}, for {count} avatars; choose 0 to {LARGEST_SEED - count}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:

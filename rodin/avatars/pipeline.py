@@ -17,14 +17,14 @@ from rodin import framing
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.colour_words import coloured_materials
 from rodin.avatars.description import Describer
-from rodin.avatars.drawing import Drawing, Sampling
+from rodin.avatars.drawing import Drawing, Sampling, check_count
 from rodin.avatars.inversion import GUIDING_DETAIL, Inversion, guided_steps
 from rodin.avatars.photo import Photo, frame_photo
 from rodin.avatars.photo_colours import PalettePrior
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.pose import search_pose
 from rodin.avatars.prompt_meaning import PromptMeaning, check_prompt
-from rodin.avatars.seeds import LARGEST_SEED, Stream, seeded
+from rodin.avatars.seeds import Stream, seeded
 from rodin.avatars.slerp import slerp
 from rodin.avatars.step import Callback, Step
 from rodin.avatars.vocabulary import Translator
@@ -33,7 +33,8 @@ from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.errors import UserError
 from rodin.materials import MATERIALS
 from rodin.models.clip import Encoder
-from rodin.models.folder import Model, load_model, save_model, shipped_folder
+from rodin.models.folder import Model, load_model, save_model
+from rodin.models.index import shipped_folder
 from rodin.models.perceptual import load_features
 from rodin.models.prior import sample_latents
 from rodin.models.sentence import SentenceEncoder
@@ -614,15 +615,21 @@ class RodinPipeline:
         found = self._beyond(avatar, avatar.drawing, callback_on_step_end)
         return replace(drawn, planes=drawn.planes + found, palette=avatar.palette)
 
-    def interpolate(self, first: Avatar, last: Avatar, steps: int = 8) -> list[Avatar]:
+    def interpolate(
+        self, first: Avatar, last: Avatar, steps: int = 8, *, callback_on_step_end: Callback | None = None
+    ) -> list[Avatar]:
         """Avatars on the way between two, which stand at its ends; see `mix`.
+
+        Args:
+            steps: avatars, the two ends among them.
+            callback_on_step_end: as of `__call__`.
 
         Raises:
             UserError: fewer than 2 steps, or an avatar is another model's.
         """
         if steps < 2:
             raise UserError(f"steps: {steps} avatars; choose 2 or more, the two ends are among them")
-        return self.mix(first, last, [k / (steps - 1) for k in range(steps)])
+        return self.mix(first, last, [k / (steps - 1) for k in range(steps)], callback_on_step_end)
 
     @torch.no_grad()
     def mix(
@@ -666,10 +673,7 @@ class RodinPipeline:
     def check_numbers(self, count: int, seed: int, refine: int, sampling: Sampling) -> None:
         """Raise UserError if a number of `__call__` is out of range."""
         sampling.check()
-        if count < 1:
-            raise UserError(f"count: {count} avatars; choose 1 or more")
-        if not 0 <= seed <= LARGEST_SEED - count:
-            raise UserError(f"seed: {seed}, for {count} avatars; choose 0 to {LARGEST_SEED - count}")
+        check_count(count, seed)
         if refine < 0:
             raise UserError(f"refine: {refine} steps; choose 0 or more")
         for name, diffusion in (("steps", self.diffusion), ("upsampling_steps", self.upsampler_diffusion)):

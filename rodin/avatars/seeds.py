@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import torch
 
-LARGEST_SEED = 2**30  # all below it differ: a generator of the CPU looks at 32 bits, which four streams share
+from rodin.avatars.drawing import LARGEST_SEED
 
 
 class Stream(IntEnum):

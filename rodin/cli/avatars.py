@@ -10,9 +10,12 @@ from typing import Annotated, Literal
 import tyro
 
 from rodin import framing
-from rodin.avatars.drawing import Sampling
+from rodin.avatars.avatar_file import check_is_there
+from rodin.avatars.drawing import Sampling, check_count
 from rodin.cli.colours import Colours
+from rodin.cli.early import check_drawing
 from rodin.errors import UserError
+from rodin.lock import locked
 
 AvatarFile = Annotated[Path, tyro.conf.Positional]
 DEFAULT_SAMPLING = Sampling()
@@ -69,23 +72,27 @@ def generate(
         sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
             'rodin[words]'.
     """
+    sampling.check()
+    check_count(count, 0 if seed == "random" else seed)
+    check_drawing(out, model)
     from rodin.cli import drawing
 
-    drawing.generate(
-        out=out,
-        model_folder=model,
-        text=text,
-        image=image,
-        seed=None if seed == "random" else seed,
-        count=count,
-        prompts=prompts,
-        overwrite=overwrite,
-        sampling=sampling,
-        refine=refine,
-        pose=None if search_pose else (azimuth, elevation),
-        literal=literal,
-        sentences=sentences,
-    )
+    with locked(out):
+        drawing.generate(
+            out=out,
+            model_folder=model,
+            text=text,
+            image=image,
+            seed=None if seed == "random" else seed,
+            count=count,
+            prompts=prompts,
+            overwrite=overwrite,
+            sampling=sampling,
+            refine=refine,
+            pose=None if search_pose else (azimuth, elevation),
+            literal=literal,
+            sentences=sentences,
+        )
 
 
 def edit(
@@ -110,9 +117,13 @@ def edit(
         sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
             'rodin[words]'.
     """
+    check_drawing(out, model, avatar)
     from rodin.cli import drawing
 
-    drawing.edit(avatar, text, out, model_folder=model, source_text=source_text, strength=strength, sentences=sentences)
+    with locked(out):
+        drawing.edit(
+            avatar, text, out, model_folder=model, source_text=source_text, strength=strength, sentences=sentences
+        )
 
 
 def recolour(avatar: AvatarFile, out: Path, colours: tyro.conf.OmitArgPrefixes[Colours] = KEPT_COLOURS) -> None:
@@ -126,6 +137,7 @@ def recolour(avatar: AvatarFile, out: Path, colours: tyro.conf.OmitArgPrefixes[C
         out: Avatar file to write (.rodin.safetensors).
         colours: What materials become: a CSS name such as navy, or #rgb, or #rrggbb. Those not named stay.
     """
+    check_is_there(avatar)
     from rodin.cli import drawing
 
     drawing.recolour(avatar, {name: colour for name, colour in asdict(colours).items() if colour is not None}, out)
@@ -141,9 +153,12 @@ def vary(avatar: AvatarFile, out: Path, model: Path | None = None, count: int = 
         count: Number of avatars.
         seed: Avatar k is drawn with seed + k.
     """
+    check_count(count, seed)
+    check_drawing(out, model, avatar)
     from rodin.cli import drawing
 
-    drawing.vary(avatar, out, model_folder=model, count=count, seed=seed)
+    with locked(out):
+        drawing.vary(avatar, out, model_folder=model, count=count, seed=seed)
 
 
 def interpolate(first: AvatarFile, last: AvatarFile, out: Path, model: Path | None = None, steps: int = 8) -> None:
@@ -156,9 +171,11 @@ def interpolate(first: AvatarFile, last: AvatarFile, out: Path, model: Path | No
         model: Model folder that drew them; by default the model that comes with Rodin.
         steps: Number of avatars, including both ends.
     """
+    check_drawing(out, model, first, last)
     from rodin.cli import drawing
 
-    drawing.interpolate(first, last, out, model_folder=model, steps=steps)
+    with locked(out):
+        drawing.interpolate(first, last, out, model_folder=model, steps=steps)
 
 
 def render(
@@ -197,6 +214,7 @@ def render(
             has them (transforms_train.json, transforms_val.json, transforms_test.json).
         views: With --dataset: training views. The other two splits have a fifth as many each.
     """
+    check_is_there(avatar)
     from rodin.cli import drawing
 
     given = {
@@ -276,6 +294,7 @@ def export(
             'rodin[mesh]'.
         lit: Let lamps light a .glb or .usdz, for scenes that have some; light and shade of the colours stay.
     """
+    check_is_there(avatar)
     from rodin.cli import drawing
 
     if format == "html" or (format is None and out is not None and out.suffix.lower() == ".html"):
@@ -333,9 +352,11 @@ def demo(
         image: Portrait that the third follows. Without one there is no third.
         seed: Seed of all of them.
     """
+    check_drawing(out, model)
     from rodin.cli.demo import demo as draw
 
-    draw(out, model_folder=model, text=text, edit=edit, image=image, seed=seed)
+    with locked(out):
+        draw(out, model_folder=model, text=text, edit=edit, image=image, seed=seed)
 
 
 def studio(

@@ -18,7 +18,7 @@ from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.video import write_video
 from rodin.camera import orbit
 from rodin.cli.demo_page import Entry, Figure, page
-from rodin.cli.drawing import check_folder
+from rodin.cli.early import check_folder
 from rodin.cli.gallery import FRAMES_PER_SECOND
 from rodin.errors import UserError
 from rodin.files import write_text

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.contact_sheet import contact_sheet, grid, strip
-from rodin.avatars.drawing import Sampling
+from rodin.avatars.drawing import LARGEST_SEED, Sampling
 from rodin.avatars.gaussians import gaussians_of, write_gaussians
 from rodin.avatars.html_file import write_html
 from rodin.avatars.material_map import MAP_COLOURS
@@ -27,10 +27,10 @@ from rodin.avatars.mesh_files import LIT, SUFFIXES, TEXTURED, write_mesh
 from rodin.avatars.nerf_dataset import write_nerf_dataset
 from rodin.avatars.pipeline import FRONTAL_POSE, RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
-from rodin.avatars.seeds import LARGEST_SEED
 from rodin.avatars.step import Callback, Step
 from rodin.avatars.video import WHITE, Colour, check_video, write_video
 from rodin.camera import around, camera_at
+from rodin.cli.early import check_folder
 from rodin.cli.gallery import (
     FRAMES_PER_SECOND,
     PICTURE_SIZE,
@@ -45,6 +45,7 @@ from rodin.cli.prompt_file import draw_prompts, read_prompt_file
 from rodin.errors import UserError
 from rodin.images import over, parse_colour, write_picture
 from rodin.materials import MATERIALS
+from rodin.waiting import waiting
 
 TEXTURE_SIZE = 1024  # pixels, where a format has no colours without a texture and no size is given
 TEXTURED_FACES = 20_000  # of a mesh with a texture, where no number is given
@@ -144,7 +145,8 @@ def _found_pose(pipe: RodinPipeline, portrait: Portrait | None, seed: int) -> tu
     """Where the portrait was taken from, in degrees, by a search that is reported."""
     if portrait is None:
         raise UserError("--search-pose: there is no portrait whose pose could be searched; give --image")
-    azimuth, elevation, margin = pipe.search_pose(portrait, seed)
+    with waiting("searching the pose"):
+        azimuth, elevation, margin = pipe.search_pose(portrait, seed)
     doubt = "; another side fits nearly as well" if margin < DOUBTFUL_MARGIN else ""
     print(f"pose found: azimuth {azimuth:.0f}, elevation {elevation:.0f} degrees (margin {margin:.2f}{doubt})")
     return azimuth, elevation
@@ -169,7 +171,8 @@ def edit(
             print(pipe.understand(words).understanding.line())
         else:
             _say_what_is_read(pipe, words, ())
-    after = pipe.edit(before, text, source_prompt=source_text, strength=strength)
+    with _sampling() as advance:
+        after = pipe.edit(before, text, source_prompt=source_text, strength=strength, callback_on_step_end=advance)
     first = write_avatars([after], out, facts=[{"edit": text, "edited": str(avatar)}])
     write_picture(beside(out, "before-after.png", first), contact_sheet([before, after], columns=1))
 
@@ -225,7 +228,9 @@ def interpolate(first: Path, last: Path, out: Path, *, model_folder: Path | None
     """Avatars on the way between two, as a strip and a video, and each as a file."""
     check_folder(out)
     ends = Avatar.load(first), Avatar.load(last)
-    avatars = RodinPipeline.from_pretrained(model_folder).interpolate(*ends, steps)
+    pipe = RodinPipeline.from_pretrained(model_folder)
+    with _sampling() as advance:
+        avatars = pipe.interpolate(*ends, steps, callback_on_step_end=advance)
     frames = []
     start = first_number(out, overwrite=False)
     for number, avatar in enumerate(tqdm(avatars, desc="writing", unit="avatar"), start):
@@ -358,11 +363,14 @@ def export(
         raise UserError(f"--lit: {suffix} has no unlit materials; choose {' or '.join(LIT)}, or leave it out")
     if suffix == ".usdz" and texture is None:
         texture = TEXTURE_SIZE
-    fine = Avatar.load(avatar).mesh(resolution, threshold)
+    with waiting("taking the surface"):
+        fine = Avatar.load(avatar).mesh(resolution, threshold)
     if texture is not None and faces is None:
         faces = TEXTURED_FACES
-    mesh = fine if faces is None else simplify_mesh(fine, faces)
-    drawn = None if texture is None else textured(mesh, fine, texture)
+    with waiting("reducing the mesh"):
+        mesh = fine if faces is None else simplify_mesh(fine, faces)
+    with waiting("baking the texture"):
+        drawn = None if texture is None else textured(mesh, fine, texture)
     write_mesh(out, standing(mesh, height), drawn, lit=lit)
     print(out)
 
@@ -440,12 +448,6 @@ def write_avatars(
     names = name_of(first) if len(avatars) == 1 else f"{name_of(first)} to {name_of(first + len(avatars) - 1)}"
     print(f"{len(avatars)} avatar{'s' * (len(avatars) != 1)} in {out}" + f": {names}" * bool(first))
     return first
-
-
-def check_folder(out: Path) -> None:
-    """Raise UserError if avatars cannot be written to `out`, since it is a file."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out: {out} is a file; choose a folder")
 
 
 @contextmanager

@@ -17,9 +17,14 @@ from rodin.avatars.drawing import Sampling
 from rodin.cli.avatars import AVATARS, DEFAULT_SAMPLING
 from rodin.cli.completion import Shell, print_completion
 from rodin.cli.console import console, flush
+from rodin.cli.early import check_evaluation, check_folder, check_training
 from rodin.cli.plan import plan
 from rodin.cli.training import TRAINING, Ablation, Data, Up
+from rodin.data import named_files
 from rodin.errors import UserError
+from rodin.lock import locked
+from rodin.signals import Terminated, orderly_end
+from rodin.waiting import heartbeat
 
 
 def synth(
@@ -48,11 +53,12 @@ def synth(
     """
     from rodin.synth.generate import SynthConfig, generate
 
-    generate(
-        SynthConfig(
-            out=out, count=count, views=views, size=size, seed=seed, workers=workers, heads=heads, samples=samples
-        )
+    config = SynthConfig(
+        out=out, count=count, views=views, size=size, seed=seed, workers=workers, heads=heads, samples=samples
     )
+    check_folder(out)
+    with locked(out):
+        generate(config)
 
 
 def synth_words(data: Data) -> None:
@@ -72,6 +78,9 @@ def describe(data: Data) -> None:
     Args:
         data: Folder of subjects, each with a transforms.json that has attributes.
     """
+    from rodin.data.subject_folders import list_subjects
+
+    list_subjects(data)  # before torch is imported
     from rodin.data.describe import describe as text_of
     from rodin.data.describe import read_attributes
 
@@ -88,6 +97,7 @@ def fit(
     start: Path | None = None,
     up: Up | None = None,
     scale: Literal["auto"] | None = None,
+    allow_outside: bool = False,
 ) -> None:
     """Fit tri-planes to multi-view images: the shared decoder first, then every subject.
 
@@ -105,11 +115,16 @@ def fit(
         up: The axis that points up in the captures, such as z for those of nerfstudio; auto asks the cameras.
             Otherwise +y, or what the captures say.
         scale: auto moves and scales each subject into the box by its silhouettes.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
+    check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.fit(data, run, load_preset(preset), workers, seed=seed, device=device, start=start, up=up, scale=scale)
+    with locked(run):
+        chain.fit(data, run, load_preset(preset), workers, seed=seed, device=device, start=start, up=up, scale=scale)
 
 
 def ship(model: Data, out: Path, limit: float = 48.0) -> None:
@@ -130,7 +145,7 @@ def evaluate(
     train_data: Path,
     out: Path,
     model: Annotated[Path | None, tyro.conf.Positional] = None,
-    preset: str = "smoke",
+    preset: str | None = None,
     against: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     prompts: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
     cache: Path | None = None,
@@ -144,6 +159,7 @@ def evaluate(
     sentences: bool = False,
     sampling: tyro.conf.OmitArgPrefixes[Sampling] = DEFAULT_SAMPLING,
     seed: int = 0,
+    allow_outside: bool = False,
 ) -> None:
     """Measure a model on subjects it has never seen. Writes a report: OUT/index.html, report.md and results.json.
 
@@ -152,7 +168,7 @@ def evaluate(
         train_data: The subjects it was trained on.
         out: Folder for the report.
         model: Model folder; by default the model that comes with Rodin.
-        preset: The preset the model was trained with; the fits use it.
+        preset: The preset the model was trained with, by default as the model says; the fits use it.
         against: Another model to compare with, as NAME=MODEL. May be repeated.
         prompts: File of prompts to draw from. May be repeated. Without one, held-out captions are used.
         cache: Folder that keeps what is learned from the training data for the next evaluation; by default OUT-cache.
@@ -166,13 +182,17 @@ def evaluate(
         sentences: Draw prompts with unknown words a second time, with those words translated by a sentence encoder.
         sampling: How avatars are sampled.
         seed: Avatar k is drawn with seed + k.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
+    check_evaluation(data, train_data, out, model, preset)
     from rodin.avatars.pipeline import RodinPipeline
     from rodin.evaluate.compared import load_models
     from rodin.evaluate.config import EvaluationConfig
     from rodin.evaluate.evaluation import evaluate as run_evaluation
     from rodin.parts import config_from_dict
-    from rodin.train.presets import load_preset
+    from rodin.train.presets import load_preset, preset_of
 
     values = {
         "samples": samples,
@@ -187,8 +207,8 @@ def evaluate(
         "seed": seed,
     }
     settings = config_from_dict(EvaluationConfig, values, "rodin eval")
-    fit = load_preset(preset).fitting.planes
     pipe, others = RodinPipeline.from_pretrained(model), load_models(against)
+    fit = (preset_of(pipe.model) if preset is None else load_preset(preset)).fitting.planes
     place = out.resolve()  # "." has no name
     cache = cache or place.with_name(f"{place.name}-cache")
     run_evaluation(
@@ -211,6 +231,19 @@ def preset(
 
     settings = load_preset(name)
     print(preset_yaml(settings if ablation is None else ablated(settings, ablation)), end="")
+
+
+def verify(folder: Data) -> None:
+    """Check that nothing has been damaged: weights, planes, pictures, avatars and checkpoints, by their checksums.
+
+    Files that were written without one, by an older version or another program, are counted and not checked.
+
+    Args:
+        folder: A run, a model, a data set, a folder of avatars, or any that holds some.
+    """
+    from rodin.cli.verification import verify as check
+
+    check(folder)
 
 
 def doctor() -> None:
@@ -265,12 +298,15 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ship": ship,
     "plan": plan,
     "preset": preset,
+    "verify": verify,
     "doctor": doctor,
     "completion": completion,
 }
 ASSETS: dict[str, Callable[..., None]] = {"makehuman": assets_makehuman}
 #: What a machine may do to us where nothing nearer has put it into words: no room, no right, no such device.
-SURROUNDINGS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+SURROUNDINGS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
+OUT_OF_MEMORY = "can't allocate memory"  # torch says so, in a RuntimeError
+LONGEST = 1000  # characters of a message
 GROUPS = {
     "assets": (ASSETS, "Convert files of other projects for rodin synth."),
     "train": (
@@ -288,12 +324,15 @@ Every command explains itself: rodin COMMAND --help. The version: rodin --versio
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. A user's mistake is one line and exit code 2; a traceback is a defect of ours."""
-    with console():
-        _run(arguments)
+    with console(), orderly_end():
+        if arguments is not None:  # called as a function: by a program, which speaks for itself
+            _run(arguments)
+            return
+        with heartbeat():
+            _run(sys.argv[1:])
 
 
-def _run(arguments: list[str] | None) -> None:
-    arguments = sys.argv[1:] if arguments is None else arguments
+def _run(arguments: list[str]) -> None:
     # One thread a process: the tensors are small, and threads that wait for each other cost up to ten times what they
     # bring. Work is spread over processes instead: --workers, or torchrun. The environment may say otherwise.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -319,17 +358,25 @@ def _run(arguments: list[str] | None) -> None:
             flush()
     except UserError as error:
         _stop(error, str(error), 2)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and OUT_OF_MEMORY not in str(error):
+            raise
+        _stop(
+            error, "there is not enough memory; make pictures, batches or networks smaller, or use fewer --workers", 2
+        )
     except OSError as error:
         if error.errno not in SURROUNDINGS:  # else it is a defect of ours
             raise
         _stop(error, f"{error}; free some space or check the place", 2)
     except KeyboardInterrupt as error:
         resumes = prog == "rodin train" or arguments[:1] in (["synth"], ["synth-words"], ["fit"])
-        _stop(error, "interrupted" + "; the same command goes on where it stopped" * resumes, 130)
+        word, code = ("ended by SIGTERM", 143) if isinstance(error, Terminated) else ("interrupted", 130)
+        _stop(error, word + "; the same command goes on where it stopped" * resumes, code)
 
 
 def _stop(error: BaseException, message: str, code: int) -> NoReturn:
     """End with one line of its own: progress bars that the error cut short end theirs when their frames are cleared."""
     traceback.clear_frames(error.__traceback__)
-    print(f"rodin: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message[: 2 * LONGEST].split())
+    print(f"rodin: {line if len(line) <= LONGEST else line[:LONGEST] + ' ...'}", file=sys.stderr)
     sys.exit(code)

@@ -21,6 +21,7 @@ from rodin.cli.gallery import (
     write_overview,
 )
 from rodin.errors import UserError
+from rodin.files import check_regular
 
 COMMENT = "#"
 
@@ -31,6 +32,7 @@ def read_prompt_file(path: Path) -> list[tuple[int, str]]:
     Raises:
         UserError: the file cannot be read, or holds no prompt.
     """
+    check_regular(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

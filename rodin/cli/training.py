@@ -8,6 +8,10 @@ from typing import Annotated, Literal
 
 import tyro
 
+from rodin.cli.early import check_training
+from rodin.data import named_files
+from rodin.lock import locked
+
 Data = Annotated[Path, tyro.conf.Positional]
 Stage = Literal["encoder", "base", "prior", "upsampler", "refiner"]
 Up = Literal["x", "-x", "y", "-y", "z", "-z", "auto"]
@@ -15,7 +19,12 @@ Ablation = Literal["no-aware", "no-latent", "no-rescaling", "autoencoder"]
 
 
 def train_encoder(
-    data: Data, run: Path, preset: str = "smoke", hours: float | None = None, start: Path | None = None
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    hours: float | None = None,
+    start: Path | None = None,
+    allow_outside: bool = False,
 ) -> None:
     """Train the small CLIP that maps a portrait or a caption to the latent z.
 
@@ -25,11 +34,16 @@ def train_encoder(
         preset: smoke, mini, mini-gpu, paper, or a YAML file.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's encoder instead of random weights. It must be of the same preset.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
+    check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.encoder(data, run, load_preset(preset), hours, start=start)
+    with locked(run):
+        chain.encoder(data, run, load_preset(preset), hours, start=start)
 
 
 def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) -> None:
@@ -40,10 +54,12 @@ def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) ->
         preset: smoke, mini, mini-gpu, paper, or a YAML file.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
     """
+    check_training(None, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.prior(run, load_preset(preset), hours)
+    with locked(run):
+        chain.prior(run, load_preset(preset), hours)
 
 
 def train_base(run: Path, preset: str = "smoke", hours: float | None = None, start: Path | None = None) -> None:
@@ -57,10 +73,12 @@ def train_base(run: Path, preset: str = "smoke", hours: float | None = None, sta
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's base model instead of random weights. It must be of the same preset.
     """
+    check_training(None, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.base(run, load_preset(preset), hours, start)
+    with locked(run):
+        chain.base(run, load_preset(preset), hours, start)
 
 
 def train_upsampler(
@@ -81,10 +99,12 @@ def train_upsampler(
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's upsampler instead of random weights. It must be of the same preset.
     """
+    check_training(None, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.upsampler(run, load_preset(preset), vgg, hours, start=start)
+    with locked(run):
+        chain.upsampler(run, load_preset(preset), vgg, hours, start=start)
 
 
 def train_palette(run: Path, preset: str = "mini") -> None:
@@ -96,14 +116,21 @@ def train_palette(run: Path, preset: str = "mini") -> None:
         run: Run folder with planes/ and encoder/.
         preset: mini, or a YAML file.
     """
+    check_training(None, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.palette(run, load_preset(preset))
+    with locked(run):
+        chain.palette(run, load_preset(preset))
 
 
 def train_refiner(
-    data: Data, run: Path, preset: str = "smoke", vgg: Path | None = None, hours: float | None = None
+    data: Data,
+    run: Path,
+    preset: str = "smoke",
+    vgg: Path | None = None,
+    hours: float | None = None,
+    allow_outside: bool = False,
 ) -> None:
     """Train the refiner, which enlarges and sharpens rendered pictures.
 
@@ -115,11 +142,16 @@ def train_refiner(
         preset: smoke, mini, mini-gpu, paper, or a YAML file.
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else the encoder.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
+    check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.refiner(data, run, load_preset(preset), vgg, hours=hours)
+    with locked(run):
+        chain.refiner(data, run, load_preset(preset), vgg, hours=hours)
 
 
 def train_all(
@@ -135,6 +167,7 @@ def train_all(
     up: Up | None = None,
     scale: Literal["auto"] | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
+    allow_outside: bool = False,
 ) -> None:
     """Train the whole chain: encoder, fitted planes, base model, prior, upsampler, refiner. The result is RUN/model.
 
@@ -152,24 +185,29 @@ def train_all(
             Otherwise +y, or what the captures say.
         scale: auto moves and scales each subject into the box by its silhouettes.
         device: cuda fits on a GPU too, and trains in one process; WORKERS threads then load subjects.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
+    check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
-    chain.train_all(
-        data,
-        run,
-        load_preset(preset),
-        workers,
-        seed=seed,
-        clip=clip,
-        large=large or data,
-        vgg=vgg,
-        start=start,
-        up=up,
-        scale=scale,
-        device=device,
-    )
+    with locked(run):
+        chain.train_all(
+            data,
+            run,
+            load_preset(preset),
+            workers,
+            seed=seed,
+            clip=clip,
+            large=large or data,
+            vgg=vgg,
+            start=start,
+            up=up,
+            scale=scale,
+            device=device,
+        )
 
 
 def train_pack(run: Path, out: Path, preset: str = "mini") -> None:
@@ -198,6 +236,7 @@ def train_ablations(
     seed: int = 0,
     large: Path | None = None,
     vgg: Path | None = None,
+    allow_outside: bool = False,
 ) -> None:
     """Train the paper's ablations of a finished run, for rodin eval --against. Writes RUN/ablations/NAME/model.
 
@@ -210,11 +249,16 @@ def train_ablations(
         seed: As for the run.
         large: As for the run.
         vgg: As for the run.
+        allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
+    if allow_outside:
+        named_files.allow_outside()
+    check_training(data, preset)
     from rodin.train.ablations import train_ablations as train
     from rodin.train.presets import load_preset
 
-    train(data, run, load_preset(preset), only, workers=workers, seed=seed, large=large or data, vgg=vgg)
+    with locked(run):
+        train(data, run, load_preset(preset), only, workers=workers, seed=seed, large=large or data, vgg=vgg)
 
 
 def train_curves(

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.special import chdtri
 
 Value = str | bool | int | float | None
 Subject = Mapping[str, Value]
@@ -124,6 +123,8 @@ def _dependence(
     table = np.array([[both[a, b] for b in columns] for a in rows])
     expected = _expected(table)
     row, column = np.unravel_index(np.argmax((table - expected) ** 2 / expected), table.shape)
+    from scipy.special import chdtri
+
     limit = chdtri((len(rows) - 1) * (len(columns) - 1), 0.05 / pairs)
     return Dependence(
         names, int(table.sum()), cramers_v(table), _corrected(float(limit), table),

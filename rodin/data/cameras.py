@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from rodin.camera import Camera
-from rodin.data.named_files import shown
-from rodin.errors import UserError
+from rodin.errors import UserError, shown
 
 RIGID_TOLERANCE = 1e-3
+SHORTEST_FOCAL = 1e-3  # pixels: a lens that sees all but the half space
 LARGEST_NUMBER = 1e12  # anything beyond is a mistake, and would not survive float32
 
 _DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
@@ -98,7 +98,7 @@ def _focal(frame: dict[str, Any], document: dict[str, Any], path: Path, index: i
         for key, angle_key, side in (("fl_x", "camera_angle_x", "w"), ("fl_y", "camera_angle_y", "h")):
             value = number(level, {}, key, path, index=index)
             angle = number(level, {}, angle_key, path, index=index)
-            if value is not None and value <= 0:
+            if value is not None and value < SHORTEST_FOCAL:
                 raise UserError(f"{path}: {key} is {value:g}; give a focal length in pixels above 0")
             if value is None and angle is not None:
                 if 0 < angle < math.pi:

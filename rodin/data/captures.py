@@ -22,15 +22,18 @@ from rodin.camera import Camera
 from rodin.data.cameras import cameras, frames_of, number, poses
 from rodin.data.maps import load_map, material_names
 from rodin.data.masks import load_mask
-from rodin.data.named_files import named_file, shown
+from rodin.data.named_files import named_file
 from rodin.data.silhouettes import silhouette_box
+from rodin.data.subject_folders import TRANSFORMS_NAMES, transforms_path
 from rodin.data.worlds import Placement, Up, placement
-from rodin.errors import UserError
+from rodin.errors import UserError, shown
 from rodin.files import read_json
 from rodin.images import area_average, area_resize, decode_image, open_image
 
-TRANSFORMS_NAMES = ("transforms.json", "transforms_train.json")  # the second is NeRF-synthetic's own training split
 LOOKED_AT = 96  # pixels of the silhouettes that tell where a subject is
+MOST_PIXELS = 2**25  # of a view: about 5800 x 5800, at which decoding takes a GB
+MOST_FRAMES = 10_000
+MOST_KEPT = 2**28  # pixels of all views of a subject, at 16 bytes each
 FRONT_HALF_DEG = 60.0  # azimuth to both sides within which a view shows the face
 
 
@@ -60,23 +63,6 @@ class MultiView:
     captions: tuple[str, ...]
     attributes: dict[str, Any]
     frontal: int
-
-
-def list_subjects(data: Path) -> list[Path]:
-    """The subject folders in `data`, sorted by name; `data` itself if it is a subject folder.
-
-    Raises:
-        UserError: no such folder, or no subject in it.
-    """
-    data = Path(data)
-    if not data.is_dir():
-        raise UserError(f"{data}: no such folder; give the folder that holds the subjects")
-    if _transforms_path(data) is not None:
-        return [data]
-    subjects = sorted(folder for folder in data.iterdir() if folder.is_dir() and _transforms_path(folder) is not None)
-    if not subjects:
-        raise UserError(f"{data}: neither it nor a folder in it has a {TRANSFORMS_NAMES[0]}; give a folder of subjects")
-    return subjects
 
 
 def split_views(count: int, held_out: int, *, frontal: int = 0) -> tuple[list[int], list[int]]:
@@ -174,17 +160,13 @@ def _read_document(folder: Path) -> tuple[dict[str, Any], Path]:
     """What `transforms.json` of a subject folder holds, and where it lies."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give a folder with {TRANSFORMS_NAMES[0]} and its images")
-    path = _transforms_path(folder)
+    path = transforms_path(folder)
     if path is None:
         raise UserError(f"{folder}: has no {TRANSFORMS_NAMES[0]}; write one beside the images")
     document = read_json(path)
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(document).__name__}")
     return document, path
-
-
-def _transforms_path(folder: Path) -> Path | None:
-    return next((folder / name for name in TRANSFORMS_NAMES if (folder / name).is_file()), None)
 
 
 # ---- images
@@ -210,8 +192,9 @@ def _load_images(
     images, shares = [], []
     for index, (frame, path) in enumerate(zip(frames, paths, strict=True)):
         where = f"{transforms}: frame {index}"
-        with open_image(path) as image:
+        with open_image(path, MOST_PIXELS) as image:
             found = (image.width, image.height)
+            check_kept(len(frames), *(found if size is None else (size, size)), where=transforms)
             declared = tuple(
                 number(frame, document, key, transforms, index=index) or found[i] for i, key in enumerate("wh")
             )
@@ -239,6 +222,17 @@ def _load_images(
         images = [area_resize(image, height, width) for image in images]
         shares = [area_average(share, height, width) for share in shares]
     return torch.stack(images), torch.stack(shares) if shares else None
+
+
+def check_kept(frames: int, width: int, height: int, where: Path) -> None:
+    """Raise UserError if so many views of a size would not fit into memory."""
+    if frames > MOST_FRAMES:
+        raise UserError(f"{where}: {frames} frames; name at most {MOST_FRAMES}")
+    if frames * width * height > MOST_KEPT:
+        raise UserError(
+            f"{where}: {frames} frames of {width} x {height} pixels are too many for one subject; "
+            "scale the images down, or name fewer"
+        )
 
 
 def _image_paths(frames: list[dict[str, Any]], folder: Path, transforms: Path) -> list[Path]:

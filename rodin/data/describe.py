@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rodin.data.attributes import MANY, Numbers, Subject, Value, Words, dependences, summaries
 from rodin.data.cameras import LARGEST_NUMBER
-from rodin.data.captures import TRANSFORMS_NAMES, list_subjects
+from rodin.data.subject_folders import TRANSFORMS_NAMES, list_subjects
 from rodin.errors import UserError
 from rodin.files import read_json
 

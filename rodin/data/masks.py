@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rodin.data.named_files import named_file
+from rodin.data.named_files import LONGEST, allows_outside, named_file
 from rodin.errors import UserError
 from rodin.images import decode_image, open_image
 
@@ -59,10 +59,10 @@ def load_mask(
 
 def _in_folder(name: Any, folder: Path, picture: Path) -> Path | None:
     """The mask of a picture where a folder of masks is named; else None."""
-    if not isinstance(name, str) or not name or "\0" in name:
+    if not isinstance(name, str) or not name or "\0" in name or len(name) > LONGEST:
         return None
     masks = folder / name.replace("\\", "/")
-    if not masks.is_dir():
+    if not masks.is_dir() or not (allows_outside() or masks.resolve().is_relative_to(folder.resolve())):
         return None
     for called in (picture.name, f"{picture.name}.png", f"{picture.stem}.png", picture.stem):
         if (masks / called).is_file():

@@ -32,14 +32,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save, save_file
 from torch import Tensor
 
+from rodin import checksums
 from rodin.errors import UserError, one_line
-from rodin.files import atomic_path, read_json, write_json
-from rodin.images import check_colours, from_bytes, to_bytes
-from rodin.parts import config_from_dict
+from rodin.files import atomic_path, check_schema, read_json
+from rodin.images import check_colours, check_pixels, from_bytes, to_bytes
+from rodin.parts import check_finite, config_from_dict
 from rodin.triplane import check_planes, mirror
 
 SCHEMA = 2
 INDEX_NAME = "index.json"
+TAR_MAGIC = (257, b"ustar")  # where it stands: a compressed one could hold anything
+MOST_PIXELS = 2**24  # of a frontal view
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def write_subject(path: Path, subject: FittedSubject) -> None:
     tensors = {**_tensors(subject), "frontal": to_bytes(subject.frontal)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"subject": json.dumps(_facts(subject))})
+        checksums.seal(temporary)
 
 
 def read_subject(path: Path) -> FittedSubject:
@@ -139,10 +143,12 @@ def read_subject(path: Path) -> FittedSubject:
         raise UserError(f"{path}: no such file; check the path")
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["subject"])
+            metadata = file.metadata() or {}
+            facts = json.loads(metadata["subject"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        checksums.check_seal(path, metadata)
         return _subject(tensors, from_bytes(tensors["frontal"]), facts)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(
             f"{path}: not a whole file of a fitted subject ({one_line(error, kind=True)}); fit it again"
         ) from error
@@ -163,7 +169,8 @@ def write_shards(folder: Path, subjects: Iterable[FittedSubject], *, decoder_has
     if per_shard < 1:
         raise UserError(f"per_shard: {per_shard} subjects; choose at least 1")
     folder = Path(folder)
-    (folder / INDEX_NAME).unlink(missing_ok=True)
+    for name in (INDEX_NAME, checksums.NAME):
+        (folder / name).unlink(missing_ok=True)
     shards: list[Shard] = []
     keys: set[str] = set()
     shape: tuple[int, ...] | None = None
@@ -185,7 +192,7 @@ def write_shards(folder: Path, subjects: Iterable[FittedSubject], *, decoder_has
     for stale in set(folder.glob("planes-*.tar")) - {folder / shard.name for shard in shards}:
         stale.unlink()
     index = Index(schema=SCHEMA, decoder_hash=decoder_hash, plane_shape=shape, shards=tuple(shards))
-    write_json(folder / INDEX_NAME, dataclasses.asdict(index))
+    checksums.finish(folder, INDEX_NAME, dataclasses.asdict(index))
 
 
 def read_index(folder: Path, *, decoder_hash: str | None = None) -> Index:
@@ -197,10 +204,12 @@ def read_index(folder: Path, *, decoder_hash: str | None = None) -> Index:
     path = Path(folder) / INDEX_NAME
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a folder of fitted planes, or finish the interrupted fit")
+    checksums.check(path.parent, [INDEX_NAME])
     document = read_json(path)
-    entries = document.get("shards") if isinstance(document, dict) and document.get("schema") == SCHEMA else None
-    if not isinstance(entries, list):
-        raise UserError(f"{path}: not an index of schema {SCHEMA}; fit again with this version")
+    check_schema(path, document.get("schema") if isinstance(document, dict) else None, [SCHEMA], "fit again")
+    entries = document.get("shards")
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f"{path}: shards is no list of shards; fit again")
     shards = [config_from_dict(Shard, shard, str(path)) for shard in entries]
     index = config_from_dict(Index, {**document, "shards": shards}, str(path))
     if decoder_hash is not None and index.decoder_hash != decoder_hash:
@@ -259,8 +268,12 @@ def _iterate_shards(folder: Path, index: Index) -> Iterator[FittedSubject]:
 
     for shard in index.shards:
         path = folder / shard.name
+        checksums.check(folder, [shard.name])
         count = 0
         with open(path, "rb") as stream:
+            if stream.read(TAR_MAGIC[0] + len(TAR_MAGIC[1]))[TAR_MAGIC[0] :] != TAR_MAGIC[1]:
+                raise UserError(f"{path}: is no plain tar file; copy it again or refit")
+            stream.seek(0)
             # The lower half of webdataset's reader: its default handlers re-raise, and no URL or brace in a path is
             # expanded. A tar cut off between members still ends quietly, hence the count.
             samples = group_by_keys(tar_file_expander([{"url": str(path), "stream": stream}]))
@@ -279,12 +292,14 @@ def _iterate_shards(folder: Path, index: Index) -> Iterator[FittedSubject]:
 
 
 def _from_sample(sample: dict[str, Any]) -> FittedSubject:
-    with Image.open(io.BytesIO(sample["png"])) as image:
+    with Image.open(io.BytesIO(sample["png"]), formats=["PNG"]) as image:
+        check_pixels(image.width, image.height, f"frontal view of {sample['__key__']:.80}", MOST_PIXELS)
         frontal = from_bytes(torch.from_numpy(np.asarray(image.convert("RGBA")).copy()))
     return _subject(load(sample["safetensors"]), frontal, json.loads(sample["json"]))
 
 
 def _subject(tensors: dict[str, Tensor], frontal: Tensor, facts: dict[str, Any]) -> FittedSubject:
+    check_finite({name: value for name, value in tensors.items() if name != "iou"})  # nan where there is none
     return FittedSubject(
         planes=tensors["planes"].float(),
         frontal=frontal,

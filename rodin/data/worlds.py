@@ -18,8 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rodin.data.cameras import LARGEST_NUMBER, matrix_of
-from rodin.data.named_files import shown
-from rodin.errors import UserError
+from rodin.errors import UserError, shown
 
 Up = Literal["x", "-x", "y", "-y", "z", "-z", "auto"]
 UP: tuple[Up, ...] = ("x", "-x", "y", "-y", "z", "-z", "auto")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+MOST_STEPS = 100_000  # of a schedule, whose tables are as long
+
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 Schedule = Literal["linear", "cosine", "shifted"]
 Sampler = Literal["ancestral", "ddim", "dpm++"]
@@ -38,8 +40,8 @@ class DiffusionConfig:
         for name, choices in (("prediction", get_args(Prediction)), ("schedule", get_args(Schedule))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        if self.train_steps < 1:
-            raise ValueError(f"train_steps must be at least 1, got {self.train_steps}")
+        if not 1 <= self.train_steps <= MOST_STEPS:
+            raise ValueError(f"train_steps must be 1 to {MOST_STEPS}, got {self.train_steps}")
         if self.min_snr_gamma < 0:
             raise ValueError(f"min_snr_gamma must be positive, or 0 for off, got {self.min_snr_gamma}")
         if self.min_snr_plus < 0 or (self.min_snr_plus and not self.min_snr_gamma):

@@ -33,6 +33,7 @@ from rodin.evaluate.subjects import RealSet, load_real
 from rodin.evaluate.variants import Variant, render_all
 from rodin.fit.planes import FitConfig
 from rodin.render.renderer import render_image
+from rodin.waiting import waiting
 
 
 class Stopwatch:
@@ -45,7 +46,8 @@ class Stopwatch:
     def part(self, name: str) -> Iterator[None]:
         """Time a block."""
         began = time.perf_counter()
-        yield
+        with waiting(name):
+            yield
         self.seconds[name] = time.perf_counter() - began
 
 

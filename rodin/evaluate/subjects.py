@@ -14,7 +14,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rodin.camera import Camera
-from rodin.data.captures import front_views, list_subjects, load_subject
+from rodin.data.captures import front_views, load_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from rodin.fit.fused import start_fit
 from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.scene import Scene
-from rodin.parts import LATER
+from rodin.parts import LATER, check_range
 from rodin.render.decoder import Decoder
 
 
@@ -50,6 +50,8 @@ class FitConfig:
         for name in ("plane_size", "image_size", "samples", "steps", "rays"):
             if getattr(self, name) < 1:
                 raise ValueError(f"fit.{name} must be at least 1, got {getattr(self, name)}")
+        check_range(self, 1, 2**12, "plane_size", "image_size", "samples")
+        check_range(self, 1, 2**20, "rays")
         if not 0 <= self.rescale <= 1:
             raise ValueError(f"fit.rescale is a probability in [0, 1], got {self.rescale}")
         if not 0 < self.smallest_scale <= 1:

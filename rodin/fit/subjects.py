@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
@@ -25,8 +26,10 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from rodin.data.captures import MultiView, list_subjects, load_subject
+from rodin import checksums
+from rodin.data.captures import MultiView, load_subject
 from rodin.data.shards import FittedSubject, read_subject, write_shards, write_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.data.worlds import Placement, Up
 from rodin.errors import UserError
 from rodin.files import atomic_path, check_settings, plain, write_json
@@ -190,6 +193,7 @@ def shared_decoder(folders: list[Path], run: Path, config: FittingConfig, seed: 
         learned = learn_decoder(scenes, config.decoder, config.shared, fit, seed=seed, report=report, palettes=palettes)
     with atomic_path(run / START_NAME) as temporary:
         save_file({"planes": learned.start}, temporary)
+        checksums.seal(temporary)
     save_component(learned.decoder, folder)  # last: its presence says that this stage is finished
     return learned.decoder
 
@@ -208,6 +212,7 @@ def adopt_decoder(model: Path, run: Path) -> None:
     statistics = load_component(PlaneStatistics, PlaneStatisticsConfig, model / "statistics")
     with atomic_path(run / START_NAME) as temporary:
         save_file({"planes": statistics.mean_planes}, temporary)
+        checksums.seal(temporary)
     save_component(decoder, run / "decoder")
 
 
@@ -241,6 +246,8 @@ def fit_in_parallel(todo: list[tuple[Path, Path]], run: Path, config: FitConfig,
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():  # what they have not written is fitted again
+                worker.terminate()
             raise
 
 
@@ -335,6 +342,7 @@ class _Worker:
 
 
 def _start_worker(run: Path, config: FitConfig, seed: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)  # small operations on several threads fight each other
     _Worker.decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)

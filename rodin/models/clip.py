@@ -15,18 +15,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from rodin.errors import UserError, one_line
+from rodin import checksums
+from rodin.errors import UserError, one_line, shown
 from rodin.files import atomic_path, read_json
 from rodin.images import over
 from rodin.models.text import TextCondition
 from rodin.models.tokenizer import BYTE_TOKENS, train_tokenizer
+from rodin.parts import check_range
 
 if TYPE_CHECKING:  # two seconds of imports, which only an encoder in use needs: functions import what they call
     from transformers import CLIPModel, CLIPTokenizer
@@ -36,6 +38,7 @@ PREPROCESSOR_NAME = "preprocessor_config.json"
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pixels that OpenAI's CLIP saw; ours takes them over
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
+LAYERS, SIZES = 2**10, 2**24  # more layers, or numbers, than any CLIP has
 _TOKENIZER_NAMES = ("tokenizer.json", "vocab.json")
 _LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 
@@ -72,6 +75,9 @@ class EncoderConfig:
         for name in self.__slots__:
             if name != "convolutions" and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_range(self, 1, 2**13, "image_size", "patch_size", "width", "heads", "text_width", "text_heads", "context")
+        check_range(self, 1, 256, "layers", "text_layers")
+        check_range(self, 1, 2**20, "vocabulary")
         divisions = [("text_width", "text_heads")]
         if not self.convolutions:
             divisions += [("image_size", "patch_size"), ("width", "heads")]
@@ -140,11 +146,17 @@ class Encoder(nn.Module):
 
         folder = _local_folder(name_or_folder)
         mean, std = check_folder(folder)
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())
+        checksums.check(folder, [name for name in names if name != checksums.NAME])
         try:
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
             model = _load_model(folder)
-        except _LOAD_ERRORS as error:
-            raise UserError(f"{folder}: not a whole CLIP folder ({one_line(error)}); copy it again") from error
+        except BaseException as error:  # of two libraries, one of which panics where a file is odd
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise UserError(
+                f"{folder}: not a whole CLIP folder ({one_line(error, kind=True)}); copy it again"
+            ) from error
         if len(tokenizer) > model.config.text_config.vocab_size:
             tokens = f"{len(tokenizer)} tokens, the model {model.config.text_config.vocab_size}"
             raise UserError(f"{folder}: the tokenizer has {tokens}; copy both from one model")
@@ -171,6 +183,7 @@ class Encoder(nn.Module):
                 "image_std": self.std.flatten().tolist(),
             }
             (temporary / PREPROCESSOR_NAME).write_text(json.dumps(preprocessor, indent=1) + "\n", encoding="utf-8")
+            checksums.note(temporary)
 
     def encode_images(self, images: Tensor) -> Tensor:
         """Latents of images; differentiable with respect to them.
@@ -296,11 +309,12 @@ def check_folder(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     document = read_json(folder / "config.json")
     kind = document.get("model_type") if isinstance(document, dict) else None
     if kind != "clip":
-        raise UserError(f"{folder / 'config.json'}: model_type is {kind!r}; give a folder of a CLIP model")
+        raise UserError(f"{folder / 'config.json'}: model_type is {shown(kind)}; give a folder of a CLIP model")
     if (width := document.get("projection_dim", LATENT_DIM)) != LATENT_DIM:
         raise UserError(
-            f"{folder / 'config.json'}: projection_dim is {width}; give a CLIP with {LATENT_DIM}, such as a ViT-B"
+            f"{folder / 'config.json'}: projection_dim is {shown(width)}; give a CLIP with {LATENT_DIM}, such as ViT-B"
         )
+    _check_sizes(document, folder / "config.json")
     if not any((folder / name).is_file() for name in _TOKENIZER_NAMES):  # transformers would make up an empty one
         raise UserError(f"{folder}: has no {_TOKENIZER_NAMES[0]}; copy the tokenizer's files too")
     try:
@@ -310,6 +324,15 @@ def check_folder(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     except _LOAD_ERRORS as error:
         raise UserError(f"{folder}: not a whole CLIP folder ({one_line(error)}); copy it again") from error
     return _pixel_statistics(folder / PREPROCESSOR_NAME)
+
+
+def _check_sizes(document: Any, path: Path) -> None:
+    """Raise UserError if a number in a CLIP's config would build layers without end."""
+    for name, value in document.items():
+        if isinstance(value, dict):
+            _check_sizes(value, path)
+        elif isinstance(value, (int, float)) and not abs(value) < (LAYERS if name.startswith("num_") else SIZES):
+            raise UserError(f"{path}: {name} is {shown(value)}; copy it again")
 
 
 def _local_folder(name_or_folder: str | Path) -> Path:
@@ -371,6 +394,6 @@ def _pixel_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]
         value = document.get(key) if isinstance(document, dict) else None
         numbers = [v for v in value if isinstance(v, (int, float))] if isinstance(value, list) else []
         if len(numbers) != 3 or (key == "image_std" and min(numbers) <= 0):
-            raise UserError(f"{path}: {key} is {value!r}; give three numbers, the standard deviations above 0")
+            raise UserError(f"{path}: {key} is {shown(value)}; give three numbers, the standard deviations above 0")
         values.append(tuple(map(float, numbers)))
     return values[0], values[1]

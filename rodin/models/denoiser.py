@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from rodin import checksums
 from rodin.diffusion.config import DiffusionConfig
 from rodin.errors import UserError
 from rodin.files import atomic_path, read_json, write_json
@@ -27,6 +28,7 @@ def save_denoiser(network: Configured, diffusion: DiffusionConfig, folder: Path)
     with atomic_path(Path(folder)) as temporary:
         save_component(network, temporary)
         write_json(temporary / DIFFUSION_NAME, asdict(diffusion))
+        checksums.note(temporary)
 
 
 def load_denoiser(
@@ -38,6 +40,7 @@ def load_denoiser(
         UserError: a file is missing, cut off, or of another schema.
     """
     network = load_component(network_class, config_class, folder)
+    checksums.check(folder, [DIFFUSION_NAME])
     path = Path(folder) / DIFFUSION_NAME
     return network, config_from_dict(DiffusionConfig, read_json(path), str(path))
 

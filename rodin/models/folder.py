@@ -10,6 +10,7 @@
     refiner/           enlarges rendered pictures
     statistics/        maps the planes' unit-variance residuals, of which the two speak, to planes
     decoder/           planes -> density and colour
+    preset.yaml        optional: that it was trained by
     scheduler/         the base model's sampler, as the config of diffusers' scheduler of the same kind
 
 prior/, base/ and upsampler/ hold the diffusion that they were trained on beside their weights, the upsampler and the
@@ -33,13 +34,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from rodin import checksums
 from rodin.diffusion.config import DiffusionConfig, Sampler
 from rodin.diffusion.sampling import Scheduler
 from rodin.diffusion.schedule import noise_schedule
-from rodin.errors import UserError
-from rodin.files import atomic_path, read_json, write_json
+from rodin.errors import UserError, one_line, shown
+from rodin.files import atomic_path, read_json, write_json, write_text
 from rodin.models.clip import Encoder, check_folder
 from rodin.models.denoiser import load_denoiser, save_denoiser
+from rodin.models.index import INDEX_NAME, PRESET_NAME, SCHEMA, read_index
 from rodin.models.palette import PaletteConfig, PaletteNetwork
 from rodin.models.perceptual import record_features, recorded_features
 from rodin.models.phrases import PhraseConfig, PhraseReader
@@ -50,11 +53,8 @@ from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import WEIGHTS_NAME, Part, load_component, module_hash, read_tensors, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
-SCHEMA = "rodin-model-2"
-INDEX_NAME = "model_index.json"
 SCHEDULER_NAME = "scheduler_config.json"
 CARD_NAME = "README.md"  # the model card, written by hand
-SHIPPED_NAME = "weights"  # the folder of the model that comes with the package
 SCHEDULERS: dict[Sampler, str] = {  # by diffusers' names
     "ancestral": "DDPMScheduler",
     "ddim": "DDIMScheduler",
@@ -74,6 +74,7 @@ class Model:
         statistics: of planes of the upsampler's size.
         scheduler: of the base model.
         perceptual: the features that the perceptual losses of upsampler and refiner were taken in.
+        preset: that it was trained by, as YAML; None = nobody noted it.
     """
 
     encoder: Callable[[], Encoder]
@@ -90,6 +91,7 @@ class Model:
     decoder: Decoder
     scheduler: Scheduler
     palette: PaletteNetwork | None = None
+    preset: str | None = None
 
     def hash(self) -> str:
         """One hash of all that turns noise and z into an avatar: same hash, z and seed, same avatar."""
@@ -128,22 +130,6 @@ class Model:
             )
 
 
-def shipped_folder() -> Path:
-    """The model that comes with the package: inside it where a wheel was installed, beside it in the source tree.
-
-    Raises:
-        UserError: this installation has none.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / SHIPPED_NAME, package.parent / SHIPPED_NAME):
-        if (folder / INDEX_NAME).is_file():
-            return folder
-    raise UserError(
-        f"no model comes with this installation (looked in {package} and beside it for {SHIPPED_NAME}/{INDEX_NAME}); "
-        "name a model folder, or train one with: rodin train all DATA --run RUN"
-    )
-
-
 def load_model(folder: Path) -> Model:
     """Read a model folder. Weights are mapped into memory, so that only those in use are read; those that are stored as
     float16 are read at once.
@@ -152,17 +138,9 @@ def load_model(folder: Path) -> Model:
         UserError: it is missing, of another schema, or a part of it is missing, damaged or of another model.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such model folder; train one with: rodin train all DATA --run RUN")
-    path = folder / INDEX_NAME
-    index = read_json(path)
-    found = index.get("schema") if isinstance(index, dict) else None
-    if found != SCHEMA:
-        raise UserError(f"{path}: schema is {found!r}, this version reads {SCHEMA!r}; train again or get a newer model")
-    for name in index.get("parts", ()):  # an older index does not list them
-        if not (folder / str(name)).is_dir():
-            raise UserError(f"{folder / str(name)}: no such part, which {path.name} names; copy the whole folder again")
+    index = read_index(folder)
     model = _parts(folder, folder / "statistics")
+    checksums.check(folder, [INDEX_NAME, f"scheduler/{SCHEDULER_NAME}", *([PRESET_NAME] if model.preset else [])])
     model.check(folder)
     return replace(model, scheduler=Scheduler(model.diffusion, _sampler(folder / "scheduler", index, model.diffusion)))
 
@@ -199,7 +177,15 @@ def _parts(folder: Path, statistics: Path) -> Model:
         decoder=load_component(Decoder, DecoderConfig, folder / "decoder").requires_grad_(False),
         scheduler=Scheduler(diffusion, "dpm++"),
         palette=_optional(PaletteNetwork, PaletteConfig, folder / "palette"),
+        preset=_preset(folder / PRESET_NAME),
     )
+
+
+def _preset(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)}); copy it again") from error
 
 
 def _optional(part: type[Part], config: type[Any], folder: Path) -> Part | None:
@@ -222,6 +208,8 @@ def save_model(model: Model, folder: Path) -> None:
             save_component(getattr(model, name), temporary / name)
         for name, features in model.perceptual.items():
             record_features(temporary / name, features)
+        if model.preset is not None:
+            write_text(temporary / PRESET_NAME, model.preset)
         (temporary / "scheduler").mkdir()
         write_json(temporary / "scheduler" / SCHEDULER_NAME, scheduler_config(model.scheduler))
         index: dict[str, Any] = {
@@ -231,6 +219,7 @@ def save_model(model: Model, folder: Path) -> None:
             "scheduler": ["diffusers", SCHEDULERS[model.scheduler.kind]],
         }
         write_json(temporary / INDEX_NAME, index)
+        checksums.note(temporary)
 
 
 def ship_model(source: Path, out: Path, limit_mb: float) -> float:
@@ -258,8 +247,10 @@ def ship_model(source: Path, out: Path, limit_mb: float) -> float:
             shutil.copy(card, folder)
         for path in sorted(folder.rglob(WEIGHTS_NAME)):
             _halve(path, source)
+        _note_again(folder)
         index = read_json(folder / INDEX_NAME)
         write_json(folder / INDEX_NAME, {**index, "model_hash": load_model(folder).hash()})
+        _note_again(folder)
         sizes = {part.name: _megabytes(part) for part in sorted(folder.iterdir()) if part.is_dir()}
         size = _megabytes(folder)
         if size > limit_mb:
@@ -269,6 +260,13 @@ def ship_model(source: Path, out: Path, limit_mb: float) -> float:
                 "train smaller networks, or raise it"
             )
     return size
+
+
+def _note_again(folder: Path) -> None:
+    """The checksums of a model whose files have changed: of its parts, then of all else."""
+    for path in sorted(folder.glob(f"*/{checksums.NAME}")):
+        checksums.note(path.parent)
+    checksums.note(folder)
 
 
 def _check_place(out: Path, source: Path) -> None:
@@ -327,13 +325,15 @@ def _sampler(folder: Path, index: dict[str, Any], diffusion: DiffusionConfig) ->
     name = str(entry[-1] if isinstance(entry, list) and entry else entry)
     kinds = {known: kind for kind, known in SCHEDULERS.items()}
     if name not in kinds:
-        raise UserError(f"{folder}: scheduler {name!r} is not known; choose one of {', '.join(kinds)}")
+        raise UserError(f"{folder}: scheduler {shown(name)} is not known; choose one of {', '.join(kinds)}")
     path = folder / SCHEDULER_NAME
     config = read_json(path)
     if not isinstance(config, dict):
-        raise UserError(f"{path}: expected a mapping, found {config!r}; copy it again")
+        raise UserError(f"{path}: expected a mapping, found {shown(config)}; copy it again")
     wanted = {"num_train_timesteps": diffusion.train_steps, "prediction_type": diffusion.prediction}
     for field, value in wanted.items():
         if config.get(field) != value:
-            raise UserError(f"{path}: {field} is {config.get(field)!r}, of base {value!r}; copy all parts of one model")
+            raise UserError(
+                f"{path}: {field} is {shown(config.get(field))}, of base {shown(value)}; copy all parts of one model"
+            )
     return kinds[name]

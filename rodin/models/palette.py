@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from rodin.parts import check_range
+
 LEAST_SPREAD = 0.01  # of a colour in [0, 1]: a few levels of a byte, which the fits do not agree on either
 
 
@@ -37,6 +39,7 @@ class PaletteConfig:
         for name in ("materials", "latent_dim", "hidden"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_range(self, 1, 2**14, "materials", "latent_dim", "hidden")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
 

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rodin.errors import UserError, one_line
+from rodin import checksums
+from rodin.errors import UserError, one_line, shown
 from rodin.files import read_json, write_json
 from rodin.models.clip import Encoder
 from rodin.parts import CONFIG_NAME, read_tensors
@@ -162,6 +163,7 @@ def load_features(encoder: Encoder, vgg: Path | None) -> Features:
 def record_features(folder: Path, name: str) -> None:
     """Note beside a network's weights by which features (`Features.name`) its perceptual loss was taken."""
     write_json(folder / RECORD_NAME, {"features": name})
+    checksums.note(folder)
 
 
 def recorded_features(folder: Path) -> str:
@@ -174,10 +176,11 @@ def recorded_features(folder: Path) -> str:
     key = "features"
     if not path.is_file() and (folder / CONFIG_NAME).is_file():
         path, key = folder / CONFIG_NAME, "perceptual"
+    checksums.check(folder, [path.name])
     document = read_json(path)
     found = document.get(key) if isinstance(document, dict) else None
     if not isinstance(found, str):
-        raise UserError(f"{path}: {key} is {found!r}; copy the file again")
+        raise UserError(f"{path}: {key} is {shown(found)}; copy the file again")
     return found
 
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from rodin.models.text import TextCondition
+from rodin.parts import check_range
 
 # How an unknown word shares itself out among known phrases, by their cosines: chosen by how well known words foretell
 # the vectors of other known words, with none of their own words among them.
@@ -34,6 +35,7 @@ LEAST_COSINE = 0.5  # to the nearest phrase; a word that is farther from all of 
 LEAST_WEIGHT = 0.02
 # How much of what a thing does to z is taken off where it is not there. Of those whose caption leaves it out about 0.3
 # have it, if half of the captions do: q / (1 - q) of its effect.
+MOST_PHRASES = 2**20
 ABSENCE = 0.8
 
 
@@ -58,6 +60,11 @@ class PhraseConfig:
     phrases: tuple[str, ...]
     common: tuple[str, ...] = ()
     latent_dim: int = 512
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, 2**14, "latent_dim")
+        if len(self.phrases) > MOST_PHRASES:
+            raise ValueError(f"phrases must be at most {MOST_PHRASES}, got {len(self.phrases)}")
 
 
 class PhraseReader(nn.Module):

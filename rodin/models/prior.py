@@ -32,6 +32,7 @@ from rodin.diffusion.sampling import Scheduler, draw_noise, sample
 from rodin.diffusion.schedule import Denoise
 from rodin.models.text import TextCondition
 from rodin.networks.unet import sinusoids
+from rodin.parts import check_range
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +60,8 @@ class PriorConfig:
         for name in ("width", "layers", "heads", "text_width", "latent_dim"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_range(self, 1, 2**14, "width", "heads", "text_width", "latent_dim")
+        check_range(self, 1, 256, "layers")
         if self.width % self.heads or self.width % 2:
             raise ValueError(f"width must be even and a multiple of heads = {self.heads}, got {self.width}")
         if not 0.0 <= self.dropout < 1.0:

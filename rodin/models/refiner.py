@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from rodin.camera import Camera
 from rodin.images import straight
+from rodin.parts import check_range
 from rodin.render.renderer import Renderer
 
 PICTURE_CHANNELS = 5  # premultiplied colour, alpha, relief; the features follow
@@ -56,6 +57,8 @@ class RefinerConfig:
         for name in ("channels", "width", "blocks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"refiner.{name} must be at least 1, got {getattr(self, name)}")
+        check_range(self, 1, 2**12, "channels", "width")
+        check_range(self, 1, 256, "blocks")
         if self.scale not in SCALES:
             raise ValueError(f"refiner.scale must be one of {SCALES}, got {self.scale}")
 

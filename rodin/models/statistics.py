@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rodin.errors import UserError
-from rodin.parts import load_component, save_component
+from rodin.parts import check_range, load_component, save_component
 from rodin.triplane import PLANES, resize
 
 STATISTICS_NAME = "statistics"
@@ -36,6 +36,7 @@ class PlaneStatisticsConfig:
         for name in ("channels", "height", "width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_range(self, 1, 2**12, "channels", "height", "width")
         if not self.clip > 0:
             raise ValueError(f"clip must be above 0, got {self.clip}")
 

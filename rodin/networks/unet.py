@@ -31,6 +31,7 @@ from torch.utils.checkpoint import checkpoint
 from rodin.networks.aware_conv import AwareConv
 from rodin.networks.group_norm import GroupNorm
 from rodin.networks.linear_sketch import Sketch
+from rodin.parts import check_range
 from rodin.triplane import COLUMN_AXES, PLANES, ROW_AXES, resize
 
 POSITION_FREQUENCIES = (0.5, 1.0, 2.0)  # half-waves, waves and double waves over the box
@@ -91,6 +92,11 @@ class UNetConfig:
         for name in ("latent_dim", "condition_channels", "sketch_rank"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0 (0 = off), got {getattr(self, name)}")
+        check_range(self, 1, 2**14, "size", "in_channels", "out_channels", "width", "head_width", "patch")
+        check_range(self, 1, 64, "blocks")
+        check_range(self, 0, 2**14, "latent_dim", "condition_channels", "sketch_rank")
+        if len(self.multipliers) > 16 or max(self.multipliers, default=1) > 64 or len(self.attention) > 16:
+            raise ValueError(f"multipliers must be at most 16 up to 64, got {self.multipliers}")
         if self.condition_skip and self.condition_channels != self.out_channels:
             found = f"{self.condition_channels} and {self.out_channels}"
             raise ValueError(f"condition_skip wants condition_channels equal to out_channels, got {found}")

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rodin.parts import LATER
+from rodin.parts import LATER, check_range
 from rodin.render.materials import RESIDUAL, Emitted
 
 Activation = Literal["silu", "softplus"]
@@ -60,6 +60,10 @@ class DecoderConfig:
         for name in ("colour_layers", "frequencies", "materials"):
             if getattr(self, name) < 0:
                 raise ValueError(f"decoder.{name} must not be negative, got {getattr(self, name)}")
+        check_range(self, 1, 2**14, "channels", "hidden", "colours")
+        check_range(self, 0, 64, "colour_layers", "frequencies", "materials")
+        if not abs(self.density_shift) < 1e6 or not self.density_scale < 1e9:
+            raise ValueError(f"density {self.density_shift} and {self.density_scale} are beyond all measure")
         if self.activation not in get_args(Activation):
             names = ", ".join(get_args(Activation))
             raise ValueError(f"decoder.activation must be one of {names}, got {self.activation}")

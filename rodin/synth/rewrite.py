@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from rodin import checksums
 from rodin.errors import UserError
 from rodin.files import read_json, write_json
 from rodin.synth.recipe import make_recipe
@@ -24,7 +25,9 @@ def rewrite_words(data: Path) -> None:
     for path in tqdm(paths, unit="subject", desc="words", delay=0.5):  # no bar where the set is refused
         document = read_json(path)
         updated = document | _words_for(path, document)
-        if updated != document:
+        if updated != document and (path.parent / checksums.NAME).exists():
+            checksums.finish(path.parent, path.name, updated)
+        elif updated != document:
             write_json(path, updated)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rodin.files import atomic_path, write_json
+from rodin.checksums import finish
+from rodin.files import atomic_path
 from rodin.materials import MATERIALS
 from rodin.synth.body.geometry import Array
 from rodin.synth.cameras import BORDER, FOV, focal_length
@@ -94,8 +95,9 @@ def write_transforms(folder: Path, recipe: AvatarRecipe, poses: Array, size: int
         }
         for view, pose in enumerate(poses)
     ]
-    write_json(
-        folder / "transforms.json",
+    finish(
+        folder,
+        "transforms.json",
         {
             "camera_angle_x": FOV,
             "fl_x": focal,

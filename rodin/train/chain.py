@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from rodin.data.captures import list_subjects
+from rodin.data.subject_folders import list_subjects
 from rodin.data.worlds import Up
 from rodin.errors import UserError
 from rodin.files import write_text
@@ -20,6 +20,7 @@ from rodin.fit.subjects import adopt_decoder, fit_dataset, quality_table
 from rodin.fit.worlds import place_subjects
 from rodin.models.clip import Encoder
 from rodin.models.folder import assemble, save_model
+from rodin.models.index import PRESET_NAME
 from rodin.train.base import train_base
 from rodin.train.encoder import train_encoder
 from rodin.train.pack import pack_run
@@ -55,22 +56,28 @@ def train_all(
         device: where the planes are fitted. The networks train on a GPU wherever there is one.
     """
     check_workers(workers)
+    if clip is not None and start is not None:
+        raise UserError(f"--clip {clip}: the networks of {start} know the latents of its own encoder; leave out one")
     processes = workers if device == "cpu" else 1
     place_subjects(list_subjects(data), run, up, scale)  # before the encoder, which looks from their front
-    if clip is None:
-        encoder(data, run, preset, None, start=start)
-    elif start is None:
-        adopt_clip(clip, run, preset)
-    else:
-        raise UserError(f"--clip {clip}: the networks of {start} know the latents of its own encoder; leave out one")
-    fit(data, run, preset, workers, seed=seed, device=device, start=start)
-    write_text(run / "preset.yaml", preset_yaml(preset))
-    if preset.palette is not None:
-        palette(run, preset)
-    on_processes(base, run / "base", (run, preset, None, start), processes)
-    prior(run, preset)
-    on_processes(upsampler, run / "upsampler", (run, preset, vgg, None, start), processes)
-    on_processes(refiner, run / "refiner", (large, run, preset, vgg), processes)
+    parts: dict[str, Callable[[], None]] = {
+        "encoder": lambda: (
+            encoder(data, run, preset, None, start=start) if clip is None else adopt_clip(clip, run, preset)
+        ),
+        "planes": lambda: fit(data, run, preset, workers, seed=seed, device=device, start=start),
+        "palette": lambda: palette(run, preset),
+        "base": lambda: on_processes(base, run / "base", (run, preset, None, start), processes),
+        "prior": lambda: prior(run, preset),
+        "upsampler": lambda: on_processes(upsampler, run / "upsampler", (run, preset, vgg, None, start), processes),
+        "refiner": lambda: on_processes(refiner, run / "refiner", (large, run, preset, vgg), processes),
+    }
+    if preset.palette is None:
+        del parts["palette"]
+    for number, (name, train) in enumerate(parts.items(), 1):
+        print(f"part {number} of {len(parts)}: {name}", flush=True)
+        train()
+        if name == "planes":  # which shows that the preset suits the data
+            write_text(run / PRESET_NAME, preset_yaml(preset))
     model(run)
 
 

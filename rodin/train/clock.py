@@ -10,10 +10,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import broadcast
+
+if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
+    from accelerate import Accelerator
 
 SAVE_SECONDS = 300.0  # the most that a killed run loses, unless one row of the log takes longer
 PICTURES = 20  # in a whole run, at most
@@ -46,14 +48,14 @@ class Clock:
         """How far the training is after some steps, the same on every rank: 0 at the start, ended at 1 and above."""
         if self._hours is None:
             return step / self._steps
-        return self._agreed(self.seconds / (3600 * self._hours))
+        return self.agreed(self.seconds / (3600 * self._hours))
 
     def save_is_due(self) -> bool:
         """Whether the next row of the log might end too late for a checkpoint. Ask at each row, on every rank."""
         now = perf_counter()
         late = now - self._saved + (now - self._row) > SAVE_SECONDS
         self._row = now
-        return bool(self._agreed(float(late)))
+        return bool(self.agreed(float(late)))
 
     def saved(self) -> None:
         """A checkpoint was just written."""
@@ -77,8 +79,10 @@ class Clock:
         self._last_drawing = perf_counter() - begin
         self._drawing += self._last_drawing
 
-    def _agreed(self, value: float) -> float:
-        """Rank 0's value."""
+    def agreed(self, value: float) -> float:
+        """Rank 0's value, on every rank, all of which ask."""
         if self._accelerator.num_processes == 1:
             return value
+        from accelerate.utils import broadcast
+
         return float(broadcast(torch.tensor(value, device=self._accelerator.device)))

@@ -10,18 +10,19 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
+from rodin.errors import UserError, one_line
 from rodin.files import atomic_path
 from rodin.images import to_bytes, write_picture
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from torch.utils.tensorboard import SummaryWriter
 
 LOG_NAME = "log.csv"
@@ -39,15 +40,22 @@ class Log:
         start: steps that are done; what the log has of later ones is written again.
         samples: a step, over all ranks.
         figures: names of what `write_row` is given beside the loss terms.
+        row: what `begun_row` gave, of a training that was interrupted within a row.
     """
 
     def __init__(
-        self, folder: Path, start: int, samples: int, figures: Sequence[str], accelerator: Accelerator
+        self,
+        folder: Path,
+        start: int,
+        samples: int,
+        figures: Sequence[str],
+        accelerator: Accelerator,
+        row: Mapping[str, Any],
     ) -> None:
-        self.last_step = start  # of the last row
+        self.last_step: int = row.get("last_step", start)  # of the last row
         self._folder, self._samples, self._accelerator = folder, samples, accelerator
         self._figures = tuple(figures)
-        self._sums: dict[str, Tensor] = {}
+        self._sums = {name: value.to(accelerator.device) for name, value in row.get("sums", {}).items()}
         self._row_began = time.perf_counter()
         self._path = folder / LOG_NAME
         self._events: SummaryWriter | None = None
@@ -65,6 +73,12 @@ class Log:
         for name, value in terms.items():
             value = value.detach().double()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def begun_row(self) -> dict[str, Any]:
+        """What was added since the last row, for a checkpoint between two rows. Ask on every rank."""
+        names = list(self._sums)
+        sums = self._accelerator.reduce(torch.stack([self._sums[name] for name in names]), reduction="mean").cpu()
+        return {"last_step": self.last_step, "sums": dict(zip(names, sums.unbind(), strict=True))}
 
     def write_row(self, step: int, rate: float, figures: Sequence[float] | None) -> float:
         """Append a row and return its loss; it is not written where the loss is not finite.
@@ -115,9 +129,14 @@ def _cut(path: Path, start: int) -> None:
     """Drop a row cut off by a kill, and rows after the checkpoint, which are written again."""
     if not path.exists():
         return
-    with path.open(newline="") as file:
-        rows = list(csv.reader(file))
-    rows = rows[:1] + [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) <= start]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+        rows = rows[:1] + [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) <= start]
+        if rows and rows[0][:1] != ["step"]:
+            raise ValueError("its first line names no columns")
+    except (ValueError, csv.Error, OSError, IndexError) as error:
+        raise UserError(f"{path}: cannot be gone on with ({one_line(error)}); delete it, the training stays") from error
     with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
 

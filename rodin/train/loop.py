@@ -13,22 +13,27 @@ import copy
 import dataclasses
 import gc
 import math
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed.nn.functional  # here, before there is a group: what it finds it keeps, as a default
-from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from rodin.errors import UserError, one_line
+from rodin.errors import UserError, one_line, shown
 from rodin.files import atomic_path, check_settings, plain, write_json
+from rodin.parts import check_range
+from rodin.signals import put_off
 from rodin.train.clock import Clock
 from rodin.train.log import Log
 from rodin.train.optimizers import Kind, make_optimizers
+
+if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
+    from accelerate import Accelerator, PartialState
 
 Loss = Callable[[nn.Module, torch.Generator], dict[str, Tensor]]
 Seen = TypeVar("Seen")
@@ -36,6 +41,7 @@ Draw = Callable[[nn.Module], Tensor]  # the averaged model -> a picture [H, W, 3
 
 CHECKPOINT_NAME = "checkpoint/state.pt"
 SETTINGS_NAME = "settings.json"
+LAST_STEP = 10**12
 ROWS = 200  # of the log in a whole run, checkpoints apart, or more:
 LONGEST_ROW = 100  # steps
 FINAL_RATE = 0.01  # of the learning rate, at the end of the decay
@@ -79,6 +85,8 @@ class LoopConfig:
         for name in ("steps", "batch_size", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_range(self, 1, 10**9, "steps", "checkpoint_every")
+        check_range(self, 1, 2**20, "batch_size")
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(f"warmup_steps must lie in 0 to steps = {self.steps}, got {self.warmup_steps}")
         if not self.learning_rate > 0:
@@ -155,10 +163,11 @@ class Pupil:
         with self.autocast:
             return look(self.average)
 
-    def save(self, path: Path, step: int, seconds: float) -> None:
-        """Write a checkpoint, whole or not at all."""
+    def save(self, path: Path, step: int, seconds: float, row: dict[str, Any]) -> None:
+        """Write a checkpoint, whole or not at all; `row` is what the log has of a row that is not full."""
         values = {
             "step": step,
+            "row": row,
             "seconds": seconds,
             "model": self.plain.state_dict(),
             "average": self.average.state_dict(),
@@ -167,22 +176,29 @@ class Pupil:
         with atomic_path(path) as temporary:
             torch.save(values, temporary)
 
-    def resume(self, path: Path) -> tuple[int, float]:
-        """Load the checkpoint, if there is one; the steps and the seconds of training that are done.
+    def resume(self, path: Path) -> tuple[int, float, dict[str, Any]]:
+        """Load the checkpoint, if there is one; the steps and the seconds of training that are done, and what the log
+        had of a row.
 
         Raises:
             UserError: it is damaged, or of another model.
         """
         if not path.exists():
-            return 0, 0.0
+            return 0, 0.0, {}
         try:
+            with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums that it writes
+                if (damaged := archive.testzip()) is not None:
+                    raise ValueError(f"{damaged} in it is damaged")
             values = torch.load(path, map_location="cpu", weights_only=True)
             self.plain.load_state_dict(values["model"])
             self.average.load_state_dict(values["average"])
             for optimizer, state in zip(self.optimizers, values["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
-            return int(values["step"]), float(values["seconds"])
-        except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
+            step, seconds, row = values["step"], values["seconds"], values.get("row", {})
+            if type(step) is not int or not 0 <= step <= LAST_STEP or not 0 <= float(seconds) < math.inf:
+                raise ValueError(f"{shown(step)} steps in {shown(seconds)} seconds")
+            return step, float(seconds), dict(row)
+        except Exception as error:  # pickle's, zipfile's and torch's own: whatever damaged bytes can raise
             raise UserError(
                 f"{path}: cannot be resumed ({one_line(error)}); delete it to start this run anew"
             ) from error
@@ -190,6 +206,8 @@ class Pupil:
 
 def process_state() -> PartialState:
     """This process among its peers: rank, number, device. Without a GPU the ranks talk over gloo."""
+    from accelerate import PartialState
+
     return PartialState(cpu=not torch.cuda.is_available())
 
 
@@ -242,15 +260,17 @@ def run_loop(
     Raises:
         UserError: `folder` holds a run of another config, its checkpoint is damaged, or the loss is not finite.
     """
+    from accelerate import Accelerator
+
     state = process_state()
     accelerator = Accelerator(cpu=state.device.type == "cpu")
     device = accelerator.device
     _match_settings(folder, {**dataclasses.asdict(config), **(settings or {})}, state)
 
     pupil = Pupil(model, config, accelerator)
-    step, spent = pupil.resume(folder / CHECKPOINT_NAME)
+    step, spent, row = pupil.resume(folder / CHECKPOINT_NAME)
     samples = config.batch_size * state.num_processes
-    log = Log(folder, step, samples, measure.names if measure else (), accelerator=accelerator)
+    log = Log(folder, step, samples, measure.names if measure else (), accelerator=accelerator, row=row)
     aim = f"of {config.steps}" if hours is None else f"after {spent / 3600:.2f} of {hours:g} hours"
     events = "" if log.has_events else ", no event files (pip install 'rodin[tensorboard]')"
     accelerator.print(f"{label}: step {step} {aim}, {state.num_processes} x {device.type}, {pupil.numbers}{events}")
@@ -260,36 +280,48 @@ def run_loop(
     bar = tqdm(total=total, initial=step, desc=label, disable=not state.is_main_process, mininterval=1.0)
     clock = Clock(config.steps, hours, spent, accelerator)
     progress = clock.progress(step)
-    while progress < 1:
-        generator = _seeded(config.seed, state.process_index, step, device)
-        rate = config.learning_rate * _rate(config.warmup_steps, step, progress)
-        log.add(pupil.learn(loss, generator, rate, step))
-        bar.update()
+    with put_off() as end_is_asked:
+        while progress < 1:
+            generator = _seeded(config.seed, state.process_index, step, device)
+            rate = config.learning_rate * _rate(config.warmup_steps, step, progress)
+            log.add(pupil.learn(loss, generator, rate, step))
+            bar.update()
 
-        step += 1
-        progress = clock.progress(step)
-        ended = progress >= 1
-        saving = ended or step % config.checkpoint_every == 0
-        if not saving and step % interval:
-            continue
-        figures = None
-        if measure and state.is_main_process and (ended or step // measure.every > log.last_step // measure.every):
-            figures = pupil.shown(measure.figures)
-        mean = log.write_row(step, rate, figures)
-        if not math.isfinite(mean):
-            raise UserError(
-                f"{label}: the loss is {mean} at step {step}; delete {folder} and train again with a "
-                f"learning_rate below {config.learning_rate:g}"
-            )
-        bar.set_postfix_str(f"loss {mean:.4f}" + ("" if hours is None else f", {progress:.0%}"), refresh=False)
-        if clock.save_is_due() or saving:
-            if state.is_main_process:
-                pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds)
-            clock.saved()
-            state.wait_for_everyone()
-        if draw and state.is_main_process and (ended or clock.picture_is_due(progress)):
-            with clock.drawing():
-                log.write_picture(step, pupil.shown(draw))
+            step += 1
+            progress = clock.progress(step)
+            ended = progress >= 1
+            saving = ended or step % config.checkpoint_every == 0
+            asked = not ended and bool(clock.agreed(float(end_is_asked())))
+            if not saving and step % interval:
+                if asked:
+                    row = log.begun_row()
+                    if state.is_main_process:
+                        pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds, row)
+                    state.wait_for_everyone()
+                    break
+                continue
+            figures = None
+            if measure and state.is_main_process and (ended or step // measure.every > log.last_step // measure.every):
+                figures = pupil.shown(measure.figures)
+            mean = log.write_row(step, rate, figures)
+            if not math.isfinite(mean):
+                raise UserError(
+                    f"{label}: the loss is {mean} at step {step}; delete {folder} and train again with a "
+                    f"learning_rate below {config.learning_rate:g}"
+                )
+            bar.set_postfix_str(f"loss {mean:.4f}" + ("" if hours is None else f", {progress:.0%}"), refresh=False)
+            if clock.save_is_due() or saving or asked:
+                if state.is_main_process:
+                    pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds, {})
+                clock.saved()
+                state.wait_for_everyone()
+            if draw and state.is_main_process and (ended or clock.picture_is_due(progress)):
+                with clock.drawing():
+                    log.write_picture(step, pupil.shown(draw))
+            if asked:
+                break
+    if progress < 1:  # another rank was asked
+        raise KeyboardInterrupt
     bar.close()
     log.close()
     accelerator.print(f"{label}: {step} steps, {step * samples} samples in {clock.seconds / 60:.1f} minutes")

@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import load_subject
 from rodin.data.shards import FittedSubject, read_shards
+from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
 from rodin.fit.worlds import run_placements
 from rodin.images import from_bytes, premultiplied, to_bytes

@@ -14,13 +14,15 @@ from typing import Any
 import yaml
 
 from rodin.diffusion.config import DiffusionConfig
-from rodin.errors import UserError, one_line
+from rodin.errors import UserError
 from rodin.fit.losses import LossConfig
 from rodin.fit.planes import FitConfig
 from rodin.fit.shared import SharedConfig
 from rodin.fit.subjects import FittingConfig
 from rodin.materials import MATERIALS
 from rodin.models.clip import LATENT_DIM, EncoderConfig
+from rodin.models.folder import Model
+from rodin.models.index import PRESET_NAME
 from rodin.models.palette import PaletteConfig
 from rodin.models.prior import PriorConfig
 from rodin.models.refiner import RefinerConfig
@@ -34,6 +36,7 @@ from rodin.train.encoder import EncoderTraining
 from rodin.train.loop import LoopConfig
 from rodin.train.palette import PaletteTraining
 from rodin.train.patches import PatchConfig
+from rodin.train.preset_file import PresetName, parse_yaml, read_preset_file
 from rodin.train.prior import PriorTraining
 from rodin.train.refiner import RefinerTraining
 from rodin.train.upsampler import UpsamplerTraining
@@ -366,7 +369,12 @@ def paper() -> Preset:
     )
 
 
-PRESETS: dict[str, Callable[[], Preset]] = {"smoke": smoke, "mini": mini, "mini-gpu": mini_gpu, "paper": paper}
+PRESETS: dict[PresetName, Callable[[], Preset]] = {
+    "smoke": smoke,
+    "mini": mini,
+    "mini-gpu": mini_gpu,
+    "paper": paper,
+}
 
 
 def load_preset(name_or_file: str) -> Preset:
@@ -378,17 +386,18 @@ def load_preset(name_or_file: str) -> Preset:
     if name_or_file in PRESETS:
         return PRESETS[name_or_file]()
     path = Path(name_or_file)
-    if path.suffix not in (".yaml", ".yml"):
-        raise UserError(f"--preset: {name_or_file!r} is no preset; choose {', '.join(PRESETS)} or a .yaml file")
-    try:
-        values = yaml.safe_load(path.read_bytes())  # with any byte order mark
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; write one with: rodin preset smoke > {path}") from error
-    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path}: not readable as YAML ({one_line(error)}); write one with: rodin preset smoke"
-        ) from error
-    return config_from_dict(Preset, values, str(path))
+    return config_from_dict(Preset, read_preset_file(path), str(path))
+
+
+def preset_of(model: Model) -> Preset:
+    """That a model was trained by.
+
+    Raises:
+        UserError: nobody noted it, or it is damaged.
+    """
+    if model.preset is None:
+        raise UserError(f"--preset: the model has no {PRESET_NAME}; name the preset that it was trained by")
+    return config_from_dict(Preset, parse_yaml(model.preset, PRESET_NAME), PRESET_NAME)
 
 
 def preset_yaml(preset: Preset) -> str:

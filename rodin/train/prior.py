@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from math import sqrt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import PartialState
 from torch import Tensor, nn
 
 from rodin.diffusion.config import DiffusionConfig
@@ -22,6 +22,9 @@ from rodin.parts import load_component, save_component
 from rodin.train.loop import LoopConfig, process_state, run_loop
 from rodin.train.phrases import learn_reader
 from rodin.train.subjects import draw_captions, load_latents
+
+if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
+    from accelerate import PartialState
 
 DALLE2 = DiffusionConfig(prediction="sample", schedule="cosine")  # z_0 and the cosine schedule, as in its Table 3
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
@@ -13,8 +15,10 @@ import torch.multiprocessing as multiprocessing
 from torch.multiprocessing.spawn import ProcessExitedException
 
 from rodin.errors import UserError
+from rodin.waiting import heartbeat, others_speak
 
 USER_ERROR_CODE = 2
+LAST_SECONDS = 60.0  # in which a rank may save itself
 
 
 def run_on_processes(function: Callable[..., None], arguments: tuple[Any, ...], count: int) -> None:
@@ -31,9 +35,13 @@ def run_on_processes(function: Callable[..., None], arguments: tuple[Any, ...], 
         port = probe.getsockname()[1]
     said: SimpleQueue[str] = multiprocessing.get_context("spawn").SimpleQueue()
     try:
-        multiprocessing.start_processes(
-            _rank, (count, port, said, function, arguments), nprocs=count, start_method="spawn"
+        ranks = multiprocessing.start_processes(
+            _rank, (count, port, said, function, arguments), nprocs=count, start_method="spawn", join=False
         )
+        assert ranks is not None
+        with others_speak(), _passing_on(ranks.processes):
+            while not ranks.join():
+                pass
     except ProcessExitedException as error:
         if not said.empty():
             raise UserError(said.get()) from error
@@ -41,6 +49,19 @@ def run_on_processes(function: Callable[..., None], arguments: tuple[Any, ...], 
             "a training process was killed (out of memory?); the same command goes on where it was; "
             "for fewer --workers delete the unfinished stage's .training folder first"
         ) from error
+
+
+@contextmanager
+def _passing_on(ranks: Sequence[BaseProcess]) -> Iterator[None]:
+    """When this process is asked to end, ask the ranks, and let them save themselves first."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for rank in ranks:
+            rank.terminate()
+        for rank in ranks:
+            rank.join(LAST_SECONDS)
+        raise
 
 
 def _rank(
@@ -55,7 +76,8 @@ def _rank(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
     try:
-        function(*arguments)
+        with heartbeat() if rank == 0 else nullcontext():
+            function(*arguments)
     except UserError as error:
         said.put(str(error))
         sys.exit(USER_ERROR_CODE)

@@ -7,7 +7,6 @@ Symbols: N subjects on this rank, D latent numbers, K rank, P numbers in the pla
 from __future__ import annotations
 
 import torch
-from accelerate.utils import reduce
 from torch import Tensor
 
 from rodin.networks.linear_sketch import Sketch
@@ -29,6 +28,8 @@ def learn_sketch(sketch: Sketch, planes: Tensor, latents: Tensor, noise: float) 
         latents: [N, D] of unit length.
         noise: length of the noise that latents have in training; less than `LEAST_NOISE` counts as that.
     """
+    from accelerate.utils import reduce
+
     width = latents.shape[1]
     squares, products = latents.new_zeros(width, width), latents.new_zeros(width, planes[0].numel())
     for x, y in zip(latents.split(AT_ONCE), planes.split(AT_ONCE), strict=True):

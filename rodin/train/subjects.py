@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from accelerate import PartialState
 from torch import Tensor
 
 from rodin.data.packed import PackedSubject, is_packed, read_facts, read_packed
@@ -25,6 +24,9 @@ from rodin.networks.unet import UNetConfig
 from rodin.parts import module_hash, weights_hash
 from rodin.render.decoder import Decoder
 from rodin.triplane import mirror, resize
+
+if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
+    from accelerate import PartialState
 
 ENCODED_AT_ONCE = 32  # frontal images
 

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rodin.data.captures import FRONT_HALF_DEG, front_views, list_subjects, load_subject
+from rodin.data.captures import FRONT_HALF_DEG, front_views, load_subject
+from rodin.data.subject_folders import list_subjects
 from rodin.data.worlds import Placement
 from rodin.images import to_bytes
 

@@ -29,6 +29,8 @@ from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.synth.cameras import camera_poses, focal_length
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 
 @pytest.fixture(scope="module")
 def avatar(trained: Path) -> Avatar:

@@ -30,6 +30,8 @@ from rodin.train import chain
 from rodin.train.ablations import ABLATIONS
 from rodin.train.presets import load_preset, smoke
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 Fails = Callable[..., str]
 Launcher = Callable[..., subprocess.Popen[str]]
 Until = Callable[[Callable[[], bool]], None]
@@ -83,12 +85,22 @@ def test_help_is_cheap() -> None:
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     ours = {name for name in imported if name.startswith("rodin.") and not name.startswith("rodin.cli")}
     assert ours == {
+        "rodin.data",
+        "rodin.data.named_files",
         "rodin.errors",
+        "rodin.files",
+        "rodin.lock",
+        "rodin.signals",
+        "rodin.writer",
         "rodin.framing",
+        "rodin.waiting",
         "rodin.avatars",
+        "rodin.avatars.avatar_file",
         "rodin.avatars.drawing",
         "rodin.diffusion",
         "rodin.diffusion.config",
+        "rodin.models",
+        "rodin.models.index",
     }
     assert "tyro" in imported
     assert not imported & {"torch", "transformers", "diffusers", "numpy", "scipy", "PIL", "accelerate", "yaml"}
@@ -100,16 +112,16 @@ FLAGS = {
     ("synth",): "out count views size seed workers heads samples",
     ("synth-words",): "",
     ("describe",): "",
-    ("fit",): "run preset workers seed device start up scale",
-    ("train", "all"): "run preset workers seed clip large vgg start up scale device",
-    ("train", "encoder"): "run preset hours start",
+    ("fit",): "run preset workers seed device start up scale allow-outside",
+    ("train", "all"): "run preset workers seed clip large vgg start up scale device allow-outside",
+    ("train", "encoder"): "run preset hours start allow-outside",
     ("train", "palette"): "run preset",
     ("train", "prior"): "run preset hours",
     ("train", "base"): "run preset hours start",
     ("train", "upsampler"): "run preset vgg hours start",
-    ("train", "refiner"): "run preset vgg hours",
+    ("train", "refiner"): "run preset vgg hours allow-outside",
     ("train", "pack"): "run out preset",
-    ("train", "ablations"): "run preset only workers seed large vgg",
+    ("train", "ablations"): "run preset only workers seed large vgg allow-outside",
     ("train", "curves"): "stage column out",
     ("generate",): "out model text image seed count prompts overwrite literal guidance-scale prior-guidance-scale "
     "temperature steps sampler upsampling-steps candidates refine azimuth elevation search-pose sentences",
@@ -123,9 +135,11 @@ FLAGS = {
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
-    "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates seed",
+    "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates seed "
+    "allow-outside",
     ("plan",): "avatars views size samples preset nodes batch machine measure failures spread seed",
     ("preset",): "ablation",
+    ("verify",): "",
     ("completion",): "",
 }
 
@@ -580,7 +594,7 @@ def test_words_become_an_avatar_that_can_be_changed(trained: Path, tmp_path: Pat
 
 
 def test_an_evaluation_gets_what_its_flags_say(
-    trained: Path, balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, tiny_preset: Path, balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import rodin.evaluate.evaluation
 
@@ -596,9 +610,11 @@ def test_an_evaluation_gets_what_its_flags_say(
     assert (given["held_out"], given["out"], settings.samples, settings.refine_steps) == (balls, tmp_path, 7, 0)
     assert given["prompts"] == (Path("a"), Path("b"))
     assert given["cache"] == tmp_path.with_name(f"{tmp_path.name}-cache")
-    assert given["fit"] == smoke().fitting.planes
+    assert given["fit"] == load_preset(str(tiny_preset)).fitting.planes, "as the model says"
     assert list(given["against"]) == ["one", "two"]
     assert all(other.model_hash == given["pipe"].model_hash for other in given["against"].values())
+    main([*flags.split(), "--preset", "smoke"])
+    assert given["fit"] == smoke().fitting.planes
 
 
 # ---- mistakes: generating
@@ -654,15 +670,16 @@ def test_generate_refuses(
         ("vary {avatar}", "avatar: it was drawn by another model"),
         ("interpolate {avatar} {avatar}", "avatar: it was drawn by another model"),
         ("edit {missing} --text red", "no such file; give an avatar"),
-        ("eval {model} --data {missing} --train-data {missing} --samples 0", "samples must be at least 2, got 0"),
-        ("eval {model} --data {missing} --train-data {missing} --against x", "--against: 'x'; give NAME=MODEL"),
+        ("eval {model} --data {missing} --train-data {balls}", "missing: no such folder; give the folder that holds"),
+        ("eval {model} --data {balls} --train-data {balls} --samples 0", "samples must be at least 2, got 0"),
+        ("eval {model} --data {balls} --train-data {balls} --against x", "--against: 'x'; give NAME=MODEL"),
     ],
 )
 def test_changes_and_evaluations_that_cannot_be(
-    trained: Path, avatar: Path, tmp_path: Path, fails: Fails, command: str, message: str
+    trained: Path, balls: Path, avatar: Path, tmp_path: Path, fails: Fails, command: str, message: str
 ) -> None:
     model = trained / "model"
-    words = command.format(avatar=avatar, missing=tmp_path / "missing", model=model).split()
+    words = command.format(avatar=avatar, missing=tmp_path / "missing", model=model, balls=balls).split()
     rest = (*(() if words[0] == "eval" else ("--model", model)), "--out", tmp_path / "out")
     assert re.search(message, fails(*words, *rest))
     assert not (tmp_path / "out").exists()
@@ -689,7 +706,7 @@ def test_generate_on_a_full_disk(
     with full_disk(4000):
         line = fails("generate", "--model", trained / "model", "--out", tmp_path / "out", "--steps", 2)
     assert re.search(rf"avatar-000{SUFFIX}: not written \(.+\); free some space or choose another folder", line)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 # ---- mistakes: avatars
@@ -753,21 +770,23 @@ def test_a_mesh_on_a_full_disk(avatar: Path, tmp_path: Path, fails: Fails, full_
 # ---- mistakes: anywhere
 
 
-def test_a_disk_that_fails_anywhere_is_one_line(tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_anywhere_is_one_line(
+    balls: Path, tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device", "run/log.csv")
 
     monkeypatch.setattr(chain, "fit", full)
-    assert "No space left on device: 'run/log.csv'; free some space" in fails("fit", tmp_path, "--run", tmp_path)
+    assert "No space left on device: 'run/log.csv'; free some space" in fails("fit", balls, "--run", tmp_path)
 
 
-def test_an_error_of_ours_is_no_fault_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_ours_is_no_fault_of_the_disk(balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise FileNotFoundError(2, "No such file or directory", "something of ours")
 
     monkeypatch.setattr(chain, "fit", broken)
     with pytest.raises(FileNotFoundError):
-        main(["fit", str(tmp_path), "--run", str(tmp_path)])
+        main(["fit", str(balls), "--run", str(tmp_path)])
 
 
 GOES_ON = "; the same command goes on where it stopped"
@@ -785,6 +804,7 @@ def test_an_interrupt_says_what_goes_on(
     command: list[str],
     place: str,
     said: str,
+    balls: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -794,18 +814,18 @@ def test_an_interrupt_says_what_goes_on(
 
     monkeypatch.setattr(place, interrupted)
     with pytest.raises(SystemExit) as ended:
-        main([str(tmp_path) if word.isupper() else word for word in command])
+        main([str(balls if word == "DATA" else tmp_path) if word.isupper() else word for word in command])
     assert ended.value.code == 130
     assert capsys.readouterr().err == f"rodin: interrupted{said}\n"
 
 
-def test_our_own_defects_keep_their_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_defects_keep_their_traceback(balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise ValueError("ours")
 
     monkeypatch.setattr(chain, "fit", broken)
     with pytest.raises(ValueError, match="ours"):
-        main(["fit", str(tmp_path), "--run", str(tmp_path)])
+        main(["fit", str(balls), "--run", str(tmp_path)])
 
 
 # ---- mistakes: Blender

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rodin.camera import orbit
-from rodin.data.captures import list_subjects, load_subject, split_views
+from rodin.data.captures import load_subject, split_views
+from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
 
 WIDTH, HEIGHT = 12, 8  # not square on purpose

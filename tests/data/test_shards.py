@@ -26,6 +26,8 @@ from rodin.data.shards import (
 from rodin.errors import UserError
 from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, save_statistics
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 SHAPE = (3, 2, 5, 4)
 
 
@@ -183,7 +185,8 @@ def test_a_very_long_name(tmp_path: Path) -> None:
 def test_rewriting_replaces_the_old_set(tmp_path: Path) -> None:
     _set(tmp_path, count=6)
     _set(tmp_path, count=3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", "planes-00000.tar", "planes-00001.tar"]
+    names = ["checksums.json", "index.json", "planes-00000.tar", "planes-00001.tar"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert len(list(read_shards(tmp_path))) == 3
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rodin.avatars.avatar import Avatar
 from rodin.camera import orbit
-from rodin.data.captures import list_subjects
+from rodin.data.subject_folders import list_subjects
 from rodin.evaluate.behind import BEHIND_DEG, SKIN, Back, load_backs, skin_behind
 from rodin.files import read_json, write_json
 

@@ -17,7 +17,7 @@ import torch
 
 from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
-from rodin.data.captures import list_subjects
+from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
 from rodin.evaluate import floaters
 from rodin.evaluate.config import EvaluationConfig

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from rodin import triplane
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import load_subject
 from rodin.data.shards import read_shards
+from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
 from rodin.fit.hull import visual_hull
 from rodin.fit.measure import judge
@@ -27,6 +28,8 @@ from rodin.parts import load_component, module_hash, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import grid_points
 from rodin.train.presets import load_preset
+
+pytestmark = pytest.mark.usefixtures("mended_checksums")
 
 PLANES = FitConfig(plane_size=16, image_size=24, samples=32, steps=150, rays=384, learning_rate=0.15, held_out=3)
 CONFIG = FittingConfig(

@@ -19,6 +19,8 @@ from rodin.errors import UserError
 from rodin.models.clip import CLIP_MEAN, CLIP_STD, LATENT_DIM, Encoder, EncoderConfig, small_clip
 from rodin.models.conv_tower import ConvClip
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 CONFIG = EncoderConfig(
     image_size=16,
     patch_size=8,

@@ -18,9 +18,12 @@ from rodin.avatars.pipeline import RodinPipeline
 from rodin.diffusion.sampling import Scheduler
 from rodin.diffusion.schedule import noise_schedule
 from rodin.errors import UserError
-from rodin.models.folder import INDEX_NAME, load_model, save_model
+from rodin.models.folder import load_model, save_model
+from rodin.models.index import INDEX_NAME, PRESET_NAME
 from rodin.parts import save_component
 from rodin.render.decoder import Decoder, DecoderConfig
+
+pytestmark = pytest.mark.usefixtures("mended_checksums")
 
 PARTS = ("base", "upsampler", "prior", "refiner", "statistics", "decoder", "encoder")
 
@@ -37,7 +40,7 @@ def test_the_folder_has_diffusers_layout(trained: Path, pipe: RodinPipeline) -> 
     assert index["model_hash"] == pipe.model_hash
     parts = set(index["parts"])
     assert parts == {*PARTS, "scheduler"}
-    assert {path.name for path in model.iterdir()} == {*parts, INDEX_NAME}
+    assert {path.name for path in model.iterdir()} == {*parts, INDEX_NAME, PRESET_NAME}
     assert {path.parent.name for path in model.glob("*/diffusion.json")} == {"base", "prior", "upsampler"}
     for part in parts - {"scheduler"}:
         assert {"config.json", "model.safetensors"} <= {path.name for path in (model / part).iterdir()}

@@ -10,6 +10,8 @@ from torch.nn.functional import normalize
 
 from rodin.models.palette import PaletteConfig, PaletteNetwork, palette_loss
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 CONFIG = PaletteConfig(materials=5, latent_dim=16, hidden=24)
 
 

@@ -17,6 +17,8 @@ from rodin.errors import UserError
 from rodin.models.clip import Encoder, EncoderConfig, small_clip
 from rodin.models.perceptual import EncoderFeatures, Features, Vgg16Features, load_features, perceptual_distance
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 CFG_D = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
 
 

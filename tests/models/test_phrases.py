@@ -16,6 +16,8 @@ from rodin.models.phrases import PhraseConfig, PhraseReader, phrases_of
 from rodin.models.sentence import SentenceEncoder
 from rodin.parts import load_component, save_component
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 CONFIG = PhraseConfig(phrases=("old", "man", "red", "glasses", "red hair", "woman"), common=("a", "with"))
 TEXTS = st.text("abdelmnorsw ,.") | st.lists(st.sampled_from(["old", "man", "red", "hair", "a", ","])).map(" ".join)
 

@@ -20,6 +20,8 @@ from rodin.models.denoiser import load_denoiser, save_denoiser
 from rodin.models.prior import Layer, Prior, PriorConfig, guided_by_text, sample_latents
 from rodin.models.text import TextCondition
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 CONFIG = PriorConfig(width=32, layers=2, heads=4, text_width=12)
 DIFFUSION = DiffusionConfig(prediction="sample", schedule="cosine")
 

@@ -24,6 +24,8 @@ from rodin.parts import load_component, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.renderer import Renderer
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 CONFIG = RefinerConfig(channels=3, width=8, blocks=2, scale=2, enlarge="resize")
 
 

@@ -12,6 +12,8 @@ from torch import Tensor
 from rodin.errors import UserError
 from rodin.models.statistics import load_statistics, measure_statistics, save_statistics
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 SHAPE = (3, 2, 5, 4)  # not square on purpose
 
 

@@ -18,6 +18,8 @@ from rodin.models.upsampler import LEVELS, upsample
 from rodin.train.condition_augmentation import ConditionAugment, augment_condition, gaussian_blur
 from rodin.triplane import resize
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 NOTHING = ConditionAugment(half_probability=0.0, blur_probability=0.0, noise_probability=0.0)
 DIFFUSION = DiffusionConfig(prediction="sample", schedule="linear", train_steps=100, zero_terminal_snr=False)
 

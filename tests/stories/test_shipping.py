@@ -24,7 +24,10 @@ from rodin.avatars.pipeline import RodinPipeline
 from rodin.camera import orbit
 from rodin.cli.main import main
 from rodin.errors import UserError
-from rodin.models.folder import INDEX_NAME, SCHEMA, load_model, ship_model, shipped_folder
+from rodin.models.folder import load_model, ship_model
+from rodin.models.index import INDEX_NAME, SCHEMA, shipped_folder
+
+pytestmark = pytest.mark.usefixtures("mended_checksums")
 
 WheelOf = Callable[[Path, Path], Path]
 PACKAGE = Path(rodin.__file__).parent

@@ -1,4 +1,5 @@
-"""Contract of the start: rodin's own imports are few beyond torch's, and a command imports only what it uses.
+"""Contract of the start: rodin's own imports are few beyond torch's, a command imports only what it uses, and what is
+wrong is said before torch is imported.
 
 What is imported is counted, not timed: one process does all of it, one after another, and says what came when.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +24,22 @@ from rodin.parts import save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 
 SLOW = {"diffusers", "transformers", "accelerate", "scipy", "torch._dynamo"}  # half a second to two each
+NUMERIC = {"torch", "numpy", "PIL", "scipy", "skimage"}
+MISTAKES = {
+    "unknown command": ["generat"],
+    "unknown flag": ["generate", "--out", "new", "--texts", "an old man"],
+    "number": ["generate", "--out", "new", "--count", "0"],
+    "sampling": ["generate", "--out", "new", "--steps", "0"],
+    "no such model": ["generate", "--out", "new", "--model", "nowhere"],
+    "a file as folder": ["generate", "--out", "file"],
+    "no such avatar": ["render", "nowhere.rodin.safetensors", "--out", "new.png"],
+    "no such avatar to export": ["export", "nowhere.rodin.safetensors"],
+    "no such data": ["fit", "nowhere", "--run", "new"],
+    "no such data to train on": ["train", "all", "nowhere", "--run", "new"],
+    "no such preset": ["train", "base", "--run", "new", "--preset", "large"],
+    "no such set to evaluate": ["eval", "--data", "nowhere", "--train-data", "nowhere", "--out", "new"],
+    "nothing to describe": ["describe", "nowhere"],
+}
 BASE = UNetConfig(size=8, in_channels=4, out_channels=4, width=8, multipliers=(1,), attention=(8,), head_width=8)
 ALL = """
 import json, sys
@@ -91,3 +109,41 @@ def test_rendering_and_recolouring_import_no_models_of_others(imported: dict[str
 def test_the_slow_modules_are_seen(imported: dict[str, set[str]]) -> None:
     """The tests above could fail."""
     assert SLOW & imported["scipy"] == {"scipy"}
+
+
+def modules_of(words: list[str], folder: Path) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """A command run in `folder`, and all that its process imported."""
+    code = """
+import json, sys
+from rodin.cli.main import main
+try:
+    main(sys.argv[2:])
+finally:
+    open(sys.argv[1], "w").write(json.dumps(sorted(sys.modules)))
+"""
+    noted = folder / "modules.json"
+    command = [sys.executable, "-c", code, str(noted), *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return done, set(json.loads(noted.read_text()))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_without_torch(mistake: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done, modules = modules_of(MISTAKES[mistake], tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not modules & NUMERIC
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_preset_needs_no_library_of_training(tmp_path: Path) -> None:
+    done, modules = modules_of(["preset", "mini"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not modules & SLOW
+
+
+def test_a_first_avatar_needs_no_models_of_others(tmp_path: Path, trained: Path) -> None:
+    done, modules = modules_of(["generate", "--out", "new", "--model", str(trained / "model")], tmp_path)
+    assert "avatar" in done.stdout + done.stderr
+    assert not modules & (SLOW - {"scipy"})  # by which the mesh is closed

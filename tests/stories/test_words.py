@@ -26,6 +26,8 @@ from rodin.train import chain
 from rodin.train.phrases import learn_reader
 from rodin.train.presets import load_preset
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 QUICK = Sampling(steps=2, guidance_scale=1.5)
 
 

@@ -13,6 +13,8 @@ from rodin.errors import UserError
 from rodin.train.ablations import ABLATIONS, ablated, share_parts, shared_parts
 from rodin.train.presets import PRESETS, load_preset, preset_yaml
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 CHANGED = {
     "no-aware": {"base.network.aware": False},
     "no-latent": {"base.network.latent_dim": 0, "base.network.sketch_rank": 0},

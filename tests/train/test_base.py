@@ -37,6 +37,8 @@ from rodin.train.subjects import load_subjects, rank_share
 from rodin.train.validate import validation
 from rodin.triplane import mirror
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 UNET = UNetConfig(
     size=8,
     in_channels=4,

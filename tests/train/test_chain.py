@@ -11,6 +11,8 @@ import pytest
 
 from rodin.train.loop import process_state
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 
 def on_each_rank(folder: Path) -> None:
     """What a rank does, in a run folder that has the other stages' results; see conftest.py."""

@@ -27,6 +27,8 @@ from rodin.train.loop import LoopConfig
 from rodin.train.subjects import draw_captions, split_subjects
 from rodin.train.views import draw_two, load_views
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 AZIMUTHS = [30.0, 0.0, -45.0, 90.0, 180.0, -61.0, 59.0]
 FRONTAL = 1
 COLOURS = {"red": (220, 30, 30), "green": (30, 180, 60), "blue": (40, 60, 220), "yellow": (230, 220, 40)}

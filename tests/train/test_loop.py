@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
+import os
 import signal
 import subprocess
 import sysconfig
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from rodin.errors import UserError
+from rodin.signals import orderly_end
 from rodin.train.log import LOG_NAME
 from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, process_state, run_loop
 
@@ -81,6 +83,31 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, stop: int) ->
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
     again = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "cut", "test")  # finished: nothing more to do
     assert torch.equal(weights(again), weights(wanted))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [5, 8])
+def test_one_that_is_asked_to_end_saves_itself_first(tmp_path: Path, stop: int, number: signal.Signals) -> None:
+    """Within a row of the log, of four steps here, or at its end. No step is lost."""
+    config = dataclasses.replace(CONFIG, steps=800, checkpoint_every=800)
+    wanted = run_loop(new_model(), fit_halves, config, tmp_path / "whole", "test")
+    calls = 0
+
+    def asked(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+        nonlocal calls
+        calls += 1
+        if calls == stop:
+            os.kill(os.getpid(), number)
+        return fit_halves(model, generator)
+
+    with pytest.raises(KeyboardInterrupt), orderly_end():
+        run_loop(new_model(), asked, config, tmp_path / "cut", "test")
+    assert calls == stop
+    assert torch.load(tmp_path / "cut" / CHECKPOINT_NAME, weights_only=True)["step"] == stop
+    found = run_loop(new_model(), asked, config, tmp_path / "cut", "test")
+    assert calls == config.steps
+    assert torch.equal(weights(found), weights(wanted))
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
 
 
 KILLED = """

@@ -20,6 +20,8 @@ from rodin.parts import load_component
 from rodin.train.loop import LoopConfig
 from rodin.train.palette import PaletteTraining, load_palettes, train_palette
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 MATERIALS, COUNT = 3, 20
 LOOP = LoopConfig(steps=250, batch_size=16, learning_rate=3e-3, warmup_steps=5, ema_decay=0.98)
 CONFIG = PaletteTraining(network=PaletteConfig(materials=MATERIALS, hidden=16), loop=LOOP, latent_noise=0.1)

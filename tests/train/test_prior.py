@@ -30,6 +30,8 @@ from rodin.train.loop import LoopConfig
 from rodin.train.prior import DALLE2, PriorTraining, train_prior
 from rodin.train.subjects import load_latents
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 NETWORK = PriorConfig(width=32, layers=2, heads=2, text_width=32)
 LOOP = LoopConfig(steps=3, batch_size=4, learning_rate=2e-3, warmup_steps=1, ema_decay=0.99)
 PRIOR = PriorTraining(network=NETWORK, loop=LOOP)

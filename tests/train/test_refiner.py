@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from rodin.data.captures import list_subjects, load_subject
+from rodin.data.captures import load_subject
 from rodin.data.shards import FittedSubject, write_shards
+from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import prepare
@@ -37,6 +38,8 @@ from rodin.train.image_quality import image_quality
 from rodin.train.loop import LoopConfig
 from rodin.train.pairs import Pairs, PairSource
 from rodin.train.refiner import RefinerTraining, measure_features, train_refiner
+
+pytestmark = pytest.mark.usefixtures("mended_checksums")
 
 COUNT = 16
 LOOP = LoopConfig(steps=240, batch_size=12, learning_rate=5e-3, warmup_steps=5, ema_decay=0.98, gradient_clip=0.0)

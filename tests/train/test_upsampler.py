@@ -36,6 +36,8 @@ from rodin.train.subjects import load_subjects
 from rodin.train.upsampler import UpsamplerTraining, predict_clean, rendered_losses, train_upsampler
 from rodin.triplane import resize
 
+pytestmark = pytest.mark.usefixtures("mended_checksums")
+
 UNET = UNetConfig(
     size=16,
     in_channels=4,
