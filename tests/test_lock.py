@@ -65,7 +65,9 @@ def test_a_lock_of_another_machine_counts(tmp_path: Path) -> None:
         locked(tmp_path).__enter__()
 
 
-@pytest.mark.parametrize("text", ["", f"{host()}+999999999+5", f"{host()}+{os.getpid()}+1"])
+@pytest.mark.parametrize(
+    "text", ["", f"{host()}+999999999+5", f"{host()}+{os.getpid()}+1"], ids=["nobody", "gone", "another"]
+)
 def test_a_stale_lock_does_not(tmp_path: Path, text: str) -> None:
     """Of nobody, of a process that is gone, of one that has had this one's number."""
     (tmp_path / LOCK_NAME).write_text(text)
