@@ -236,7 +236,7 @@ def _routes(studio: Studio) -> FastAPI:
             understands=pipe.understands,
             materials=list(MATERIALS) if pipe.palette is not None else [],
             attributes=[AttributeOffered(**one) for one in offered(pipe)],
-            formats=[kind for kind in FORMATS if kind != "mp4" or find_spec("av") is not None],
+            formats=[kind for kind in FORMATS if _can_be_made(kind)],
             options={name: list(kinds) for name, kinds in OPTIONS.items()},
             defaults=sampling_told(Sampling()),
             draft=sampling_told(DRAFT),
@@ -428,11 +428,12 @@ def _routes(studio: Studio) -> FastAPI:
         faces: Annotated[int | None, Query(ge=100, le=LIMITS.faces)] = None,
         height: Annotated[float | None, Query(ge=0.001, le=1000, allow_inf_nan=False)] = None,
         texture: Annotated[int | None, Query(ge=64, le=LIMITS.texture)] = None,
+        lit: bool | None = None,
         size: Annotated[int | None, Query(ge=16, le=LIMITS.video_side)] = None,
         download: bool = False,
     ) -> Response:
         """The avatar in a format of other programs, once it is made; an OBJ comes as a zip with its materials."""
-        asked = FileRequest(format=format, faces=faces, height=height, texture=texture, size=size)
+        asked = FileRequest(format=format, faces=faces, height=height, texture=texture, lit=lit, size=size)
         job = studio.make_file(person, record, format, asked.options(), _address(record, asked))
         await events.over(job)
         path = studio.file(record, format, asked.options())
@@ -503,6 +504,12 @@ def _binary(*media: str) -> dict[int | str, dict[str, Any]]:
     """What is answered with a file."""
     content = {one.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}} for one in media}
     return {200: {"content": content, "description": "A file"}}
+
+
+def _can_be_made(kind: Format) -> bool:
+    """Whether the package that a format wants is installed."""
+    wants = {"mp4": "av", "usdz": "xatlas"}.get(kind)
+    return wants is None or find_spec(wants) is not None
 
 
 def _address(record: Record, asked: FileRequest) -> str:

@@ -134,11 +134,12 @@ class FileRequest(Document):
     faces: Annotated[int, Field(ge=100, le=LIMITS.faces), WHOLE] | None = None
     height: Annotated[float, Field(ge=0.001, le=1000, strict=False, allow_inf_nan=False)] | None = None
     texture: Annotated[int, Field(ge=64, le=LIMITS.texture), WHOLE] | None = None
+    lit: bool | None = None
     size: Annotated[int, Field(ge=16, le=LIMITS.video_side), WHOLE] | None = None
 
     def options(self) -> FileOptions:
         """As `rodin.studio.files` takes them."""
-        return FileOptions(faces=self.faces, height=self.height, texture=self.texture, size=self.size)
+        return FileOptions(faces=self.faces, height=self.height, texture=self.texture, lit=self.lit, size=self.size)
 
 
 class Words(Document):

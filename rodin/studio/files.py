@@ -15,18 +15,21 @@ from rodin.avatars.video import write_video
 from rodin.errors import UserError
 from rodin.files import atomic_path
 
-Format = Literal["glb", "obj", "ply", "stl", "html", "mp4", "gif", "webp"]
+Format = Literal["glb", "usdz", "obj", "ply", "stl", "html", "mp4", "gif", "webp"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-MESHES: tuple[Format, ...] = ("glb", "obj", "ply", "stl")
-TEXTURED: tuple[Format, ...] = ("glb", "obj")
+MESHES: tuple[Format, ...] = ("glb", "usdz", "obj", "ply", "stl")
+TEXTURED: tuple[Format, ...] = ("glb", "usdz", "obj")
+LIT: tuple[Format, ...] = ("glb", "usdz")
 VIDEOS: tuple[Format, ...] = ("mp4", "gif", "webp")
 #: By option the formats that have it.
-OPTIONS = {"faces": MESHES, "height": MESHES, "texture": TEXTURED, "size": VIDEOS}
+OPTIONS = {"faces": MESHES, "height": MESHES, "texture": TEXTURED, "lit": LIT, "size": VIDEOS}
 RESOLUTION = 128  # grid points along each side of the box, of a mesh
+TEXTURE_SIZE = 1024  # pixels, where a format has no colours without a texture and no size is given
 TEXTURED_FACES = 20_000  # of a mesh with a texture, where no number is given
 FRAMES, FRAMES_PER_SECOND = 36, 12  # of a turntable
 MEDIA_TYPES: dict[Format, str] = {
     "glb": "model/gltf-binary",
+    "usdz": "model/vnd.usdz+zip",
     "obj": "application/zip",
     "ply": "application/octet-stream",
     "stl": "model/stl",
@@ -45,12 +48,14 @@ class FileOptions:
         faces: triangles of a mesh.
         height: of a mesh, in metres.
         texture: pixels of a side of the picture that has a mesh's colours.
+        lit: lamps light a mesh.
         size: pixels of a side of a turntable.
     """
 
     faces: int | None = None
     height: float | None = None
     texture: int | None = None
+    lit: bool | None = None
     size: int | None = None
 
     def check(self, kind: Format) -> None:
@@ -84,7 +89,7 @@ def write_file(path: Path, avatar: Avatar, kind: Format, options: FileOptions) -
         elif kind in VIDEOS:
             write_video(made, avatar.turntable(FRAMES, options.size or 256), FRAMES_PER_SECOND)
         else:
-            _write_mesh(made, avatar, options)
+            _write_mesh(made, avatar, kind, options)
         if kind == "obj":
             with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
                 for one in sorted(made.parent.glob("avatar.*")):
@@ -93,9 +98,10 @@ def write_file(path: Path, avatar: Avatar, kind: Format, options: FileOptions) -
             made.rename(temporary)
 
 
-def _write_mesh(path: Path, avatar: Avatar, options: FileOptions) -> None:
+def _write_mesh(path: Path, avatar: Avatar, kind: Format, options: FileOptions) -> None:
+    size = options.texture or (TEXTURE_SIZE if kind == "usdz" else None)
     fine = avatar.mesh(RESOLUTION)
-    faces = options.faces or (None if options.texture is None else TEXTURED_FACES)
+    faces = options.faces or (None if size is None else TEXTURED_FACES)
     mesh = fine if faces is None else simplify_mesh(fine, faces)
-    texture = None if options.texture is None else textured(mesh, fine, options.texture)
-    write_mesh(path, standing(mesh, options.height or BUST_HEIGHT), texture)
+    texture = None if size is None else textured(mesh, fine, size)
+    write_mesh(path, standing(mesh, options.height or BUST_HEIGHT), texture, lit=bool(options.lit))

@@ -354,6 +354,7 @@ FORMATS = {
     "webp": (b"RIFF", "image/webp"),
     "html": (b"<!doctype html>", "text/html; charset=utf-8"),
     "stl": (b"", "model/stl"),
+    "usdz": (b"PK", "model/vnd.usdz+zip"),
 }
 
 
@@ -366,8 +367,10 @@ def ball(served: Served, of_materials: Avatar) -> tuple[Person, str]:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_is_what_it_says(ball: tuple[Person, str], kind: str) -> None:
+    if kind == "usdz":
+        pytest.importorskip("xatlas")
     person, name = ball
-    small = "&size=32" if kind in ("gif", "webp") else ""
+    small = {"gif": "&size=32", "webp": "&size=32", "usdz": "&faces=300&texture=64"}.get(kind, "")
     answer = person.ask("GET", f"/avatars/{name}.{kind}?download=1{small}")
     magic, media = FORMATS[kind]
     assert answer.status == 200
@@ -385,6 +388,16 @@ def test_a_mesh_has_the_faces_and_height_that_are_asked_for(ball: tuple[Person, 
     corners = np.frombuffer(content[84:], dtype=np.dtype([("n", "<3f4"), ("v", "<9f4"), ("a", "<u2")]))["v"]
     heights = corners.reshape(-1, 3)[:, 1]
     assert heights.max() - heights.min() == pytest.approx(120, rel=1e-3)
+
+
+def test_lamps_light_a_mesh_where_that_is_asked_for(ball: tuple[Person, str]) -> None:
+    person, name = ball
+    plain, lit = (person.ask("GET", f"/avatars/{name}.glb?faces=300{more}").content for more in ("", "&lit=true"))
+    assert b"KHR_materials_unlit" in plain
+    assert b"KHR_materials_unlit" not in lit
+    answer = person.ask("GET", f"/avatars/{name}.ply?lit=true")
+    assert answer.status == 400
+    assert answer.json()["error"] == "lit: ply files have none; leave it out, or choose glb, usdz"
 
 
 def test_an_obj_comes_with_its_materials_and_its_texture(ball: tuple[Person, str]) -> None:
