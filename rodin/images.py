@@ -190,7 +190,9 @@ def _open(source: Path | io.BytesIO, name: str, most: int, formats: tuple[str, .
     except FileNotFoundError as error:
         raise UserError(f"{name}: no such image; put it there or mend the path") from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"{name}: the image is too large; scale it to {_fitting(1, 1, most)} pixels") from error
+        raise UserError(
+            f"{name}: the image is too large; scale it to {_fitting(1, 1, min(most, MAX_PIXELS))} pixels"
+        ) from error
     except DECODE_ERRORS as error:
         if _is_heic(source):
             return _open_heic(source, name, most)

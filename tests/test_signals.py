@@ -17,9 +17,11 @@ def send(number: int) -> None:
 
 @pytest.fixture(autouse=True)
 def _handlers_come_back() -> object:
+    started = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores Ctrl-C
     before = [signal.getsignal(number) for number in ASKING]
     yield
     assert [signal.getsignal(number) for number in ASKING] == before
+    signal.signal(signal.SIGINT, started)
 
 
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])

@@ -19,6 +19,11 @@ Until = Callable[[Callable[[], bool]], None]
 Streams = tuple[io.TextIOWrapper, io.TextIOWrapper]
 
 
+class Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture
 def console(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Streams]:
     """console() -> new standard output and error. Nobody has patience."""
@@ -26,7 +31,7 @@ def console(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Streams]:
     monkeypatch.setattr(waiting, "LOOKS", 0.001)
 
     def replaced() -> Streams:  # in the test: pytest sets its own after the fixtures
-        streams = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO(), write_through=True)
+        streams = io.TextIOWrapper(io.BytesIO()), Terminal(io.BytesIO(), write_through=True)
         monkeypatch.setattr(sys, "stdout", streams[0])
         monkeypatch.setattr(sys, "stderr", streams[1])
         return streams
@@ -59,6 +64,14 @@ def test_silence_is_broken_and_wiped(console: Callable[[], Streams], until: Unti
         print("done", end="", file=sys.stderr)
     assert shown(text_of(error)) == "done"
     assert text_of(out) == ""
+
+
+def test_a_pipe_gets_nothing(console: Callable[[], Streams], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, error = console()
+    monkeypatch.setattr(error, "isatty", lambda: False)
+    with waiting.heartbeat():
+        time.sleep(0.05)
+    assert text_of(error) == ""
 
 
 def test_a_bar_goes_on(console: Callable[[], Streams], until: Until) -> None:

@@ -122,7 +122,9 @@ def _facts(file: Path) -> dict[str, str]:
 def test_other_facts_are_refused(file: Path, tmp_path: Path, change: dict[str, str], message: str) -> None:
     path = tmp_path / f"other{SUFFIX}"
     save_file(load_file(file), path, metadata={**_facts(file), **change})
-    with pytest.raises(UserError, match=rf"other{SUFFIX}: {message}.*; (generate|copy)"):
+    with pytest.raises(
+        UserError, match=rf"other{SUFFIX}: {message}.*; (generate|copy|it was written by a newer version)"
+    ):
         Avatar.load(path)
 
 
@@ -249,7 +251,9 @@ def test_a_wrong_field_is_named_once(file: Path, tmp_path: Path) -> None:
         facts, tensors = opened.metadata(), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     wrong = tmp_path / f"wrong{SUFFIX}"
     save_file(tensors, wrong, metadata={**facts, "drawing": json.dumps({"seed": 1, "refine": "much"})})
-    found = r"a damaged avatar file \(drawing: refine is 'much'; give a value of type int\); generate it again"
+    found = (
+        r"a damaged avatar file \(drawing: refine is 'much'; give a value of type int below 1e15\); generate it again"
+    )
     with pytest.raises(UserError, match=found) as caught:
         Avatar.load(wrong)
     assert str(caught.value).count(str(wrong)) == 1

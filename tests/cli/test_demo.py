@@ -184,7 +184,7 @@ def test_mistakes_are_said_and_leave_nothing(
 
 
 def test_an_avatar_without_a_surface_is_named(
-    trained: Path, small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, small: None, mended_checksums: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Planes of nothing but empty space, as a model that learned nothing draws them."""
     model = Path(shutil.copytree(trained / "model", tmp_path / "model"))

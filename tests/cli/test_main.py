@@ -137,6 +137,7 @@ FLAGS = {
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
     "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates seed "
     "allow-outside",
+    ("studio",): "model host port token folder no-browser",
     ("plan",): "avatars views size samples preset nodes batch machine measure failures spread seed",
     ("preset",): "ablation",
     ("verify",): "",

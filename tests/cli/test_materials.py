@@ -67,7 +67,7 @@ def test_recolour_changes_the_colours_it_is_given_and_nothing_else(
     expected[MATERIALS.index("eye_white")] = torch.tensor([0, 0, 128]) / 255
     torch.testing.assert_close(after.palette, expected)
     (facts, tensors), (new_facts, new_tensors) = contents(ball), contents(out)
-    assert new_facts == facts
+    assert {name for name in facts if facts[name] != new_facts[name]} == {"crc32"}
     assert {name for name in tensors if tensors[name] != new_tensors[name]} == {"palette"}
 
     camera = orbit([0.0, 200.0], [10.0, -10.0], size=48)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from rodin import checksums
 from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.diffusion.sampling import Scheduler
@@ -40,7 +41,7 @@ def test_the_folder_has_diffusers_layout(trained: Path, pipe: RodinPipeline) -> 
     assert index["model_hash"] == pipe.model_hash
     parts = set(index["parts"])
     assert parts == {*PARTS, "scheduler"}
-    assert {path.name for path in model.iterdir()} == {*parts, INDEX_NAME, PRESET_NAME}
+    assert {path.name for path in model.iterdir()} == {*parts, INDEX_NAME, PRESET_NAME, checksums.NAME}
     assert {path.parent.name for path in model.glob("*/diffusion.json")} == {"base", "prior", "upsampler"}
     for part in parts - {"scheduler"}:
         assert {"config.json", "model.safetensors"} <= {path.name for path in (model / part).iterdir()}

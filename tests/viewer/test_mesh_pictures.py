@@ -34,12 +34,14 @@ from rodin.images import from_bytes
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-BrowserOf = Callable[[tuple[str, ...]], Any]
+BrowserOf = Callable[[bool], Any]
 Draw = Callable[..., torch.Tensor]
 
 HERE = Path(__file__).parent
 THREE = HERE.parent / "avatars" / "three"
-SOFTWARE = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
+ORIGIN = (
+    "http://tests.invalid"  # nobody's: what is asked of it comes from the folder of tests, nothing else from anywhere
+)
 SIDES = [0.0, 90.0, 180.0]  # degrees
 SIZE, HEIGHT = 160, 0.3
 VARIANTS = ["vertices", "fewer faces", "texture", "lit", "lit texture"]
@@ -53,11 +55,12 @@ has_three = pytest.mark.skipif(
 def draw(browser_of: BrowserOf) -> Iterator[Draw]:
     """draw(path, azimuth, scale, light=): [SIZE, SIZE, 4] of a GLB by three.js. It is as far turned and as large as in
     the picture of an avatar from there whose mesh was scaled so."""
-    page: Page = browser_of((*SOFTWARE, "--allow-file-access-from-files")).new_page()
+    page: Page = browser_of(True).new_page()
+    page.route("**/*", from_disk)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.goto((HERE / "draw_glb.html").as_uri())
+    page.goto(f"{ORIGIN}/viewer/draw_glb.html")
     page.wait_for_function("window.draw !== undefined")
 
     def drawn(path: Path, azimuth: float, scale: float, light: str | None = None) -> torch.Tensor:
@@ -69,6 +72,16 @@ def draw(browser_of: BrowserOf) -> Iterator[Draw]:
     yield drawn
     page.close()
     assert wrong == []
+
+
+def from_disk(route: Any) -> None:
+    """Modules are loaded from no file: page, script and three.js are served without a server."""
+    path = HERE.parent / route.request.url.removeprefix(f"{ORIGIN}/")
+    kinds = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript"}
+    if path.suffix in kinds and route.request.url.startswith(ORIGIN):
+        route.fulfill(body=path.read_bytes(), content_type=kinds[path.suffix])
+    else:
+        route.abort()
 
 
 def camera_of(azimuth: float, scale: float) -> np.ndarray:
