@@ -19,7 +19,6 @@ from rodin.plan.machine import Machine
 from rodin.plan.work import GRADIENT_BYTES, Stage
 
 MOST_TASKS = 20_000  # that are played through: more are put together
-TASKS_A_NODE = 16  # at least, so that the last ones leave no node idle for long
 LATENCY_S = 1e-4  # of a message between two devices
 INSIDE_MB_S = 2000.0  # between two devices of one node
 STEPS_PLAYED = 200  # of a training, whose mean stands for all
@@ -64,7 +63,7 @@ def _bytes(megabytes: float) -> float:
 
 def _tasks_seconds(stage: Stage, machine: Machine, nodes: int, chances: Chances) -> float:
     """A task here is a small range of avatars on one node, whose cores share it."""
-    ranges = min(stage.count, MOST_TASKS, max(nodes * TASKS_A_NODE, math.ceil(stage.count / machine.cores)))
+    ranges = min(math.ceil(stage.count / machine.cores), MOST_TASKS)  # a range keeps all cores busy
     each = stage.count / ranges
     busy = each * stage.seconds / min(machine.cores, max(each, 1.0))
     moved = each * (stage.read_bytes + stage.write_bytes)

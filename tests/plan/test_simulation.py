@@ -42,6 +42,8 @@ def test_every_node_starts_once() -> None:
 
 def test_cores_share_what_a_node_has() -> None:
     assert stage_seconds(tasks(64), replace(NODE, cores=4), 1, SURE) == pytest.approx(160)
+    assert stage_seconds(tasks(12), replace(NODE, cores=2), 1, SURE) == pytest.approx(60)
+    assert stage_seconds(tasks(64), replace(NODE, cores=4), 8, SURE) == pytest.approx(20)
     assert stage_seconds(tasks(1), replace(NODE, cores=4), 1, SURE) == pytest.approx(10), "one avatar uses one core"
 
 
