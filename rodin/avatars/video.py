@@ -7,6 +7,8 @@ Symbols: N frames, H W rows and columns.
 
 from __future__ import annotations
 
+import errno
+import os
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +27,7 @@ Colour = tuple[float, float, float]
 
 WHITE: Colour = (1.0, 1.0, 1.0)
 SUFFIXES = (".gif", ".webp", ".mp4")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a disk says that takes no more
 GIF_MAX_FPS = 50.0  # browsers slow down a GIF with less than 20 ms a frame
 _PALETTE_PIXELS = 2**18  # from all frames together, to choose a GIF's colours by
 _CLEAR = 255  # the entry of a GIF's palette that stands for transparent
@@ -102,6 +105,8 @@ def write_mp4(path: Path, frames: Tensor, fps: float, background: Colour | None 
                     container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
                 container.mux(stream.encode())
         except av.FFmpegError as error:
+            if error.errno in FULL:  # the place's fault, which is told as of any file
+                raise OSError(error.errno, os.strerror(error.errno)) from error
             raise UserError(f"{path}: not written ({one_line(error)}); write a .gif instead") from error
 
 

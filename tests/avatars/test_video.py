@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,16 @@ def test_mp4(tmp_path: Path) -> None:
     for picture, frame in zip(pictures, frames, strict=True):
         assert picture.shape == (4 * HEIGHT, 4 * WIDTH, 3)
         assert np.abs(picture - frame.numpy() * 255).mean() < 8
+
+
+def test_a_full_disk_takes_no_film(tmp_path: Path, full_disk: Any) -> None:
+    """Another format would not fit either."""
+    pytest.importorskip("av")
+    noise = torch.rand(24, 64, 64, 4, generator=torch.Generator().manual_seed(0))
+    with full_disk(2000), pytest.raises(UserError, match=r"full\.mp4: not written \(.*\); free some space") as caught:
+        write_mp4(tmp_path / "full.mp4", noise, 12)
+    assert ".gif" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_mp4_of_odd_size(tmp_path: Path) -> None:
