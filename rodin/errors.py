@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UserError(ValueError):
@@ -37,3 +39,12 @@ _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = SHOWN + 4
 _BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = SHOWN
 _BRIEF.maxlevel = 3
+
+
+@contextmanager
+def named(what: object) -> Iterator[None]:
+    """Say what a mistake in here is one of: a flag or a file."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from error

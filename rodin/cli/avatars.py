@@ -215,7 +215,7 @@ def render(
         views: With --dataset: training views. The other two splits have a fifth as many each.
     """
     check_is_there(avatar)
-    from rodin.cli import drawing
+    from rodin.cli import rendering
 
     given = {
         "--out": out is not None,
@@ -232,17 +232,17 @@ def render(
     }
     if dataset is not None:
         others = [flag for flag, there in given.items() if there and flag not in ("--size", "--views")]
-        drawing.write_dataset(avatar, dataset, size=size, views=views, others=others)
+        rendering.write_dataset(avatar, dataset, size=size, views=views, others=others)
         return
     if out is None:
         raise UserError("--out: nothing says where to write; give a picture such as --out a.png, or --dataset FOLDER")
     if planes:
         others = [flag for flag, there in given.items() if there and flag not in ("--out", "--planes")]
-        drawing.show_planes(avatar, out, others=others)
+        rendering.show_planes(avatar, out, others=others)
         return
     if given["--views"]:
         raise UserError(f"--views: {views}; it is used by --dataset alone; choose --turntable or --sheet")
-    drawing.render(
+    rendering.render(
         avatar,
         out,
         size=size,
@@ -295,7 +295,7 @@ def export(
         lit: Let lamps light a .glb or .usdz, for scenes that have some; light and shade of the colours stay.
     """
     check_is_there(avatar)
-    from rodin.cli import drawing
+    from rodin.cli import exporting
 
     if format == "html" or (format is None and out is not None and out.suffix.lower() == ".html"):
         others = {
@@ -306,7 +306,7 @@ def export(
             "--texture": texture is not None,
             "--lit": lit,
         }
-        drawing.export_page(avatar, out, others=[flag for flag, given in others.items() if given])
+        exporting.export_page(avatar, out, others=[flag for flag, given in others.items() if given])
         return
     if format == "gaussians":
         others = {
@@ -316,9 +316,9 @@ def export(
             "--lit": lit,
         }
         given_too = [flag for flag, given in others.items() if given]
-        drawing.export_gaussians(avatar, out, resolution=resolution, height=height, others=given_too)
+        exporting.export_gaussians(avatar, out, resolution=resolution, height=height, others=given_too)
         return
-    drawing.export(
+    exporting.export(
         avatar,
         format,
         out,

@@ -1,35 +1,27 @@
-"""What the commands do with a finished model: draw avatars, change them, show them, take them away.
+"""What the commands do with a finished model: draw avatars and change them.
 
 Where they take a model's folder, None is the model that comes with the package.
 """
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from rodin.avatars.avatar import SUFFIX, Avatar
-from rodin.avatars.contact_sheet import contact_sheet, grid, strip
+from rodin.avatars.contact_sheet import contact_sheet, strip
 from rodin.avatars.drawing import LARGEST_SEED, Sampling
-from rodin.avatars.gaussians import gaussians_of, write_gaussians
-from rodin.avatars.html_file import write_html
-from rodin.avatars.material_map import MAP_COLOURS
-from rodin.avatars.mesh import simplify_mesh, standing, textured
-from rodin.avatars.mesh_files import LIT, SUFFIXES, TEXTURED, write_mesh
-from rodin.avatars.nerf_dataset import write_nerf_dataset
 from rodin.avatars.pipeline import FRONTAL_POSE, RodinPipeline
 from rodin.avatars.portrait import Portrait, read_portrait
 from rodin.avatars.step import Callback, Step
-from rodin.avatars.video import WHITE, Colour, check_video, write_video
-from rodin.camera import around, camera_at
+from rodin.avatars.video import write_video
 from rodin.cli.early import check_folder
 from rodin.cli.gallery import (
     FRAMES_PER_SECOND,
@@ -42,8 +34,8 @@ from rodin.cli.gallery import (
     write_overview,
 )
 from rodin.cli.prompt_file import draw_prompts, read_prompt_file
-from rodin.errors import UserError
-from rodin.images import over, parse_colour, write_picture
+from rodin.errors import UserError, named
+from rodin.images import parse_colour, write_picture
 from rodin.materials import MATERIALS
 from rodin.waiting import waiting
 
@@ -189,10 +181,10 @@ def recolour(avatar: Path, colours: Mapping[str, str], out: Path) -> None:
         raise UserError(f"--out: {out} does not end in {SUFFIX}; change it")
     parsed = {}
     for name, colour in colours.items():
-        with _named(_flags([name])):
+        with named(_flags([name])):
             parsed[name] = parse_colour(colour)
     loaded = Avatar.load(avatar)
-    with _named(avatar):
+    with named(avatar):
         changed = loaded.recoloured(parsed)
     changed.save(out)
     write_picture(out.with_name(out.name.removesuffix(SUFFIX) + ".png"), changed.portrait(PICTURE_SIZE))
@@ -201,15 +193,6 @@ def recolour(avatar: Path, colours: Mapping[str, str], out: Path) -> None:
 
 def _flags(names: Sequence[str]) -> str:
     return ", ".join("--" + name.replace("_", "-") for name in names)
-
-
-@contextmanager
-def _named(what: object) -> Iterator[None]:
-    """Say what a mistake in here is one of: a flag or a file."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{what}: {error}") from error
 
 
 def vary(avatar: Path, out: Path, *, model_folder: Path | None, count: int, seed: int) -> None:
@@ -240,177 +223,6 @@ def interpolate(first: Path, last: Path, out: Path, *, model_folder: Path | None
     there_and_back = frames + frames[-2:0:-1]
     write_video(beside(out, "interpolation.gif", start), torch.stack(there_and_back), FRAMES_PER_SECOND)
     print(f"{len(avatars)} avatars, strip.png and interpolation.gif in {out}")
-
-
-def render(
-    avatar: Path,
-    out: Path,
-    *,
-    size: int,
-    pose: tuple[float, float],
-    turntable: int,
-    sheet: int,
-    background: str | None,
-    refine: bool,
-    materials: bool,
-) -> None:
-    """A picture from a pose (azimuth and elevation in degrees), or of views all around from there a video
-    (`turntable`) or one picture (`sheet`); of the avatar, or of what it is made of.
-
-    Args:
-        background: a CSS colour, or transparent; None leaves pictures transparent, and lays videos and maps of
-            materials on white.
-    """
-    if turntable and sheet:
-        raise UserError("--turntable, --sheet: the one is a video, the other a picture; leave out one")
-    if materials and refine:
-        raise UserError("--materials, --refine: the refiner draws colours, it knows of no materials; leave out one")
-    if size < 1 or turntable < 0 or sheet < 0:
-        counts = f"--sheet {sheet}" if sheet else f"--turntable {turntable}"
-        raise UserError(f"--size {size}, {counts}: choose a size of 1 or more and 0 or more views")
-    azimuth, elevation = pose
-    if not (math.isfinite(azimuth) and math.isfinite(elevation)):
-        raise UserError(f"--azimuth {azimuth}, --elevation {elevation}: choose angles in degrees")
-    behind = WHITE if background is None and (turntable or materials) else _background(background)
-    if turntable:
-        check_video(out, behind)
-    loaded = Avatar.load(avatar)
-    views = turntable or sheet
-    camera = (
-        around(views, elevation, size=size, azimuth_deg=azimuth) if views else camera_at(azimuth, elevation, size=size)
-    )
-    if materials:
-        with _named(avatar):
-            seen = loaded.material_map(camera)
-        print(", ".join(f"{name} {colour}" for name, colour in MAP_COLOURS.items()))
-    else:
-        seen = loaded.render(camera, refine=refine)
-    if turntable:
-        write_video(out, seen, FRAMES_PER_SECOND, behind)
-    else:
-        picture = grid(seen) if sheet else seen
-        write_picture(out, picture if behind is None else over(picture, torch.tensor(behind)))
-    print(out)
-
-
-def _background(text: str | None) -> Colour | None:
-    """The colour that a flag names; None is transparent."""
-    if text is None or text.strip().lower() == "transparent":
-        return None
-    try:
-        return parse_colour(text)
-    except UserError as error:
-        raise UserError(f"--background: {error}, or transparent") from error
-
-
-def write_dataset(avatar: Path, folder: Path, *, size: int, views: int, others: Sequence[str]) -> None:
-    """A folder of views of the avatar, in the layout of NeRF-synthetic.
-
-    Args:
-        others: flags that were given beside --dataset.
-    """
-    if others:
-        raise UserError(
-            f"{', '.join(others)}: a data set has its own cameras, and views as they are, with alpha; leave it out"
-        )
-    if size < 1 or views < 1:
-        raise UserError(f"--size {size}, --views {views}: choose a size of 1 or more and 1 or more views")
-    counts = write_nerf_dataset(folder, Avatar.load(avatar), views, size)
-    print(f"{', '.join(f'{count} views in {split}' for split, count in counts.items())}: {folder}")
-
-
-def show_planes(avatar: Path, out: Path, others: Sequence[str]) -> None:
-    """A picture of the avatar's planes.
-
-    Args:
-        others: flags that were given beside --planes.
-    """
-    if others:
-        raise UserError(
-            f"{', '.join(others)}: planes are shown whole, at their own size, by --planes alone; leave out the others"
-        )
-    write_picture(out, Avatar.load(avatar).plane_picture())
-    print(out)
-
-
-def export(
-    avatar: Path,
-    kind: Literal["glb", "usdz", "obj", "ply", "stl"] | None,
-    out: Path | None,
-    *,
-    resolution: int,
-    threshold: float,
-    faces: int | None,
-    height: float,
-    texture: int | None,
-    lit: bool = False,
-) -> None:
-    """The avatar's mesh in a file, its height in metres."""
-    _check_size(resolution, height)
-    if not 0 < threshold < math.inf:
-        raise UserError(f"--threshold: {threshold}; choose a density above 0")
-    if texture is not None and not 16 <= texture <= 8192:
-        raise UserError(f"--texture: {texture}; choose 16 to 8192 pixels")
-    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + f".{kind or 'glb'}")
-    suffix = out.suffix.lower()
-    if kind is not None and suffix != f".{kind}":
-        raise UserError(f"--out: {out} does not end in .{kind}; change it or --format")
-    if suffix not in SUFFIXES:
-        raise UserError(f"--out: {out} ends in no mesh format; choose {', '.join(SUFFIXES)}")
-    if texture is not None and suffix not in TEXTURED:
-        raise UserError(f"--texture: {suffix} has no textures; choose {', '.join(TEXTURED)}, or leave it out")
-    if lit and suffix not in LIT:
-        raise UserError(f"--lit: {suffix} has no unlit materials; choose {' or '.join(LIT)}, or leave it out")
-    if suffix == ".usdz" and texture is None:
-        texture = TEXTURE_SIZE
-    with waiting("taking the surface"):
-        fine = Avatar.load(avatar).mesh(resolution, threshold)
-    if texture is not None and faces is None:
-        faces = TEXTURED_FACES
-    with waiting("reducing the mesh"):
-        mesh = fine if faces is None else simplify_mesh(fine, faces)
-    with waiting("baking the texture"):
-        drawn = None if texture is None else textured(mesh, fine, texture)
-    write_mesh(out, standing(mesh, height), drawn, lit=lit)
-    print(out)
-
-
-def export_gaussians(avatar: Path, out: Path | None, *, resolution: int, height: float, others: Sequence[str]) -> None:
-    """The avatar as 3D Gaussians, its height in metres.
-
-    Args:
-        others: flags of meshes that were given too.
-    """
-    if others:
-        raise UserError(f"{', '.join(others)}: Gaussians have no surface; leave it out")
-    _check_size(resolution, height)
-    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + "-gaussians.ply")
-    if out.suffix.lower() != ".ply":
-        raise UserError(f"--out: {out} does not end in .ply; change it or --format")
-    write_gaussians(out, gaussians_of(Avatar.load(avatar).renderer, resolution), height)
-    print(out)
-
-
-def _check_size(resolution: int, height: float) -> None:
-    if not 8 <= resolution <= 1024:
-        raise UserError(f"--resolution: {resolution}; choose 8 to 1024")
-    if not 0 < height < math.inf:
-        raise UserError(f"--height: {height}; choose metres above 0")
-
-
-def export_page(avatar: Path, out: Path | None, others: Sequence[str]) -> None:
-    """The avatar as an HTML page.
-
-    Args:
-        others: flags of meshes that were given too.
-    """
-    if others:
-        raise UserError(f"{', '.join(others)}: a page shows the avatar itself, not a mesh; leave it out")
-    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + ".html")
-    if out.suffix.lower() != ".html":
-        raise UserError(f"--out: {out} does not end in .html; change it or --format")
-    write_html(out, Avatar.load(avatar))
-    print(out)
 
 
 # ---- writing

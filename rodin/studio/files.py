@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.html_file import write_html
-from rodin.avatars.mesh import BUST_HEIGHT, simplify_mesh, standing, textured
-from rodin.avatars.mesh_files import write_mesh
+from rodin.avatars.mesh import BUST_HEIGHT
+from rodin.avatars.mesh_export import RESOLUTION, export_mesh
 from rodin.avatars.video import write_video
 from rodin.errors import UserError
 from rodin.files import atomic_path
@@ -23,9 +23,6 @@ LIT: tuple[Format, ...] = ("glb", "usdz")
 VIDEOS: tuple[Format, ...] = ("mp4", "gif", "webp")
 #: By option the formats that have it.
 OPTIONS = {"faces": MESHES, "height": MESHES, "texture": TEXTURED, "lit": LIT, "size": VIDEOS}
-RESOLUTION = 128  # grid points along each side of the box, of a mesh
-TEXTURE_SIZE = 1024  # pixels, where a format has no colours without a texture and no size is given
-TEXTURED_FACES = 20_000  # of a mesh with a texture, where no number is given
 FRAMES, FRAMES_PER_SECOND = 36, 12  # of a turntable
 MEDIA_TYPES: dict[Format, str] = {
     "glb": "model/gltf-binary",
@@ -89,19 +86,18 @@ def write_file(path: Path, avatar: Avatar, kind: Format, options: FileOptions) -
         elif kind in VIDEOS:
             write_video(made, avatar.turntable(FRAMES, options.size or 256), FRAMES_PER_SECOND)
         else:
-            _write_mesh(made, avatar, kind, options)
+            export_mesh(
+                made,
+                avatar,
+                resolution=RESOLUTION,
+                faces=options.faces,
+                height=options.height or BUST_HEIGHT,
+                texture=options.texture,
+                lit=bool(options.lit),
+            )
         if kind == "obj":
             with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
                 for one in sorted(made.parent.glob("avatar.*")):
                     archive.write(one, one.name)
         else:
             made.rename(temporary)
-
-
-def _write_mesh(path: Path, avatar: Avatar, kind: Format, options: FileOptions) -> None:
-    size = options.texture or (TEXTURE_SIZE if kind == "usdz" else None)
-    fine = avatar.mesh(RESOLUTION)
-    faces = options.faces or (None if size is None else TEXTURED_FACES)
-    mesh = fine if faces is None else simplify_mesh(fine, faces)
-    texture = None if size is None else textured(mesh, fine, size)
-    write_mesh(path, standing(mesh, options.height or BUST_HEIGHT), texture, lit=bool(options.lit))
