@@ -15,8 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rodin.avatars.avatar import Avatar
+from rodin.avatars.drawer import BATCH
 from rodin.avatars.drawing import Sampling
-from rodin.avatars.pipeline import BATCH, RodinPipeline
+from rodin.avatars.pipeline import RodinPipeline
 from rodin.camera import Camera
 
 

@@ -87,7 +87,7 @@ def test_a_seed_is_an_avatar_whatever_is_drawn_beside_it(pipe: RodinPipeline) ->
 
 def test_batches_change_nothing(pipe: RodinPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = draw(pipe, count=3)
-    monkeypatch.setattr("rodin.avatars.pipeline.BATCH", 2)
+    monkeypatch.setattr("rodin.avatars.drawer.BATCH", 2)
     for one, other in zip(whole, draw(pipe, count=3), strict=True):
         assert close(one, other)
 
