@@ -293,7 +293,7 @@ def test_it_survives_a_restart(serve: Any, tmp_path: Path, of_materials: Avatar)
 
 def test_a_long_history_comes_in_pieces(serve: Any, tmp_path: Path, of_materials: Avatar) -> None:
     with serve(tmp_path / "studio") as served, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rodin.studio.app.HISTORY_PAGE", 2)
+        patch.setattr("rodin.studio.routes.avatars.HISTORY_PAGE", 2)
         person = served.person()
         given = [served.give(person, of_materials) for _ in range(5)]
         found, after = [], ""
