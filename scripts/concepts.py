@@ -8,7 +8,6 @@ draws.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the commands do
 
 
+from named_pictures import draw_named
 from torch import Tensor
 
 from rodin.avatars.avatar import Avatar
@@ -106,21 +106,5 @@ FIGURES: dict[str, Callable[[RodinPipeline], Tensor]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FIGURES)}; all if left out")
-    parser.add_argument("--model", type=Path, help="model folder")
-    parser.add_argument("--out", type=Path, default=Path("docs/images/concepts"), help="folder for the figures")
-    arguments = parser.parse_args()
-    unknown = sorted(set(arguments.names) - set(FIGURES))
-    if unknown:
-        parser.error(f"no figure {', '.join(unknown)}; choose of {', '.join(FIGURES)}")
-    pipe = RodinPipeline.from_pretrained(arguments.model)
-    for name in arguments.names or FIGURES:
-        path = arguments.out / f"{name}.webp"
-        write_picture(path, FIGURES[name](pipe))
-        print(path, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    draw_named(__doc__, FIGURES, Path("docs/images/concepts"), ".webp", write_picture)

@@ -8,7 +8,6 @@ and `rodin interpolate` draw for the same words and seed.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the commands do
 
 import torch
+from named_pictures import draw_named
 from PIL import Image
 from skimage.data import astronaut
 from torch import Tensor
@@ -99,23 +99,12 @@ PICTURES: dict[str, Callable[[RodinPipeline], Tensor]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PICTURES)}; all if left out")
-    parser.add_argument("--model", type=Path, help="model folder")
-    parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder for the pictures")
-    arguments = parser.parse_args()
-    unknown = sorted(set(arguments.names) - set(PICTURES))
-    if unknown:
-        parser.error(f"no picture {', '.join(unknown)}; choose of {', '.join(PICTURES)}")
-    pipe = RodinPipeline.from_pretrained(arguments.model)
-    for name in arguments.names or PICTURES:
-        pixels = (PICTURES[name](pipe) * 255).round().to(torch.uint8).numpy()
-        small = Image.fromarray(pixels).quantize(256)  # a third of the bytes, for a picture that is kept with the code
-        with atomic_path(arguments.out / f"{name}.png") as temporary:
-            small.save(temporary, optimize=True)
-        print(arguments.out / f"{name}.png", flush=True)
+def write_small(path: Path, picture: Tensor) -> None:
+    """A PNG of 256 colours: a third of the bytes, for a picture that is kept with the code."""
+    pixels = (picture * 255).round().to(torch.uint8).numpy()
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).quantize(256).save(temporary, optimize=True)
 
 
 if __name__ == "__main__":
-    main()
+    draw_named(__doc__, PICTURES, Path("docs/images"), ".png", write_small)

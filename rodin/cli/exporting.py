@@ -33,7 +33,7 @@ def export(
         raise UserError(f"--threshold: {threshold}; choose a density above 0")
     if texture is not None and not 16 <= texture <= 8192:
         raise UserError(f"--texture: {texture}; choose 16 to 8192 pixels")
-    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + f".{kind or 'glb'}")
+    out = out or _beside(avatar, f".{kind or 'glb'}")
     suffix = out.suffix.lower()
     if kind is not None and suffix != f".{kind}":
         raise UserError(f"--out: {out} does not end in .{kind}; change it or --format")
@@ -66,11 +66,16 @@ def export_gaussians(avatar: Path, out: Path | None, *, resolution: int, height:
     if others:
         raise UserError(f"{', '.join(others)}: Gaussians have no surface; leave it out")
     _check_size(resolution, height)
-    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + "-gaussians.ply")
+    out = out or _beside(avatar, "-gaussians.ply")
     if out.suffix.lower() != ".ply":
         raise UserError(f"--out: {out} does not end in .ply; change it or --format")
     write_gaussians(out, gaussians_of(Avatar.load(avatar).renderer, resolution), height)
     print(out)
+
+
+def _beside(avatar: Path, end: str) -> Path:
+    """Where a file of an avatar goes if nobody says."""
+    return avatar.with_name(avatar.name.removesuffix(SUFFIX) + end)
 
 
 def _check_size(resolution: int, height: float) -> None:
@@ -88,7 +93,7 @@ def export_page(avatar: Path, out: Path | None, others: Sequence[str]) -> None:
     """
     if others:
         raise UserError(f"{', '.join(others)}: a page shows the avatar itself, not a mesh; leave it out")
-    out = out or avatar.with_name(avatar.name.removesuffix(SUFFIX) + ".html")
+    out = out or _beside(avatar, ".html")
     if out.suffix.lower() != ".html":
         raise UserError(f"--out: {out} does not end in .html; change it or --format")
     write_html(out, Avatar.load(avatar))

@@ -1,4 +1,4 @@
-"""What the studio does for people: avatars drawn, changed and handed out. HTTP is the matter of `rodin.studio.routes`."""
+"""What the studio does for people: avatars drawn, changed and handed out; `rodin.studio.routes` speaks HTTP."""
 
 from __future__ import annotations
 
