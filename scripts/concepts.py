@@ -23,6 +23,7 @@ from rodin.avatars.avatar import Avatar
 from rodin.avatars.contact_sheet import captioned
 from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
+from rodin.avatars.step import Step
 from rodin.camera import camera_at
 from rodin.images import write_picture
 from rodin.triplane import resize
@@ -38,12 +39,23 @@ def view(avatar: Avatar, azimuth: float = AZIMUTH, *, refine: bool = False) -> T
     return avatar.render(camera_at(azimuth, ELEVATION, size=SIDE), refine=refine)
 
 
+def drawn(pipe: RodinPipeline) -> tuple[Avatar, list[Tensor]]:
+    """The avatar, and [1, 3, C, h, w] the base model's x_0 after each of its steps."""
+    seen: list[Tensor] = []
+
+    def note(step: Step) -> None:
+        if step.clean is not None:
+            seen.append(step.clean.clone())
+
+    return pipe(PROMPT, seed=SEED, callback_on_step_end=note)[0], seen
+
+
 def denoising(pipe: RodinPipeline) -> Tensor:
-    """Renders of x_t after some of the base model's steps."""
-    seen: dict[int, Tensor] = {}
-    (avatar,) = pipe(PROMPT, seed=SEED, callback_on_step_end=lambda step, x: seen.update({step: x.clone()}))
+    """Renders of x_0 as the base model takes it to be, after some of its steps."""
+    avatar, seen = drawn(pipe)
+    last = len(seen) - 1
     cards = []
-    for step in [*sorted(seen)[::2], max(seen)]:
+    for step in [*range(0, last, 2), last]:
         planes = pipe.base_statistics.denormalize(seen[step])[0].cpu()
         cards.append(([view(dataclasses.replace(avatar, planes=planes))], f"after step {step + 1}"))
     return captioned(cards, 168, columns=len(cards))
@@ -71,8 +83,7 @@ def prior(pipe: RodinPipeline) -> Tensor:
 
 def upsampler(pipe: RodinPipeline) -> Tensor:
     """Small planes enlarged by interpolation, and by the upsampler."""
-    small: list[Tensor] = []
-    (avatar,) = pipe(PROMPT, seed=SEED, callback_on_step_end=lambda _, x: small.append(x.clone()))
+    avatar, small = drawn(pipe)
     planes = pipe.base_statistics.denormalize(small[-1])[0].cpu()
     side = avatar.planes.shape[-1]
     plain = dataclasses.replace(avatar, planes=resize(planes, side, side))
