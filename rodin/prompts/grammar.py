@@ -166,12 +166,10 @@ class _Reading:
                 self._flush()
             self._begin_denial(kind)
         elif kind is Kind.GONE:
-            if self.last is not None and self.last.kind is Kind.NOUN and NOUNS[self.last.key].thing in _REMOVABLE:
-                self._noun_alone(self.last, True)
-            elif self.last is not None and self.last.key == "hair":
-                self._noun_alone(self.last, True)
-            elif self.last is not None and self.last.kind is Kind.MARK:
+            if self.last is not None and self.last.kind is Kind.MARK:
                 self._deny(self.last.key, (YES,), self.last.text)
+            elif self.last is not None and (self.last.key == "hair" or _is_removable(self.last)):
+                self._noun_alone(self.last, True)
         elif kind in (Kind.COMMA, Kind.STOP):
             self._flush()
             if kind is Kind.STOP or not self._list_goes_on(at):
@@ -249,7 +247,9 @@ class _Reading:
     def _is_coloured(self, at: int) -> bool:
         """Whether the colours before an unknown word are its own, and not of the noun that came earlier: "a hat with a
         red band". Of what is worn, they are of the clothes."""
-        if not self.colours or self.last is None or self.worn or [one for one in self.pieces[at + 1 : at + 2] if one.kind in _OF_A_NOUN]:
+        if not self.colours or self.last is None or self.worn:
+            return False
+        if [one for one in self.pieces[at + 1 : at + 2] if one.kind in _OF_A_NOUN]:
             return False
         before = next((one for one in self.pieces[:at][::-1] if one.kind not in _BEFORE_NOUNS), None)
         return before is not None and (before.kind is Kind.ARTICLE or before.text in ("with", "has", "have", "having"))

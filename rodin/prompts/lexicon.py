@@ -712,8 +712,8 @@ TRAITS = _split(
 #: What has no colour of its own in the recipe: that of red lips was not read, and is not the hair's.
 PARTS = frozenset(
     _words(
-        """neck, necked, chin, forehead, cheeks, cheek, cheeked, lip, lips, lipped, mouth, jaw, nose, nosed, brow, brows,
-    eyebrows, eyebrow, ears, ear, eared, collar, sleeve, sleeves"""
+        """neck, necked, chin, forehead, cheeks, cheek, cheeked, lip, lips, lipped, mouth, jaw, nose, nosed, brow,
+    brows, eyebrows, eyebrow, ears, ear, eared, collar, sleeve, sleeves"""
     )
 )
 #: Neither read nor named as not read.
@@ -722,7 +722,8 @@ FILLERS = frozenset(
         """a, an, the, and, or, of, on, to, at, by, with, his, her, him, their, its, my, our, your, this, that, these,
     those, who, whose, which, is, are, was, were, be, been, being, as, it, they, them, there, has, have, had,
     having, wears, wear, wearing, worn, wore, dressed, in, from, into, under, over, below, behind, above, down, up,
-    only, very, quite, rather, really, some, any, all, one, single, pair, can, will, could, would, should, see, i, you, we, me, please, want, take, takes, taking,
+    only, very, quite, rather, really, some, any, all, one, single, pair, can, will, could, would,
+    should, see, i, you, we, me, please, want, take, takes, taking,
     like, draw, make, give, show, do, does, did, generate, create, image, picture, photo, photograph, painting,
     drawing, render, 3d, 2d, head, looks, looking, look, appears, seems, sporting, sports, sport, rocking, both,
     just, also, too, so, then, now, more, most, bit, little, small, big, large, wholly, entirely, completely, fully,

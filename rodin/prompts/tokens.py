@@ -99,7 +99,7 @@ _GRAMMAR = {
     Kind.WORN: "in, wears, wear, wearing, worn, dressed in, clad in, dressed, clad, clothed in, put on",
     Kind.AS: "as, like",
     Kind.ARTICLE: "a, an, the, his, her, their, its, any",
-    Kind.UNKNOWN: "less hair, fewer hair, contact lenses, contact lens, contacts",  # of which a part means another thing
+    Kind.UNKNOWN: "less hair, fewer hair, contact lenses, contact lens, contacts",  # not what their parts mean
     Kind.FILLER: "not only, not just, no doubt, no one, nobody, with no doubt, off the shoulder",
 }
 
@@ -257,7 +257,7 @@ def _mended(word: str) -> str:
 def _normalised(prompt: str) -> str:
     """Words and marks apart by spaces, in lower case; contractions written out, ages as `<years>` and a number."""
     text = prompt.lower().replace("\u2019", "'")
-    text = _CONTRACTED.sub(lambda found: f"{ {'ca': 'can', 'wo': 'will'}.get(found[1], found[1])} not", text)
+    text = _CONTRACTED.sub(lambda found: f"{ {'ca': 'can', 'wo': 'will'}.get(found[1], found[1]) } not", text)
     text = re.sub(r"(?<!\S)-(?=[a-z])|\bw/o\b", "without ", text)
     text = re.sub(r"\b([a-z]+)-(?:free|less)\b", r"without \1", text)
     text = re.sub(r"\b(?:un|non)-(?=[a-z])", "not ", text)
