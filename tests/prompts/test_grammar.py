@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from spellchecker import SpellChecker
 
 from rodin.prompts.grammar import understand
+from rodin.prompts.lexicon import DECADES
 from rodin.prompts.tokens import known_words
 from rodin.prompts.understanding import NONE, TRAITS, VALUES
 from rodin.synth.recipe import AvatarRecipe, make_recipe
@@ -144,12 +145,15 @@ def test_a_line_says_what_was_understood_and_what_was_not() -> None:
     )
 
 
-@given(st.sampled_from(sorted(SpellChecker().word_frequency.dictionary)))
+ENGLISH = sorted(word for word in SpellChecker().word_frequency.dictionary if re.fullmatch("[a-z]{4,}", word))
+
+
+@given(st.sampled_from(ENGLISH).filter(lambda word: word not in DECADES))
 @settings(deadline=None, max_examples=300)
 def test_a_word_of_english_is_no_slip_of_another(word: str) -> None:
     """It means what it says, or what its stem says, or is named as not read."""
     found = understand(f"a man and {word}")
-    assert set(found.unread) <= {word, *re.split(r"[^a-z0-9]+", word)}
+    assert set(found.unread) <= {word}
     for said in set(found.words.values()) - {"man"}:
         assert any(said.startswith(known[:-1]) for known in known_words() if len(known) > 2), found.line()
 
