@@ -121,7 +121,7 @@ def has_palette(preset: Path) -> bool:
 RODIN = [sys.executable, "-m", "rodin"]
 
 
-def start(command: Command, names: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+def start(command: Command, names: dict[str, str], log: Path, to_its_end: bool) -> subprocess.Popen[bytes]:
     words = [word.format(**names) for word in command.words.split()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with log.open("wb") as sink:
@@ -129,14 +129,14 @@ def start(command: Command, names: dict[str, str], log: Path) -> subprocess.Pope
             [*RODIN, *words], stdout=sink, stderr=sink, cwd=ROOT, env=environment, start_new_session=True
         )
     if command.name == "studio":
-        Visitor(process, log, Path(names["work"])).start()
+        Visitor(process, log, Path(names["work"]), leaves=to_its_end).start()
     return process
 
 
 def undisturbed(command: Command, names: dict[str, str]) -> float:
     """Run a command to its end; the seconds that it took."""
     log, began = Path(names["work"]).parent / "log.txt", time.monotonic()
-    process = start(command, names, log)
+    process = start(command, names, log, to_its_end=True)
     if process.wait() != 0:
         sys.exit(f"{command.name}: exit code {process.returncode}\n{log.read_text(errors='replace')[-2000:]}")
     return time.monotonic() - began
@@ -145,7 +145,7 @@ def undisturbed(command: Command, names: dict[str, str]) -> float:
 def killed(command: Command, names: dict[str, str], number: signal.Signals, moment: float) -> bool:
     """Start a command and end it after a while; whether it was still there to be ended."""
     log = Path(names["work"]).parent / "log.txt"
-    process = start(command, names, log)
+    process = start(command, names, log, to_its_end=False)
     try:
         process.wait(moment)
     except subprocess.TimeoutExpired:

@@ -22,7 +22,7 @@ GONE = (OSError, http.client.HTTPException)
 
 
 class Visitor(threading.Thread):
-    """Draws the avatars that are not in the history yet, takes them all away, and ends the studio.
+    """Draws the avatars that are not in the history yet, and takes them all away.
 
     A studio that is killed ends the visit; the next one knows who comes by the cookie in `work`.
 
@@ -30,11 +30,12 @@ class Visitor(threading.Thread):
         process: the studio.
         log: what it says.
         work: gets the avatars, in shown/.
+        leaves: whether the visit ends the studio.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, work: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, work: Path, leaves: bool) -> None:
         super().__init__(daemon=True)
-        self._process, self._log, self._work = process, log, work
+        self._process, self._log, self._work, self._leaves = process, log, work, leaves
         self._jar = http.cookiejar.LWPCookieJar(work / "studio" / "cookies.txt")
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self._jar)
@@ -50,7 +51,8 @@ class Visitor(threading.Thread):
                 self._process.send_signal(signal.SIGABRT)
                 raise
         else:
-            self._process.send_signal(signal.SIGINT)
+            if self._leaves:
+                self._process.send_signal(signal.SIGINT)
 
     def _ends(self) -> bool:
         try:

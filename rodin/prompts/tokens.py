@@ -180,7 +180,7 @@ _YEARS = [
     re.compile(pattern)
     for pattern in (
         rf"\b(?:aged? )?({_NUMBER}) ?(?:years?|yrs?|yr) (?:old|of age|young)\b",
-        rf"\b({_NUMBER}) ?(?:yo|y o|y , o|yr old|y old|years)\b",
+        rf"\b({_NUMBER}) ?(?:yo|y o|y , o|yr old|y old|years)\b(?!=)",
         rf"\b(?:aged?|age of|at the age of|about|around) ({_NUMBER})\b",
         rf"\bof ({_NUMBER})\b(?= (?:with|in|who|wearing)\b|\s*(?:[,.]|$))",
         rf"(?:^|,) ({_NUMBER})(?=\s*(?:,|$|\.))",

@@ -14,6 +14,7 @@ import uvicorn
 
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.errors import UserError
+from rodin.signals import Terminated
 from rodin.studio.app import make_app
 from rodin.studio.limits import Limits
 from rodin.studio.work import Studio
@@ -77,6 +78,8 @@ def serve(
         webbrowser.open(address)
     try:
         uvicorn.Server(config).run(sockets=[listening])
+    except Terminated:
+        raise
     except KeyboardInterrupt:
         say("")
 

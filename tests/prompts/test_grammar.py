@@ -188,6 +188,15 @@ def test_any_text_is_read_somehow(text: str) -> None:
     found.line()
 
 
+AGES = ("70", "0", "seventy", "years old", "years", "yo", "aged", "about", "months old", "sixties", ",")
+
+
+@given(st.lists(st.sampled_from(AGES), max_size=8))
+@settings(deadline=None, max_examples=300)
+def test_any_ages_are_read_somehow(words: list[str]) -> None:
+    assert set(understand(" ".join(words)).allowed("age")) <= set(VALUES["age"])
+
+
 # ---- denials, composed
 
 THINGS = {
