@@ -174,7 +174,7 @@ _SPLIT = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[,;()/&+|]|[.!?\n]+")
 _NUMBER = (
     r"\d{1,3}|(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty(?: (?:one|two|three|four|five|six|seven|eight|nine))?)"
 )
-_NUMBER = rf"(?:{_NUMBER}|{'|'.join(sorted(lexicon.NUMBERS, key=len, reverse=True))})"
+_NUMBER = rf"(?<!=)(?:{_NUMBER}|{'|'.join(sorted(lexicon.NUMBERS, key=len, reverse=True))})"  # not of `years=70`
 #: Ages in years, with the number as a group. A decade counts from its first year.
 _YEARS = [
     re.compile(pattern)
@@ -189,9 +189,9 @@ _YEARS = [
 _MONTHS = re.compile(rf"\b(?:{_NUMBER}) ?(?:months?|weeks?|days?) old\b")
 _DECADE = re.compile(
     r"\b(?:in (?:his|her|their|the|my|its) )?(?:(?:early|mid|late|middle) )?"
-    rf"(?:(\d0) ?s|({'|'.join(lexicon.DECADES)}))\b(?! (?:style|hair|look|fashion))"
+    rf"(?:(?<!=)(\d0) ?s|({'|'.join(lexicon.DECADES)}))\b(?! (?:style|hair|look|fashion))"
 )
-_SOMETHING = re.compile(r"\b(\d0|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety) ?(?:something|ish)\b")
+_SOMETHING = re.compile(r"\b(?<!=)(\d0|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety) ?(?:something|ish)\b")
 
 
 def pieces_of(prompt: str, translate: Callable[[str], str | None] | None = None) -> list[Piece]:
