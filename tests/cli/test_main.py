@@ -837,6 +837,6 @@ def test_no_blender(tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "shadow" / "bpy.py").write_text("raise ModuleNotFoundError(\"No module named 'bpy'\", name='bpy')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "shadow"))
     line = fails("synth", "--out", tmp_path / "set", "--count", 1, "--views", 1, "--size", 16)
-    assert "pip install 'rodin[blender]'" in line
+    assert "pip install 'rodin-avatars[blender]'" in line
     assert re.search(r"apt-get install .*libxi6 .*libgl1", line)
     assert not list((tmp_path / "set").glob("0*"))
