@@ -106,7 +106,7 @@ dist-pure: build/tools/.made
 
 # Known vulnerabilities of every version in constraints.txt, as a service on the network knows them.
 audit: build/tools/.made
-	$(TOOLS)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	$(TOOLS)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
 # What comes with the wheel in dist/, as CycloneDX: dist/sbom.cdx.json.
 sbom: build/tools/.made

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,6 +22,7 @@ import torch
 import yaml
 from PIL import Image
 
+import rodin
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.cli import drawing, gallery
 from rodin.cli.main import COMMANDS, GROUPS, Ablation, main
@@ -73,7 +73,7 @@ def stamps(run: Path, *names: str) -> dict[str, int]:
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--version"])
-    assert capsys.readouterr().out == f"rodin {version('rodin')}\n"
+    assert capsys.readouterr().out == f"rodin {rodin.__version__}\n"
 
 
 def test_help_is_cheap() -> None:
@@ -89,6 +89,7 @@ def test_help_is_cheap() -> None:
         "rodin.data.named_files",
         "rodin.errors",
         "rodin.files",
+        "rodin.held_file",
         "rodin.lock",
         "rodin.signals",
         "rodin.writer",
