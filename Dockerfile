@@ -22,8 +22,7 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY --from=build /wheels /wheels
 COPY constraints.txt /wheels/
 RUN python -m venv /opt/rodin && \
-    /opt/rodin/bin/pip install --no-cache-dir --constraint /wheels/constraints.txt torch --index-url "$TORCH_INDEX" && \
-    /opt/rodin/bin/pip install --no-cache-dir --constraint /wheels/constraints.txt \
+    /opt/rodin/bin/pip install --no-cache-dir --constraint /wheels/constraints.txt --extra-index-url "$TORCH_INDEX" \
       "$(echo /wheels/rodin*.whl)[mesh,studio,video]"
 ENV PATH=/opt/rodin/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 RUN useradd --create-home --uid 1000 rodin && mkdir /work && chown rodin: /work
