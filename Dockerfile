@@ -31,13 +31,14 @@ ENTRYPOINT ["rodin"]
 CMD ["--help"]
 
 FROM base AS cluster
-# What Blender's module needs (scripts/debian-libraries), and what KubeRay's probes call.
+# What Blender's module needs (scripts/debian-libraries), and wget, which KubeRay's probes call; its jobs want ray[default].
 # hadolint ignore=DL3008
 RUN apt-get update && \
     apt-get install --yes --no-install-recommends \
       libgl1 libsm6 libx11-6 libxfixes3 libxi6 libxkbcommon0 libxrender1 wget && \
     rm -rf /var/lib/apt/lists/*
-RUN pip install --no-cache-dir --constraint /wheels/constraints.txt "$(echo /wheels/rodin*.whl)[blender,cluster]"
+RUN pip install --no-cache-dir --constraint /wheels/constraints.txt \
+      "$(echo /wheels/rodin*.whl)[blender,cluster]" "ray[default]"
 USER 1000
 ENTRYPOINT []
 CMD ["rodin", "--help"]

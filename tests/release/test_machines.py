@@ -60,6 +60,8 @@ def test_ray_is_reached_by_itself_alone() -> None:
         assert rule["from"], "a rule without a source lets everybody in"
         if "ports" not in rule:
             assert rule["from"] == [{"podSelector": {"matchLabels": selected}}]
+    (job,) = (one for path in MANIFESTS for one in documents(path) if one["kind"] == "RayJob")
+    assert job["spec"]["submissionMode"] == "HTTPMode", "a pod that submits is none of the cluster's"
     assert len(clusters()) == 2
     for cluster in clusters():
         for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
