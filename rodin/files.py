@@ -129,6 +129,18 @@ def check_regular(path: Path) -> None:
         raise UserError(f"{path}: is no file but a pipe or a device; copy what it gives into a file")
 
 
+def parse_json(text: bytes | str) -> Any:
+    """The value of a JSON text from outside, as bytes in UTF-8 or UTF-16, with or without a byte order mark.
+
+    Raises:
+        ValueError: it is not JSON, an object has a key twice, or it is nested too deep to be read.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
 def read_json(path: Path) -> Any:
     """The JSON value in `path`, in UTF-8 or, as some tools of Windows write it, with a byte order mark or in UTF-16.
 
@@ -137,12 +149,12 @@ def read_json(path: Path) -> Any:
     """
     check_regular(path)
     try:
-        return json.loads(Path(path).read_bytes(), object_pairs_hook=_once)
+        return parse_json(Path(path).read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; check the path") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check that it is a file you may read") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({one_line(error)}); write the file again") from error
 
 

@@ -6,7 +6,8 @@
 One run makes a synthetic set, fits planes, trains every stage, draws avatars and exports a mesh. A second one does the
 same, and each command of it is ended at random moments of the time that the first took: by SIGKILL, SIGTERM and Ctrl-C
 in turn. It has to go on, say no traceback, exit with 143 or 130 where it may still speak, leave no half-written file,
-and end with the same bytes. The studio is not among the commands.
+and end with the same bytes. Somebody draws in the studio, which is not ended by Ctrl-C: so
+one leaves it.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from soak_studio import Visitor
 
 ROOT = Path(__file__).resolve().parents[1]
 SUBJECTS = 6  # of the examples
 STEPS = 100  # of each training
 SIGNALS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
 PROMPTS = "a bald man\nan old woman with glasses\na man with a beard\n"
-DRAWN_BY_TIME = ("checkpoint", "events", "samples", ".logs")  # and so in no two runs alike
+DRAWN_BY_TIME = ("checkpoint", "events", "samples", ".logs", "studio")  # and so in no two runs alike
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ COMMANDS = (
     Command("all", "train all {data} --run {work}/run --preset {preset}"),
     Command("generate", "generate --model {work}/run/model --prompts {prompts} --out {work}/drawn --steps 4"),
     Command("export", "export {work}/drawn/avatar-000.rodin.safetensors --out {work}/mesh.glb --threshold 5"),
+    Command("studio", "studio --model {work}/run/model --folder {work}/studio --no-browser --port 0"),
 )
 
 
@@ -78,7 +81,8 @@ def main() -> None:
     for command in needed:
         share = (arguments.kills - kills) // len(chosen[chosen.index(command) :]) if command in chosen else 0
         for _ in range(share):
-            number = list(SIGNALS)[kills % len(SIGNALS)]
+            signals = [one for one in SIGNALS if command.name != "studio" or one != signal.SIGINT]
+            number = signals[kills % len(signals)]
             moment = rng.uniform(0.05, 0.95) * seconds[command]
             if not killed(command, cut, number, moment):
                 break  # it is done: the others are killed the more
@@ -121,9 +125,12 @@ def start(command: Command, names: dict[str, str], log: Path) -> subprocess.Pope
     words = [word.format(**names) for word in command.words.split()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with log.open("wb") as sink:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*RODIN, *words], stdout=sink, stderr=sink, cwd=ROOT, env=environment, start_new_session=True
         )
+    if command.name == "studio":
+        Visitor(process, log, Path(names["work"])).start()
+    return process
 
 
 def undisturbed(command: Command, names: dict[str, str]) -> float:

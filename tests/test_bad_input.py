@@ -21,15 +21,17 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from rodin.avatars import avatar as avatars
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.drawing import Drawing
 from rodin.cli.main import LONGEST, main
 from rodin.cli.prompt_file import read_prompt_file
-from rodin.data import captures
+from rodin.data import captures, packed
 from rodin.data.captures import load_subject
 from rodin.data.named_files import OUTSIDE
 from rodin.data.shards import FittedSubject, read_shards, read_subject, write_shards, write_subject
 from rodin.errors import UserError, shown
+from rodin.evaluate.prompts import read_prompts
 from rodin.files import read_json
 from rodin.images import open_image
 from rodin.models.clip import Encoder
@@ -42,6 +44,8 @@ from rodin.train.loop import CHECKPOINT_NAME, SETTINGS_NAME, LoopConfig, run_loo
 from rodin.train.presets import load_preset, preset_yaml, smoke
 
 pytestmark = pytest.mark.usefixtures("mended_checksums")
+
+DEEP = "[" * 100_000
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -352,6 +356,25 @@ def test_json_whose_keys_stand_twice(tmp_path: Path) -> None:
     path = tmp_path / "one.json"
     path.write_text('{"a": {"b": 1, "b": 2}}')
     assert "the key 'b' stands twice" in refusal(lambda: read_json(path))
+
+
+@pytest.mark.parametrize(
+    ("read", "metadata"),
+    [
+        (read_subject, {"subject": DEEP}),
+        (Avatar.load, {"schema": avatars.SCHEMA, "decoder": DEEP}),
+        (lambda path: packed.read_facts(path.parent), {"schema": str(packed.SCHEMA), "shape": DEEP}),
+    ],
+)
+def test_metadata_that_are_nested_too_deep(tmp_path: Path, read: Callable[[Path], object], metadata: Any) -> None:
+    path = tmp_path / packed.PACKED_NAME
+    save_file({"planes": torch.zeros(1)}, path, metadata=metadata)
+    assert "too deep" in refusal(lambda: read(path))
+
+
+def test_prompts_that_are_nested_too_deep(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text(DEEP)
+    assert "too deep" in refusal(lambda: read_prompts([tmp_path / "one.jsonl"], []))
 
 
 def test_values_are_shown_in_short() -> None:

@@ -29,7 +29,7 @@ from rodin.avatars.mesh import Mesh, extract_mesh
 from rodin.avatars.surface_colours import seen_along_normals
 from rodin.camera import Camera, around, camera_at
 from rodin.errors import UserError, one_line
-from rodin.files import atomic_path, check_regular, check_schema
+from rodin.files import atomic_path, check_regular, check_schema, parse_json
 from rodin.images import check_colours
 from rodin.materials import MATERIALS
 from rodin.models.clip import LATENT_DIM
@@ -238,8 +238,8 @@ class Avatar:
         check_schema(path, schema, [SCHEMA, *OLDER_SCHEMAS], "generate it again")
         try:
             check_finite(tensors)
-            decoder = unfilled(Decoder, config_from_dict(DecoderConfig, json.loads(facts["decoder"]), "decoder"))
-            refiner = unfilled(Refiner, config_from_dict(RefinerConfig, json.loads(facts["refiner"]), "refiner"))
+            decoder = unfilled(Decoder, config_from_dict(DecoderConfig, parse_json(facts["decoder"]), "decoder"))
+            refiner = unfilled(Refiner, config_from_dict(RefinerConfig, parse_json(facts["refiner"]), "refiner"))
             for name, part in (("decoder.", decoder), ("refiner.", refiner)):
                 own = {k.removeprefix(name): v.float() for k, v in tensors.items() if k.startswith(name)}
                 part.load_state_dict(own, assign=True)
@@ -255,11 +255,11 @@ class Avatar:
                 refiner,
                 tensors["latent"],
                 noise=tensors["noise"].float(),
-                drawing=config_from_dict(Drawing, _nested(json.loads(facts["drawing"]), schema), "drawing"),
+                drawing=config_from_dict(Drawing, _nested(parse_json(facts["drawing"]), schema), "drawing"),
                 model_hash=facts["model_hash"],
                 palette=tensors.get("palette"),
             )
-        except (KeyError, ValueError, RuntimeError) as error:  # RecursionError is a RuntimeError
+        except (KeyError, ValueError, RuntimeError) as error:
             raise UserError(f"{path}: a damaged avatar file ({one_line(error)}); generate it again") from error
 
 

@@ -35,7 +35,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rodin.errors import UserError, one_line
-from rodin.files import atomic_path
+from rodin.files import atomic_path, parse_json
 from rodin.triplane import PLANES
 
 PACKED_NAME = "packed.safetensors"
@@ -211,7 +211,7 @@ def _facts(metadata: dict[str, str] | None, path: Path) -> tuple[Facts, int]:
     if metadata.get("schema") != str(SCHEMA):
         raise UserError(f"{path}: schema {metadata.get('schema')}, this version reads {SCHEMA}; pack again")
     try:
-        shape = tuple(int(number) for number in json.loads(metadata["shape"]))
+        shape = tuple(int(number) for number in parse_json(metadata["shape"]))
         if len(shape) != 4 or shape[0] != PLANES:
             raise ValueError(f"shape {shape}")
         decoder, encoder, step = metadata["decoder"], metadata["encoder"], float(metadata["step"])
@@ -226,7 +226,7 @@ def _bytes(data: bytes) -> Tensor:
 
 def _said(deflated: Tensor, count: int) -> list[dict[str, Any]]:
     """Names and captions of `count` subjects, and no more than they can be."""
-    found: list[dict[str, Any]] = json.loads(
+    found: list[dict[str, Any]] = parse_json(
         zlib.decompressobj().decompress(deflated.numpy().tobytes(), LONGEST_SAID * count)
     )
     return found

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from rodin import checksums
 from rodin.errors import UserError, one_line
-from rodin.files import atomic_path, check_schema, read_json
+from rodin.files import atomic_path, check_schema, parse_json, read_json
 from rodin.images import check_colours, check_pixels, from_bytes, to_bytes
 from rodin.parts import check_finite, config_from_dict
 from rodin.triplane import check_planes, mirror
@@ -144,7 +144,7 @@ def read_subject(path: Path) -> FittedSubject:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            facts = json.loads(metadata["subject"])
+            facts = parse_json(metadata["subject"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         checksums.check_seal(path, metadata)
         return _subject(tensors, from_bytes(tensors["frontal"]), facts)
@@ -295,7 +295,7 @@ def _from_sample(sample: dict[str, Any]) -> FittedSubject:
     with Image.open(io.BytesIO(sample["png"]), formats=["PNG"]) as image:
         check_pixels(image.width, image.height, f"frontal view of {sample['__key__']:.80}", MOST_PIXELS)
         frontal = from_bytes(torch.from_numpy(np.asarray(image.convert("RGBA")).copy()))
-    return _subject(load(sample["safetensors"]), frontal, json.loads(sample["json"]))
+    return _subject(load(sample["safetensors"]), frontal, parse_json(sample["json"]))
 
 
 def _subject(tensors: dict[str, Tensor], frontal: Tensor, facts: dict[str, Any]) -> FittedSubject:

@@ -21,7 +21,7 @@ from rodin.data.captures import load_subject
 from rodin.errors import UserError, one_line
 from rodin.evaluate.attribute_reader import AttributeReader, Lesson, read_size, train_reader
 from rodin.evaluate.floaters import CELLS
-from rodin.files import atomic_path
+from rodin.files import atomic_path, parse_json
 from rodin.fit.hull import visual_hull
 from rodin.images import to_bytes
 from rodin.render.rays import Occupancy
@@ -96,7 +96,7 @@ def _save(learned: Learned, path: Path) -> None:
 def _load(path: Path) -> Learned:
     try:
         with safe_open(path, framework="pt") as file:
-            values = json.loads(file.metadata()["values"])
+            values = parse_json(file.metadata()["values"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         union = Occupancy(tensors.pop("union"))
         reader = AttributeReader(values)

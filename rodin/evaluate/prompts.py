@@ -6,7 +6,6 @@ exactly those that the text names, in the words of the training data.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from rodin.errors import UserError
 from rodin.evaluate.subjects import RealSet
+from rodin.files import parse_json
 
 CAPTIONS = "captions"  # name of the set that the held-out subjects' captions make
 
@@ -72,7 +72,7 @@ def read_prompts(paths: Sequence[Path], training: Sequence[dict[str, Any]]) -> l
 
 def _prompt(line: str, where: str, training: Sequence[dict[str, Any]]) -> Prompt:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError as error:
         raise UserError(f"{where}: not valid JSON ({error}); mend the line") from error
     if not isinstance(value, dict) or set(value) != {"text", "attributes"}:

@@ -27,6 +27,8 @@ def understand(prompt: str, translate: Callable[[str], str | None] | None = None
 
 # How much of an age a word says: a man may be young or old, a boy is a child, years are years.
 _WEAK, _PLAIN, _EXACT = range(3)
+_BEFORE_NOUNS = (Kind.COLOUR, Kind.ADJECTIVE, Kind.OR, Kind.AND)
+_OF_A_NOUN = (Kind.COLOUR, Kind.ADJECTIVE, Kind.NOUN, Kind.PERSON, Kind.UNKNOWN)
 _REMOVABLE = (Thing.BEARD, Thing.GLASSES, Thing.HAT)
 _ALL_OF = {"beard": ("full beard", "chin beard"), "glasses": recipe.GLASSES, "hat": recipe.HATS}
 
@@ -45,6 +47,7 @@ class _Reading:
         self.colours: list[tuple[Piece, bool]] = []  # with whether each is denied
         self.adjectives: list[tuple[Piece, bool]] = []
         self.age_words: list[tuple[Piece, bool]] = []
+        self.choice = False  # among the colours
         self.last: Piece | None = None  # the noun or person behind which colours may come
         self.last_coloured = False
         self.heads: dict[Thing, Piece] = {}  # of the sentence
@@ -146,10 +149,8 @@ class _Reading:
         if self.denial is Kind.WITHOUT:
             following = next((one for one in self.pieces[at + 1 :] if one.kind is not Kind.FILLER), None)
             return following is not None and following.kind not in (Kind.HAS, Kind.WORN, Kind.BUT)
-        if self.denial is Kind.NO and at + 1 < len(self.pieces):
-            following = self.pieces[at + 1]
-            removable = following.kind is Kind.NOUN and NOUNS[following.key].thing in _REMOVABLE
-            return removable or following.kind is Kind.MARK
+        if self.denial is Kind.NO and self.last is not None and at + 1 < len(self.pieces):
+            return _is_removable(self.last) and _is_removable(self.pieces[at + 1])  # who has no hair may have earrings
         return False
 
     # ---- pieces
@@ -157,16 +158,18 @@ class _Reading:
     def _read(self, at: int, piece: Piece) -> None:
         kind = piece.kind
         if kind is Kind.UNKNOWN:
+            if self._is_coloured(at):
+                self._drop()
             self.unread.append(piece.text)
         elif kind in (Kind.NO, Kind.NOT, Kind.WITHOUT):
             if self.used or kind is not Kind.WITHOUT:
                 self._flush()
             self._begin_denial(kind)
         elif kind is Kind.GONE:
-            if self.last is not None and self.last.kind is Kind.NOUN and NOUNS[self.last.key].thing in _REMOVABLE:
-                self._noun_alone(self.last, True)
-            elif self.last is not None and self.last.kind is Kind.MARK:
+            if self.last is not None and self.last.kind is Kind.MARK:
                 self._deny(self.last.key, (YES,), self.last.text)
+            elif self.last is not None and (self.last.key == "hair" or _is_removable(self.last)):
+                self._noun_alone(self.last, True)
         elif kind in (Kind.COMMA, Kind.STOP):
             self._flush()
             if kind is Kind.STOP or not self._list_goes_on(at):
@@ -178,7 +181,9 @@ class _Reading:
         elif kind is Kind.AND:
             self._and(at)
         elif kind is Kind.OR:
-            if not self._more_colours(at):
+            if self._more_colours(at):
+                self.choice = True
+            else:
                 self._flush()
         elif kind in (Kind.BUT, Kind.HAS, Kind.WORN):
             verb = kind is Kind.HAS and piece.text in ("is", "are", "was", "it")
@@ -200,6 +205,10 @@ class _Reading:
             self.adjectives.append((piece, self._denies))
         elif kind is Kind.AGE:
             self.age_words.append((piece, self._denies))
+        elif kind is Kind.PART:
+            if self.colours or self.adjectives:
+                self._drop()
+                self.unread.append(piece.text)
         elif kind not in (Kind.ARTICLE, Kind.FILLER):
             self._meaning(piece)
 
@@ -218,8 +227,10 @@ class _Reading:
 
     def _more_colours(self, at: int) -> bool:
         """Whether what joins here are colours of one thing: "a black and white shirt"."""
-        following = self.pieces[at + 1 : at + 2]
-        return bool(self.colours and following and following[0].kind is Kind.COLOUR and self.last is None)
+        if not self.colours or [piece.kind for piece in self.pieces[at + 1 : at + 2]] != [Kind.COLOUR]:
+            return False
+        behind = next((one.kind for one in self.pieces[at + 1 :] if one.kind not in _BEFORE_NOUNS), None)
+        return self.last is None or behind is Kind.NOUN
 
     def _simile(self, at: int) -> None:
         """ "as black as coal": what it is like is not asked for."""
@@ -232,6 +243,16 @@ class _Reading:
             if self.pieces[place].kind not in (Kind.ARTICLE, Kind.FILLER):
                 self.pieces[place] = Piece(Kind.FILLER, "", self.pieces[place].text)
                 return
+
+    def _is_coloured(self, at: int) -> bool:
+        """Whether the colours before an unknown word are its own, and not of the noun that came earlier: "a hat with a
+        red band". Of what is worn, they are of the clothes."""
+        if not self.colours or self.last is None or self.worn:
+            return False
+        if [one for one in self.pieces[at + 1 : at + 2] if one.kind in _OF_A_NOUN]:
+            return False
+        before = next((one for one in self.pieces[:at][::-1] if one.kind not in _BEFORE_NOUNS), None)
+        return before is not None and (before.kind is Kind.ARTICLE or before.text in ("with", "has", "have", "having"))
 
     def _colour(self, at: int, piece: Piece) -> None:
         following = self.pieces[at + 1] if at + 1 < len(self.pieces) else None
@@ -298,7 +319,7 @@ class _Reading:
             self._noun_alone(piece, denied)
         if not (denied and noun.thing in _REMOVABLE):
             self._dress(piece)
-        self.colours, self.adjectives = [], []
+        self.colours, self.adjectives, self.choice = [], [], False
         self._use_denial(denied)
         self.last, self.last_coloured = piece, qualified and self.last_coloured
         self.heads[noun.thing] = piece
@@ -363,18 +384,24 @@ class _Reading:
         if not fitting:
             return False
         piece, denied = fitting[0]
+        values, said = hues[piece.key], piece.text
+        if self.choice:
+            values = tuple(dict.fromkeys(value for one, _ in fitting for value in hues[one.key]))
+            said = " or ".join(one.text for one, _ in fitting)
         if thing is Thing.BEARD and Thing.HAIR in self.heads and "hair_color" in self.asked and not denied:
-            if not set(self.asked["hair_color"]) & set(hues[piece.key]):
+            if not set(self.asked["hair_color"]) & set(values):
                 self.unread.append(piece.text)  # a beard has the colour of the hair
             return False
         # "dark" of hair beside no other colour is black or brown; a person who says so of skin means dark.
-        self._say(name, hues[piece.key], piece.text, denied)
+        self._say(name, values, said, denied)
         self.last_coloured = not denied
         return True
 
     def _person(self, piece: Piece) -> None:
         denied = self._denies and not self.used  # a no-beard man is one
         meanings = lexicon.PERSON_MEANINGS[piece.key]
+        if piece.key == "of a kind":
+            self.unread.append(piece.text)
         described = bool(self.colours or self.age_words or self.adjectives)
         self._ages()
         self._people_colours()
@@ -408,7 +435,9 @@ class _Reading:
             people = {
                 "black": lexicon.BLACK_PEOPLE, "white": lexicon.WHITE_PEOPLE, "brown": lexicon.BROWN_PEOPLE,
             }.get(piece.key if piece.text in ("black", "white", "brown") else "")  # fmt: skip
-            if people:
+            if people and Thing.SKIN in self.heads:
+                self.unread.append(piece.text)  # a light-skinned black woman
+            elif people:
                 self._say("skin", people, piece.text, denied)
             else:
                 self._of_hair_or_skin(piece, denied, hair=lexicon.HAIR_OF_PEOPLE, skin=lexicon.SKIN_HUES)
@@ -449,7 +478,7 @@ class _Reading:
         self.adjectives = []
         if self.colours:
             self._late_colours()
-        self.colours, self.worn, self.changed = [], False, False
+        self.colours, self.worn, self.changed, self.choice = [], False, False, False
 
     def _late_colours(self) -> None:
         last = self.last
@@ -464,3 +493,8 @@ class _Reading:
                 self._of_hair_or_skin(piece, denied, hair=lexicon.OF_HAIR_ALONE, skin=lexicon.OF_SKIN_ALONE)
         for _, denied in self.colours:
             self._use_denial(denied)
+
+
+def _is_removable(piece: Piece) -> bool:
+    """Whether it is something that a head has or has not."""
+    return piece.kind is Kind.MARK or (piece.kind is Kind.NOUN and NOUNS[piece.key].thing in _REMOVABLE)

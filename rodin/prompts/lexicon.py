@@ -71,6 +71,16 @@ PEOPLE = _split(
         "elderly woman": """grandmother, grandma, granny, nana, gran, crone, old woman, old lady, great grandmother,
             matriarch, hag, old girl, little old lady, dowager""",
         "adult": "adult, grown up, grownup, middle aged person",
+        # Somebody of any sex, and something more that cannot be drawn.
+        "of a kind": """teacher, doctor, nurse, chef, cook, baker, engineer, lawyer, judge, scientist, artist, painter,
+            musician, singer, dancer, drummer, guitarist, lifeguard, surfer, skater, athlete, boxer, wrestler, runner,
+            cyclist, driver, pilot, astronaut, farmer, gardener, builder, plumber, electrician, mechanic, carpenter,
+            librarian, accountant, clerk, banker, manager, boss, office worker, worker, programmer, developer, hacker,
+            designer, photographer, writer, author, poet, journalist, reporter, politician, president, minister,
+            professor, researcher, detective, spy, thief, guard, warrior, elf, dwarf, hobbit, vampire, zombie, angel,
+            devil, alien, superhero, villain, ninja, hippie, punk, goth, nerd, geek, rapper, tourist, traveller,
+            traveler, neighbour, neighbor, patient, survivor, celebrity, gamer, mayor, miner, butcher, tailor,
+            firefighter, police officer, officer, paramedic, surgeon, dentist, vet, coach, player, tennis player""",
         # Nothing but that it is somebody, of any sex.
         "": """person, people, someone, somebody, character, avatar, human, individual, figure, portrait, bust, subject,
             human being, pal, friend, buddy, mate, model, folk""",
@@ -89,6 +99,7 @@ PERSON_MEANINGS: dict[str, tuple[Meaning, ...]] = {
     "elderly man": (("sex", ("man",)), ("age", ("elderly",))),
     "elderly woman": (("sex", ("woman",)), ("age", ("elderly",))),
     "adult": (("age", ("young", "elderly")),),
+    "of a kind": (),
     "": (),
 }
 AGES = _split(
@@ -97,7 +108,7 @@ AGES = _split(
         "young": """young, youthful, younger, teenage, teenaged, adolescent age, college aged, college age, in their
             prime, in his prime, in her prime, thirtyish, twentyish, middle aged, midlife, mid aged, adult aged""",
         "elderly": """elderly, old, older, aged, ancient, senior aged, retired, wizened, geriatric, venerable, wrinkled,
-            wrinkly, grizzled, silver aged, hoary, long retired, in old age, of great age""",
+            wrinkly, wrinkles, crow's feet, grizzled, silver aged, hoary, long retired, in old age, of great age""",
     }
 )
 #: The last year of each age but the last. The recipe has no age between young and elderly.
@@ -698,26 +709,32 @@ TRAITS = _split(
 
 # ---- words that say nothing by themselves
 
+#: What has no colour of its own in the recipe: that of red lips was not read, and is not the hair's.
+PARTS = frozenset(
+    _words(
+        """neck, necked, chin, forehead, cheeks, cheek, cheeked, lip, lips, lipped, mouth, jaw, nose, nosed, brow,
+    brows, eyebrows, eyebrow, ears, ear, eared, collar, sleeve, sleeves"""
+    )
+)
 #: Neither read nor named as not read.
 FILLERS = frozenset(
     _words(
         """a, an, the, and, or, of, on, to, at, by, with, his, her, him, their, its, my, our, your, this, that, these,
     those, who, whose, which, is, are, was, were, be, been, being, as, it, they, them, there, has, have, had,
-    having, wears, wear, wearing, worn, wore, dressed, in, from, into, under, over, below, behind, above, down,
-    up, only, very, quite, rather, really, some, any, all, one, pair, i, you, we, me, please, want, take, takes,
-    taking, like, draw, make, give, show, do, does, did, generate, create, image, picture, photo, photograph,
-    painting, drawing, render, 3d, 2d, head, looks, looking, look, appears, seems, sporting, sports, sport,
-    rocking, both, just, also, too, so, then, now, more, most, bit, little, small, big, large, wholly, entirely,
-    completely, fully, totally, perfectly, mostly, around, about, style, styled, coloured, colored, colour, color,
-    shade, tone, toned, hued, kind, type, sort, add, put, change, turn, keep, into, get, let, while, still, when,
-    where, how, what, mid, early, late, years, year, old, s, t, re, ve, d, ll, m, seen, stands, standing, sits,
-    sitting, sit, stand, cut, tied, worn, gathered, pulled, swept, brushed, wound, pinned, put, falling, falls,
-    fall, hangs, hanging, swinging, side, front, back, close, closeup, shot, view, background, against, high,
-    quality, detailed, realistic, photorealistic, stylised, stylized, cartoon, cartoonish, 4k, 8k, hd, shoulders,
-    shoulder, chest, waist, neck, chin, forehead, cheeks, cheek, lip, jaw, nose, brow, brows, eyebrows, eyebrow,
-    ears, ear, lips, mouth, collar, sleeve, sleeves, it's, that's, piece, two, both, heavily, lightly, deeply,
-    slightly, mildly, well, long, fine, soft, clean, dyed, dye, tinted, covered, cover, topped, top, framed,
-    frame, below, through, him, self, full, whole, half, every, each, same, other, another, such, own, out, off,
-    hiding, hidden, bushy, huge, round, square"""
+    having, wears, wear, wearing, worn, wore, dressed, in, from, into, under, over, below, behind, above, down, up,
+    only, very, quite, rather, really, some, any, all, one, single, pair, can, will, could, would,
+    should, see, i, you, we, me, please, want, take, takes, taking,
+    like, draw, make, give, show, do, does, did, generate, create, image, picture, photo, photograph, painting,
+    drawing, render, 3d, 2d, head, looks, looking, look, appears, seems, sporting, sports, sport, rocking, both,
+    just, also, too, so, then, now, more, most, bit, little, small, big, large, wholly, entirely, completely, fully,
+    totally, perfectly, mostly, around, about, style, styled, coloured, colored, colour, color, shade, tone, toned,
+    hued, kind, type, sort, add, put, change, turn, keep, get, let, while, still, when, where, how, what, mid,
+    early, late, years, year, old, s, t, re, ve, d, ll, m, seen, stands, standing, sits, sitting, sit, stand, cut,
+    tied, gathered, pulled, swept, brushed, wound, pinned, falling, falls, fall, hangs, hanging, swinging, side,
+    front, back, close, closeup, shot, view, background, against, high, quality, detailed, realistic,
+    photorealistic, stylised, stylized, cartoon, cartoonish, 4k, 8k, hd, shoulders, shoulder, chest, waist, it's,
+    that's, piece, two, heavily, lightly, deeply, slightly, mildly, well, long, fine, soft, clean, dyed, dye,
+    tinted, covered, cover, topped, top, framed, frame, through, self, full, whole, half, every, each, same, other,
+    another, such, own, out, off, hiding, hidden, rimless, frameless, bushy, huge, round, square"""
     )
 )

@@ -10,12 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import cache
+from typing import TYPE_CHECKING
 
 from rodin.prompts import lexicon
+
+if TYPE_CHECKING:
+    from spellchecker import SpellChecker
 
 LEAST_LIKENESS = 0.8  # of a word and what it is taken for a slip of
 SHORTEST_TYPO = 4  # letters; of shorter words too many are a letter apart
 LIKENESS_OF_SHORT = 0.88  # of words of 4 letters
+LIKENESS_OF_DENIALS = 0.9  # which turn all behind them into its opposite
 LONGEST_ENTRY = 7  # words
 
 
@@ -51,6 +56,7 @@ class Kind(Enum):
     WORN = auto()  # as HAS; a colour behind it is of the clothes
     AS = auto()
     ARTICLE = auto()
+    PART = auto()  # of the body or of clothes; its colour cannot be said
     FILLER = auto()
     UNKNOWN = auto()
 
@@ -71,7 +77,7 @@ class Piece:
 
 
 _GRAMMAR = {
-    Kind.NO: "no, zero, nor any, anything but, everything but",
+    Kind.NO: "no, zero, nor any, anything but, everything but, less, fewer, less of a, a lot less, much less",
     Kind.NOT: "not, never, no longer, not any more, hardly, nor",
     Kind.WITHOUT: """without, w/o, lacking, lacks, lack, minus, sans, remove, removes, removing, take off, takes off,
         taking off, took off, lose, loses, losing, lost, drop, ditch, get rid of, rid of, delete, erase, free of,
@@ -80,7 +86,10 @@ _GRAMMAR = {
         off, not have, not has, not wear, not wearing, not having, not got, not had, no sign of, no trace of, never
         wears, never wear, hide, undo, clear of, except, except for, apart from, take away, takes away, put away,
         drops, ditches, stop wearing, stopped wearing, stops wearing, no longer has, no longer have, no longer wears,
-        no longer wearing, not with, not in""",
+        no longer wearing, not with, not in, not give, not add, not put, not put on, not want, not need, not draw, not
+        include, not show, not use, not need any, stop, stops, stopped, quit, quits, avoid, avoids, avoiding, exclude,
+        excludes, excluding, excluded, eliminate, eliminates, banish, forget, forbid, no need for, no need of, refuses,
+        used to have, used to wear, once had, once wore, formerly had, previously had, had once""",
     Kind.GONE: "removed, off, gone, missing, absent, taken off, none, erased, left out, lost",
     Kind.CHANGED: "to, into, dyed, turned, becomes, turns, bleached to, painted",
     Kind.OR: "or",
@@ -90,6 +99,7 @@ _GRAMMAR = {
     Kind.WORN: "in, wears, wear, wearing, worn, dressed in, clad in, dressed, clad, clothed in, put on",
     Kind.AS: "as, like",
     Kind.ARTICLE: "a, an, the, his, her, their, its, any",
+    Kind.UNKNOWN: "less hair, fewer hair, contact lenses, contact lens, contacts",  # not what their parts mean
     Kind.FILLER: "not only, not just, no doubt, no one, nobody, with no doubt, off the shoulder",
 }
 
@@ -114,6 +124,7 @@ def _entries() -> dict[str, tuple[Kind, str]]:
         (Kind.TRAIT, lexicon.TRAITS),
         (Kind.COLOUR, lexicon.HUES),
         *((kind, {" ".join(one.split()): "" for one in words.split(",")}) for kind, words in _GRAMMAR.items()),
+        (Kind.PART, dict.fromkeys(lexicon.PARTS, "")),
         (Kind.FILLER, dict.fromkeys(lexicon.FILLERS | lexicon.SHADES, "")),
     ]
     for kind, table in tables:
@@ -139,9 +150,23 @@ def meaning_entries() -> tuple[str, ...]:
 @cache
 def _candidates() -> tuple[str, ...]:
     """Words that a typing error may have been meant for: those that say something of an avatar."""
-    denying = {entry for entry, (kind, _) in _entries().items() if kind in (Kind.NO, Kind.NOT, Kind.WITHOUT)}
-    saying = {word for entry in (*meaning_entries(), *denying) for word in entry.split()}
-    return tuple(sorted(word for word in saying if len(word) >= SHORTEST_TYPO))
+    saying = {word for entry in meaning_entries() for word in entry.split()}
+    return tuple(sorted(word for word in saying | _denying() if len(word) >= SHORTEST_TYPO))
+
+
+@cache
+def _english() -> SpellChecker:
+    """The words of English. Read only where a prompt has a word that no entry has: it takes a third of a second."""
+    from spellchecker import SpellChecker
+
+    return SpellChecker("en", distance=1)
+
+
+@cache
+def _denying() -> frozenset[str]:
+    """Words of denials."""
+    denials = (entry for entry, (kind, _) in _entries().items() if kind in (Kind.NO, Kind.NOT, Kind.WITHOUT))
+    return frozenset(word for entry in denials for word in entry.split())
 
 
 _CONTRACTED = re.compile(r"\b(does|do|is|are|was|has|have|had|did|wo|ca|would|should|could)n'?t\b")
@@ -155,7 +180,7 @@ _YEARS = [
     re.compile(pattern)
     for pattern in (
         rf"\b(?:aged? )?({_NUMBER}) ?(?:years?|yrs?|yr) (?:old|of age|young)\b",
-        rf"\b({_NUMBER}) ?(?:yo|y o|yr old|y old|years)\b",
+        rf"\b({_NUMBER}) ?(?:yo|y o|y , o|yr old|y old|years)\b",
         rf"\b(?:aged?|age of|at the age of|about|around) ({_NUMBER})\b",
         rf"\bof ({_NUMBER})\b(?= (?:with|in|who|wearing)\b|\s*(?:[,.]|$))",
         rf"(?:^|,) ({_NUMBER})(?=\s*(?:,|$|\.))",
@@ -212,18 +237,28 @@ def _original(text: str, words: list[str], mended: list[str]) -> str:
 
 
 def _mended(word: str) -> str:
-    """A word with its typing error mended: the known word that is nearest and begins alike, else itself."""
-    if len(word) < SHORTEST_TYPO or not word.isalpha() or _lookup(word) or word in known_words():
+    """A word with its typing error mended: the known word that is nearest and begins alike, else itself.
+
+    What is a word of English is no slip: a teacher has no tache.
+    """
+    if len(word) < SHORTEST_TYPO or not word.isalpha() or _lookup(word) or word in known_words() or word in _english():
         return word
+    swapped = [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(1, len(word) - 1)]
+    if found := next((one for one in swapped if one in _candidates()), None):
+        return found
     least = LIKENESS_OF_SHORT if len(word) == SHORTEST_TYPO else LEAST_LIKENESS
     near = difflib.get_close_matches(word, _candidates(), n=1, cutoff=least)
-    return near[0] if near and near[0][0] == word[0] else word
+    if not near or near[0][0] != word[0]:
+        return word
+    sure = near[0] not in _denying() or difflib.SequenceMatcher(None, word, near[0]).ratio() >= LIKENESS_OF_DENIALS
+    return near[0] if sure else word
 
 
 def _normalised(prompt: str) -> str:
     """Words and marks apart by spaces, in lower case; contractions written out, ages as `<years>` and a number."""
-    text = _CONTRACTED.sub(lambda found: f"{found[1]} not", prompt.lower().replace("\u2019", "'"))
-    text = text.replace("w/o", "without")
+    text = prompt.lower().replace("\u2019", "'")
+    text = _CONTRACTED.sub(lambda found: f"{ {'ca': 'can', 'wo': 'will'}.get(found[1], found[1]) } not", text)
+    text = re.sub(r"(?<!\S)-(?=[a-z])|\bw/o\b", "without ", text)
     text = re.sub(r"\b([a-z]+)-(?:free|less)\b", r"without \1", text)
     text = re.sub(r"\b(?:un|non)-(?=[a-z])", "not ", text)
     tokens = _SPLIT.findall(text.replace("-", " "))
@@ -253,8 +288,24 @@ def _lookup(entry: str) -> tuple[Kind, str] | None:
     if entry in entries:
         return entries[entry]
     for ending in ("s", "es"):
-        if entry.endswith(ending) and len(entry) > 4 and entry.removesuffix(ending) in entries:
-            return entries[entry.removesuffix(ending)]
+        stem = entry.removesuffix(ending)
+        if stem != entry and len(entry) > 4 and stem in entries and (ending == "s" or stem.endswith(_HISSING)):
+            return entries[stem]
+    return None
+
+
+_HISSING = ("s", "x", "z", "ch", "sh", "o")  # a plural in es follows
+_COMPARABLE = (Kind.ADJECTIVE, Kind.TRAIT, Kind.COLOUR)
+_STEMS = (("er", ""), ("er", "e"), ("ier", "y"), ("gger", "g"), ("nner", "n"), ("tter", "t"), ("dder", "d"))
+
+
+def _compared(entry: str) -> tuple[Kind, str] | None:
+    """The entry of a comparative: bigger eyes are big."""
+    first, *rest = entry.split()
+    for ending, positive in _STEMS:
+        found = _lookup(" ".join([first.removesuffix(ending) + positive, *rest])) if first.endswith(ending) else None
+        if found is not None and (found[0] in _COMPARABLE or (rest and found[0] is Kind.NOUN)):
+            return found
     return None
 
 
@@ -267,7 +318,7 @@ def _piece_at(words: list[str], at: int) -> tuple[Piece, int]:
         return Piece(Kind.YEARS, word.removeprefix("years="), f"{word.removeprefix('years=')} years"), 1
     for length in range(min(LONGEST_ENTRY, len(words) - at), 0, -1):
         entry = " ".join(words[at : at + length])
-        if found := _lookup(entry):
+        if found := _lookup(entry) or _compared(entry):
             return Piece(*found, entry), length
     if absent := _without_suffix(word):
         return Piece(Kind.ABSENT, absent, word), 1

@@ -5,14 +5,18 @@ named; and the captions and paraphrases of every recipe are read back."""
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spellchecker import SpellChecker
 
 from rodin.prompts.grammar import understand
+from rodin.prompts.lexicon import DECADES
+from rodin.prompts.tokens import known_words
 from rodin.prompts.understanding import NONE, TRAITS, VALUES
 from rodin.synth.recipe import AvatarRecipe, make_recipe
 from rodin.synth.words.caption import make_caption
@@ -53,6 +57,16 @@ READ: dict[str, dict[str, set[str]]] = {
     "her hair is not red but green": {"hair_color": {"green"}},
     "not an old woman": {"sex": {"woman"}, "age": {"young", "child"}},
     "unsmiling": {"expression": {"neutral"}},
+    "don't give him a beard": {"beard": {NONE}},
+    "a man -beard -glasses": {"beard": {NONE}, "glasses": {NONE}},
+    "a man who used to have a beard": {"beard": {NONE}},
+    "stop smiling": {"expression": set(VALUES["expression"]) - {"smiling", "grinning"}},
+    "avoid glasses and hats": {"glasses": {NONE}, "hat": {NONE}},
+    "fewer freckles": {"freckles": {NONE}},
+    "fewer wrinkles": {"age": {"young", "child"}},
+    "hair: none": {"hair": {"bald"}},
+    "no hair and earrings": {"hair": {"bald"}, "earrings": {"yes"}},
+    "no red or brown hair": {"hair_color": set(VALUES["hair_color"]) - {"red", "brown"}},
     # Ages.
     "a 25-year-old": {"age": {"young"}},
     "a 7 year old boy": {"age": {"child"}, "sex": {"man"}},
@@ -75,7 +89,14 @@ READ: dict[str, dict[str, set[str]]] = {
     "a woman in black": {"top_color": {"black"}},
     "dark-skinned woman with light brown hair": {"skin": {"dark"}, "hair_color": {"brown"}},
     "hair as black as coal, skin pale as snow": {"hair_color": {"black"}, "skin": {"pale"}},
+    "a man with black or grey hair": {"hair_color": {"black", "grey"}, "skin": set(VALUES["skin"])},
+    "a light-skinned black woman": {"skin": {"light"}},
+    "a black doctor in a white coat": {"skin": {"dark"}, "top_color": {"white"}},
+    # Comparatives.
+    "longer hair": {"hair": {"long straight", "long wavy"}},
+    "bigger eyes and darker hair": {"eye_size": {"+"}, "hair_color": {"black", "brown"}},
     # Everyday words, and slips.
+    "a man with a berad and blond hiar": {"beard": {"full beard", "chin beard"}, "hair_color": {"blond"}},
     "a bloke with ginger hair and a mohican": {"hair_color": {"red"}, "hair": {"mohawk"}, "sex": {"man"}},
     "a granny with spectacles": {"age": {"elderly"}, "glasses": GLASSES},
     "a lad with a goatee": {"beard": {"chin beard"}},
@@ -101,6 +122,14 @@ def test_prompts_are_read_as_they_are_meant(prompt: str) -> None:
         ("a black hat", "skin"),
         ("an old hat", "age"),
         ("round face", "glasses"),
+        ("a red-nosed man", "hair_color"),
+        ("a woman with red lips", "hair_color"),
+        ("a man with a red feather", "hair_color"),
+        ("a hat with a red band", "hat_color"),
+        ("contact lenses", "glasses"),
+        ("a teacher", "beard"),
+        ("a single earring", "top"),
+        ("a striped shirt", "beard"),
     ],
 )
 def test_nothing_else_is_read(prompt: str, unsaid: str) -> None:
@@ -114,6 +143,19 @@ def test_a_line_says_what_was_understood_and_what_was_not() -> None:
         understand("a bloke with galsses").line()
         == "understood: man (bloke), round glasses or square glasses (galsses)"
     )
+
+
+ENGLISH = sorted(word for word in SpellChecker().word_frequency.dictionary if re.fullmatch("[a-z]{4,}", word))
+
+
+@given(st.sampled_from(ENGLISH).filter(lambda word: word not in DECADES))
+@settings(deadline=None, max_examples=300)
+def test_a_word_of_english_is_no_slip_of_another(word: str) -> None:
+    """It means what it says, or what its stem says, or is named as not read."""
+    found = understand(f"a man and {word}")
+    assert set(found.unread) <= {word}
+    for said in set(found.words.values()) - {"man"}:
+        assert any(said.startswith(known[:-1]) for known in known_words() if len(known) > 2), found.line()
 
 
 @pytest.mark.parametrize(

@@ -641,13 +641,10 @@ def test_only_so_many_pictures_are_sent_at_once(serve: Any, tmp_path: Path) -> N
         person = served.person()
         host, port = served.address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as slow:
-            head = (
-                f"POST /portraits HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/png\r\nContent-Length: 100\r\n\r\nx"
-            )
-            slow.sendall(head.encode())
-            while (status := person.ask("POST", "/portraits", b"x", Content_Type="image/png").status) == 400:
-                pass  # the other has not begun yet
-            assert status == 429
+            head = f"POST /portraits HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/png\r\nContent-Length: 100\r\n"
+            slow.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+            assert slow.recv(1000).startswith(b"HTTP/1.1 100 "), "it is being sent"
+            assert person.ask("POST", "/portraits", b"x", Content_Type="image/png").status == 429
         job = person.start("/avatars", {"kind": "surprise", "sampling": QUICK})
         assert person.ask("GET", f"/jobs/{job['id']}/events").status == 429
 

@@ -301,12 +301,12 @@ def test_progress_is_shown_and_a_drawing_can_be_cancelled(visit: Visit, held: He
     shown(other, "a young woman")
 
 
-def test_a_picture_of_what_is_being_drawn_is_shown(visit: Visit, held: Held, until: Until) -> None:
+def test_a_picture_of_what_is_being_drawn_is_shown(visit: Visit, held: Held) -> None:
     page = visit()
     describe(page, PROMPT)
-    page.get_by_role("button", name="Draw", exact=True).click()
-    page.locator(".drawing").wait_for()
-    page.wait_for_function("() => document.querySelector('.preview')?.naturalWidth > 0 || location.hash.length > 1")
+    with held():
+        page.get_by_role("button", name="Draw", exact=True).click()
+        page.wait_for_function("() => document.querySelector('.drawing .preview')?.naturalWidth > 0")
     shown(page, PROMPT)
 
 
