@@ -7,7 +7,10 @@ DEMO_PORTRAIT := examples/portrait.webp
 DEMO_MODEL := $(if $(wildcard weights/model_index.json),,out/smoke/run/model)
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard rodin/kernels/native/*)
 
-.PHONY: demo smoke pictures docs test soak fuzz viewer lint bench bench-quality clean
+TOOLS := build/tools/bin
+SCRIPTS := .ci/run scripts/debian-libraries scripts/other-python scripts/try-wheel $(wildcard examples/slurm/*.sbatch)
+
+.PHONY: demo smoke pictures docs test soak fuzz viewer lint bench bench-quality dist dist-pure audit sbom clean
 
 # Draws with the model in weights/, in about a minute; until one is there, with the smoke model, which it trains first.
 demo: .venv/.core $(DEMO_MODEL)
@@ -57,6 +60,11 @@ lint: .venv/.all
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive rodin scripts benchmarks
+	$(BIN)/yamllint --strict .github .yamllint.yaml examples
+	$(BIN)/shellcheck $(SCRIPTS)
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
 
 # Speed: prints every table and writes docs/benchmarks.md, in about half an hour.
 bench: .venv/.all out/bench/heads128/.rendered
@@ -78,6 +86,40 @@ out/smoke/run/model:
 # 24 subjects that no part of the smoke model has seen.
 out/heldout/.rendered: | .venv/.all
 	$(BIN)/rodin synth --out out/heldout --count 24 --views 24 --size 64 --seed 1000 --workers 2
+	touch $@
+
+# What an index takes, in dist/: the source, the wheel for any system, and the wheel with native kernels for this one.
+dist: dist-pure
+	rm -rf build/wheels
+	$(TOOLS)/python -m build --wheel --outdir build/wheels
+	PATH=$(TOOLS):$$PATH auditwheel repair --strip --wheel-dir dist build/wheels/*.whl
+	$(TOOLS)/twine check --strict dist/rodin_avatars-*
+	$(TOOLS)/check-wheel-contents dist/*.whl
+
+dist-pure: build/tools/.made
+	rm -rf dist
+	$(TOOLS)/validate-pyproject pyproject.toml
+	$(TOOLS)/python -m build --sdist --outdir dist
+	RODIN_PURE=1 $(TOOLS)/python -m build --wheel --outdir dist
+	$(TOOLS)/twine check --strict dist/rodin_avatars-*
+	$(TOOLS)/check-wheel-contents dist/*.whl
+
+# Known vulnerabilities of every version in constraints.txt, as a service on the network knows them.
+audit: build/tools/.made
+	$(TOOLS)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
+
+# What comes with the wheel in dist/, as CycloneDX: dist/sbom.cdx.json.
+sbom: build/tools/.made
+	rm -rf build/shipped
+	$(PYTHON) -m venv build/shipped
+	build/shipped/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  "$$(echo dist/rodin_avatars-*-none-any.whl)[studio]"
+	$(TOOLS)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+	  --validate --output-file dist/sbom.cdx.json build/shipped
+
+build/tools/.made: scripts/release-tools.txt
+	$(PYTHON) -m venv build/tools
+	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 .venv/.made:

@@ -87,7 +87,7 @@ def _settle(path: Path) -> None:
             _settle(inner)
         _settle_names(path)
         return
-    with path.open("rb") as file:
+    with path.open("r+b" if os.name == "nt" else "rb") as file:  # Windows keeps what may be written
         os.fsync(file.fileno())
 
 

@@ -1,20 +1,21 @@
 """One process a folder: a second one that would write into the same run, set or gallery is refused.
 
-FOLDER/.lock names the process that has it. The system itself holds the lock, by `flock`, and lets go of it when that
-process ends, however it ends; so a lock whose process is gone holds nobody up. On storage that machines share without
-sharing locks, the name alone counts.
+FOLDER/.lock names the process that has it. The system itself holds the lock, and lets go of it when that process ends,
+however it ends; so a lock whose process is gone holds nobody up. On storage that machines share without sharing locks,
+the name alone counts.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rodin.errors import UserError
 from rodin.files import sweep
+from rodin.held_file import hold
 from rodin.writer import described, is_gone, own_name
 
 LOCK_NAME = ".lock"
@@ -37,7 +38,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); choose a folder that can") from error
     try:
@@ -55,22 +56,30 @@ def locked(folder: Path) -> Iterator[None]:
                 raise UserError(
                     f"{folder}: was deleted or moved while this ran, and what was in it with it; run the command again"
                 )
-            path.unlink()
+            if sys.platform == "win32":  # removes nothing that is open
+                os.close(descriptor)
+                descriptor = -1
+                with suppress(OSError):  # another has taken it
+                    path.unlink()
+            else:
+                path.unlink()
             if made:
                 with suppress(OSError):  # it is not empty
                     folder.rmdir()
     finally:
-        os.close(descriptor)
+        if descriptor != -1:
+            os.close(descriptor)
 
 
 def _take(descriptor: int, folder: Path) -> None:
     """Take the lock, or raise a UserError that names who has it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(descriptor)
         free = True
     except OSError:
         free = False
-    holder = os.pread(descriptor, 4096, 0).decode("utf-8", errors="replace").strip()
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    holder = os.read(descriptor, 4096).decode("utf-8", errors="replace").strip()
     same = _is(folder / LOCK_NAME, descriptor)  # else its last holder has just removed it
     if not (free and same) or (holder and not is_gone(holder) and holder != own_name()):
         raise UserError(
@@ -78,7 +87,8 @@ def _take(descriptor: int, folder: Path) -> None:
             f"process is gone, delete {folder / LOCK_NAME}"
         )
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{own_name()}\n".encode(), 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, f"{own_name()}\n".encode())
 
 
 def _is(path: Path, descriptor: int) -> bool:

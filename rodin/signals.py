@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -45,7 +44,7 @@ def put_off() -> Iterator[Callable[[], bool]]:
     def note(number: int, _frame: FrameType | None) -> None:
         if number in asked:
             restore()
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         asked.append(number)
 
     before = {number: signal.signal(number, note) for number in ASKING}
@@ -59,4 +58,4 @@ def put_off() -> Iterator[Callable[[], bool]]:
     finally:
         restore()
     if asked:
-        os.kill(os.getpid(), asked[0])
+        signal.raise_signal(asked[0])

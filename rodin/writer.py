@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,6 +29,10 @@ def is_gone(name: str) -> bool:
     if found is None or found[1] != host():
         return False
     number, start = int(found[2]), int(found[3])
+    if sys.platform == "win32":  # where os.kill asks nothing but kills
+        import psutil
+
+        return not psutil.pid_exists(number)
     try:
         os.kill(number, 0)
     except ProcessLookupError:

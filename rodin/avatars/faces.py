@@ -16,7 +16,7 @@ from functools import cache
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
+from pickle import UnpicklingError  # the name of an error  # nosec B403
 from typing import Any
 
 import numpy as np

@@ -64,7 +64,7 @@ def lay_out(vertices: np.ndarray, faces: np.ndarray, size: int, labels: np.ndarr
     try:
         import xatlas
     except ImportError as error:
-        raise UserError("xatlas is not installed; pip install 'rodin[mesh]'") from error
+        raise UserError("xatlas is not installed; pip install 'rodin-avatars[mesh]'") from error
     labels = np.zeros(len(faces), dtype=np.int64) if labels is None else labels
     pieces = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     atlas = xatlas.Atlas()

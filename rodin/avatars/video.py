@@ -90,7 +90,9 @@ def write_mp4(path: Path, frames: Tensor, fps: float, background: Colour | None 
     try:
         import av
     except ImportError as error:
-        raise UserError(f"{path}: MP4 needs the package av; pip install 'rodin[video]', or write a .gif") from error
+        raise UserError(
+            f"{path}: MP4 needs the package av; pip install 'rodin-avatars[video]', or write a .gif"
+        ) from error
     pixels = _laid_on(frames, fps, background)
     height, width = pixels.shape[1:3]
     pixels = np.pad(pixels, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")  # 4:2:0 wants even sides

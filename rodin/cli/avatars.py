@@ -56,7 +56,7 @@ def generate(
         text: A description in English, such as "an old man with a white beard".
         image: Portrait to follow: a photograph or a cut-out on transparency in which a face looks at the camera,
             whichever way up and however framed; a line says what was made of it. HEIC needs: pip install
-            'rodin[heic]'.
+            'rodin-avatars[heic]'.
         seed: Avatar k is drawn with seed + k; random chooses a seed and prints it.
         count: Number of avatars; with --prompts, of each prompt.
         prompts: Text file with a prompt a line, instead of --text; lines that begin with # are skipped. The same
@@ -70,7 +70,7 @@ def generate(
         literal: Give the model the words as they stand. Otherwise they are understood ("no glasses" too), and what
             they leave open is drawn by the seed; a line says both.
         sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
-            'rodin[words]'.
+            'rodin-avatars[words]'.
     """
     sampling.check()
     check_count(count, 0 if seed == "random" else seed)
@@ -115,7 +115,7 @@ def edit(
         strength: How far to go. 0 changes nothing; more than the default exaggerates. Left out: 1 where the words are
             colours alone, such as "red hair", of an avatar with materials, which change nothing else; 1.25 else.
         sentences: Translate words that the model does not know, with a sentence encoder. Needs: pip install
-            'rodin[words]'.
+            'rodin-avatars[words]'.
     """
     check_drawing(out, model, avatar)
     from rodin.cli import drawing
@@ -291,7 +291,7 @@ def export(
         height: Height of the bust in metres. For a slicer, which reads millimetres: 300
         texture: Bake the colours into a picture of this many pixels a side, such as 1024, for .glb, .usdz or .obj;
             reduces to 20000 triangles where --faces does not say. A .usdz has 1024 by default. Needs: pip install
-            'rodin[mesh]'.
+            'rodin-avatars[mesh]'.
         lit: Let lamps light a .glb or .usdz, for scenes that have some; light and shade of the colours stay.
     """
     check_is_there(avatar)
@@ -369,7 +369,7 @@ def studio(
 ) -> None:
     """Open the studio in a browser: describe avatars, change them, take them away. It is an HTTP API too (/docs).
 
-    Needs: pip install 'rodin[studio]'. See docs/studio.md.
+    Needs: pip install 'rodin-avatars[studio]'. See docs/studio.md.
 
     Args:
         model: Model folder; by default the model that comes with Rodin.
@@ -389,7 +389,7 @@ def studio(
     except ModuleNotFoundError as error:
         if error.name not in ("fastapi", "starlette", "uvicorn", "pydantic"):
             raise
-        raise UserError(f"studio: {error.name} is not installed; pip install 'rodin[studio]'") from error
+        raise UserError(f"studio: {error.name} is not installed; pip install 'rodin-avatars[studio]'") from error
     if folder is None:
         folder = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rodin" / "studio"
     serve(

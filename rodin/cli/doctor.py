@@ -13,6 +13,7 @@ import torch
 import rodin
 from rodin.errors import UserError
 from rodin.kernels import loader
+from rodin.models.index import read_index, shipped_folder
 
 EXTRAS = {  # of pyproject.toml, and what each installs
     "blender": "bpy",
@@ -50,6 +51,7 @@ def facts() -> list[Fact]:
         Fact("torch", torch.__version__),
         Fact("CPU", f"{_cpu_model()}, cores: {_cores()}"),
         Fact("threads", f"{torch.get_num_threads()} a process; OMP_NUM_THREADS changes it"),
+        _model(),
         *_native(),
         _gpu(),
         _triton(),
@@ -70,6 +72,17 @@ def _cpu_model() -> str:
 def _cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _model() -> Fact:
+    """The model that comes with the installation; the drawing commands take another by --model."""
+    try:
+        folder = shipped_folder()
+        read_index(folder)
+    except UserError as error:
+        return Fact("model", str(error), problem=True)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Fact("model", f"{size / 1e6:.0f} MB in {folder}")
 
 
 def _native() -> list[Fact]:
@@ -102,7 +115,7 @@ def _triton() -> Fact:
 
 def _extra(extra: str, package: str) -> Fact:
     found = _installed(package)
-    return Fact(extra, f"{package} {found}" if found else f"not installed; pip install 'rodin[{extra}]'")
+    return Fact(extra, f"{package} {found}" if found else f"not installed; pip install 'rodin-avatars[{extra}]'")
 
 
 def _installed(package: str) -> str | None:

@@ -39,7 +39,7 @@ def synth(
 ) -> None:
     """Render synthetic avatars with Blender: subject folders with views, cameras and captions.
 
-    An interrupted run goes on where it stopped. Needs Blender's module: pip install 'rodin[blender]'.
+    An interrupted run goes on where it stopped. Needs Blender's module: pip install 'rodin-avatars[blender]'.
 
     Args:
         out: Folder for the set: one folder per subject, and overview.png.

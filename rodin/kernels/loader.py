@@ -27,7 +27,7 @@ LEVELS = ("baseline", "avx2", "avx512")  # least first, numbered from 0 as in na
 OFF = "off"
 LEVEL_VARIABLE = "RODIN_KERNELS"
 LIBRARY_VARIABLE = "RODIN_KERNELS_LIBRARY"
-REMEDY = "install g++ (Debian: apt install g++) and install rodin again"
+REMEDY = "install g++ (Debian: apt install g++) and install rodin again from source (pip: --no-binary rodin-avatars)"
 
 
 @dataclass(frozen=True)

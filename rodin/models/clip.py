@@ -149,7 +149,7 @@ class Encoder(nn.Module):
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
         checksums.check(folder, [name for name in names if name != checksums.NAME])
         try:
-            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)  # a folder  # nosec B615
             model = _load_model(folder)
         except BaseException as error:  # of two libraries, one of which panics where a file is odd
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
@@ -345,7 +345,9 @@ def _local_folder(name_or_folder: str | Path) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name_or_folder, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
+        # Of the model that was named, its newest version; none of these files is code.
+        kinds = ["*.json", "*.txt", "*.safetensors"]
+        return Path(snapshot_download(name_or_folder, allow_patterns=kinds))  # nosec B615
     except _LOAD_ERRORS as error:
         reason = one_line(error)
         raise UserError(
@@ -361,8 +363,9 @@ def _load_model(folder: Path) -> CLIPModel:
     from rodin.models.conv_tower import ConvClip
 
     with quiet():
-        kind = ConvClip if hasattr(CLIPConfig.from_pretrained(folder).vision_config, "convolutions") else CLIPModel
-        model, found = kind.from_pretrained(
+        config = CLIPConfig.from_pretrained(folder, local_files_only=True)  # a folder  # nosec B615
+        kind = ConvClip if hasattr(config.vision_config, "convolutions") else CLIPModel
+        model, found = kind.from_pretrained(  # a folder  # nosec B615
             folder, use_safetensors=True, local_files_only=True, dtype=torch.float32, output_loading_info=True
         )
     missing = sorted(map(str, (*found["missing_keys"], *found["mismatched_keys"])))

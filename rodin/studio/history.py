@@ -10,7 +10,6 @@ cannot act as that person.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import secrets
@@ -26,6 +25,7 @@ from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.avatars.drawing import Sampling
 from rodin.errors import UserError
 from rodin.files import read_json, write_json
+from rodin.held_file import hold
 from rodin.images import to_bytes, write_picture
 from rodin.materials import MATERIALS
 from rodin.parts import config_from_dict
@@ -92,7 +92,7 @@ class History:
                 path.mkdir(parents=True, exist_ok=True, mode=0o700)
                 path.chmod(0o700)
             self._held = (folder / "in-use").open("w")
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(self._held.fileno())
         except BlockingIOError as error:
             raise UserError(f"{folder}: another studio uses it; close that one, or choose another --folder") from error
         except OSError as error:

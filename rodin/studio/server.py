@@ -57,7 +57,7 @@ def serve(
     port = listening.getsockname()[1]
     os.umask(0o077)  # what people draw is for them alone
     studio = Studio(RodinPipeline.from_pretrained(model), folder, limits or Limits())
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # it binds nothing  # nosec B104
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
     say(f"Rodin studio: {address}")
     if not local:

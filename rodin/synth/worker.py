@@ -111,7 +111,7 @@ class Worker:
         last = text.splitlines()[-1] if text else "no output"
         if "ImportError" in text or "ModuleNotFoundError: No module named 'bpy'" in text:
             return UserError(
-                f"Blender cannot be imported ({last}); run `pip install 'rodin[blender]'` and, on Debian, "
+                f"Blender cannot be imported ({last}); run `pip install 'rodin-avatars[blender]'` and, on Debian, "
                 f"`apt-get install {_PACKAGES}`"
             )
         return UserError(f"a Blender process ended with code {self._process.returncode} ({last}); see {self._log}")

@@ -104,7 +104,7 @@ def _plot(panels: dict[str, list[Curve]], column: str, out: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UserError(f"{out}: curves need the package matplotlib; pip install 'rodin[plot]'") from error
+        raise UserError(f"{out}: curves need the package matplotlib; pip install 'rodin-avatars[plot]'") from error
     width, height = PANEL_INCHES
     figure = Figure(figsize=(width, height * len(panels)), layout="constrained")
     if out.suffix.lower().removeprefix(".") not in figure.canvas.get_supported_filetypes():

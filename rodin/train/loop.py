@@ -272,7 +272,7 @@ def run_loop(
     samples = config.batch_size * state.num_processes
     log = Log(folder, step, samples, measure.names if measure else (), accelerator=accelerator, row=row)
     aim = f"of {config.steps}" if hours is None else f"after {spent / 3600:.2f} of {hours:g} hours"
-    events = "" if log.has_events else ", no event files (pip install 'rodin[tensorboard]')"
+    events = "" if log.has_events else ", no event files (pip install 'rodin-avatars[tensorboard]')"
     accelerator.print(f"{label}: step {step} {aim}, {state.num_processes} x {device.type}, {pupil.numbers}{events}")
 
     interval = max(1, min(config.steps // ROWS, LONGEST_ROW))

@@ -42,7 +42,7 @@ def parse_yaml(text: str | bytes, where: Path | str) -> Any:
         UserError: it is none.
     """
     try:
-        return yaml.load(text, _Plain)
+        return yaml.load(text, _Plain)  # a SafeLoader  # nosec B506
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError, TypeError) as error:
         raise _unreadable(where, error) from error
 

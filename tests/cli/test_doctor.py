@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import platform
-from importlib.metadata import metadata
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
 
+from rodin.cli import doctor
 from rodin.cli.main import main
 from rodin.kernels import loader
+from rodin.models.index import SCHEMA
 
 
 def report(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
@@ -35,10 +39,26 @@ def test_it_tells_what_there_is(capsys: pytest.CaptureFixture[str], monkeypatch:
 
 
 def test_it_knows_every_extra(capsys: pytest.CaptureFixture[str]) -> None:
-    """Those that the installed package declares, but for the developers' own."""
-    extras = set(metadata("rodin").get_all("Provides-Extra") or ()) - {"dev"}
+    """Those that the package declares, but for the developers' own."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"]) - {"dev"}
     assert len(extras) >= 7
     assert extras <= set(report(capsys))
+
+
+def test_it_tells_which_model_comes_with_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = tmp_path / "weights"
+    (model / "base").mkdir(parents=True)
+    (model / "model_index.json").write_text(json.dumps({"schema": SCHEMA, "parts": ["base"]}))
+    (model / "base" / "model.safetensors").write_bytes(bytes(3_000_000))
+    monkeypatch.setattr(doctor, "shipped_folder", lambda: model)
+    assert report(capsys)["model"] == (" ", f"3 MB in {model}")
+    (model / "base" / "model.safetensors").unlink()
+    (model / "base").rmdir()
+    mark, found = report(capsys)["model"]
+    assert (mark, f"{model / 'base'}: no such part" in found) == ("!", True)
 
 
 @pytest.mark.parametrize(("setting", "said"), [("off", "switched off by RODIN_"), ("sse9", "'sse9'; choose one of")])

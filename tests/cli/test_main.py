@@ -13,7 +13,6 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,6 +22,7 @@ import torch
 import yaml
 from PIL import Image
 
+import rodin
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.cli import drawing, gallery
 from rodin.cli.main import COMMANDS, GROUPS, Ablation, main
@@ -73,7 +73,7 @@ def stamps(run: Path, *names: str) -> dict[str, int]:
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--version"])
-    assert capsys.readouterr().out == f"rodin {version('rodin')}\n"
+    assert capsys.readouterr().out == f"rodin {rodin.__version__}\n"
 
 
 def test_help_is_cheap() -> None:
@@ -89,6 +89,7 @@ def test_help_is_cheap() -> None:
         "rodin.data.named_files",
         "rodin.errors",
         "rodin.files",
+        "rodin.held_file",
         "rodin.lock",
         "rodin.signals",
         "rodin.writer",
@@ -837,6 +838,6 @@ def test_no_blender(tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "shadow" / "bpy.py").write_text("raise ModuleNotFoundError(\"No module named 'bpy'\", name='bpy')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "shadow"))
     line = fails("synth", "--out", tmp_path / "set", "--count", 1, "--views", 1, "--size", 16)
-    assert "pip install 'rodin[blender]'" in line
+    assert "pip install 'rodin-avatars[blender]'" in line
     assert re.search(r"apt-get install .*libxi6 .*libgl1", line)
     assert not list((tmp_path / "set").glob("0*"))

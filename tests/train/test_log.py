@@ -127,6 +127,6 @@ def test_without_tensorboard_the_log_goes_on_and_says_so(
     for name in ("tensorboard", "torch.utils.tensorboard"):
         monkeypatch.setitem(sys.modules, name, None)  # what Python does with a module that is not there
     train(tmp_path)
-    assert capsys.readouterr().out.count("no event files (pip install 'rodin[tensorboard]')") == 1
+    assert capsys.readouterr().out.count("no event files (pip install 'rodin-avatars[tensorboard]')") == 1
     assert len(rows(tmp_path)) == 12
     assert not (tmp_path / EVENTS_NAME).exists()

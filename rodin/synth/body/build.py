@@ -50,7 +50,7 @@ def build_avatar(recipe: AvatarRecipe, *, heads: str = "sdf", detail: float = 1.
     shell = hat_shell(head, recipe)
     if shell is not None:
         parts.add(hat(shell, recipe))
-    obstacles = Obstacles(collider=collider, drape=Drape(dressed.meshes[0]), shell=shell)
+    obstacles = Obstacles(collider=collider, drape=Drape(dressed.meshes[0]), shell=shell)  # of a hat  # nosec B604
     parts.add(hair(head, recipe, obstacles, detail=detail))
     parts.add(beard(head, recipe, obstacles, detail))
     parts.strands.append(eyebrows(head, recipe, detail))

@@ -13,16 +13,20 @@ and therefore smooths positions and weights alike.
 from __future__ import annotations
 
 import hashlib
+import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
 from rodin.errors import UserError
+from rodin.files import check_regular
 from rodin.synth.body.geometry import (
     Array,
     Index,
@@ -39,6 +43,9 @@ from rodin.synth.body.head import Eye, Head, Landmarks, bust_field
 from rodin.synth.body.morph_weights import morph_weights
 from rodin.synth.body.subdivision import catmull_clark
 from rodin.synth.recipe import AvatarRecipe
+
+ARRAYS = ("V", "F", "g", "names", "D", "lip", "ear")
+MOST_BYTES = 2**30  # that a file unpacks to
 
 #: Below this height, or outside the bust, the skin is dropped: clothes cover it (head units).
 FLOOR = -1.57
@@ -100,6 +107,31 @@ def _fine_body(model: MorphModel) -> _FineBody:
     return _FineBody(fine, quads, _triangulate(quads))
 
 
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Those of ARRAYS that a file has. What unpacks to more than it says, or to gigabytes, is a ValueError before it is
+    unpacked."""
+    check_regular(path)
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        wanted = {name: members[f"{name}.npy"] for name in ARRAYS if f"{name}.npy" in members}
+        size = sum(member.file_size for member in wanted.values())
+        if size > MOST_BYTES:
+            raise ValueError(f"it unpacks to {size} bytes, the most is {MOST_BYTES}")
+        for name, member in wanted.items():
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{name} is packed in a way that NumPy does not write")
+            with archive.open(member) as file:
+                version = npy.read_magic(file)
+                read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                shape, _, dtype = read_header(file)
+            if math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(f"{name} says that it has {list(shape)} numbers, and has fewer")
+            with archive.open(member) as file:
+                arrays[name] = npy.read_array(file, allow_pickle=False)
+    return arrays
+
+
 @lru_cache(maxsize=2)
 def load_morph_model(path: Path) -> MorphModel:
     """Read a head file.
@@ -108,15 +140,14 @@ def load_morph_model(path: Path) -> MorphModel:
         UserError: the file is missing, is no .npz, or lacks an array or has one of a wrong shape.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = _read_arrays(path)
     except FileNotFoundError:
         raise UserError(f"heads: {path} does not exist; give `sdf` or an .npz file with a morphable head") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError, RuntimeError, zlib.error) as error:
         raise UserError(
             f"heads: {path} is no readable .npz file ({error}); see rodin/synth/body/morph_head.py"
         ) from None
-    missing = [name for name in ("V", "F", "g", "names", "D", "lip", "ear") if name not in arrays]
+    missing = [name for name in ARRAYS if name not in arrays]
     if missing:
         raise UserError(f"heads: {path} has no array {missing[0]!r}; it needs V, F, g, names, D, lip and ear")
     v, f, m = len(arrays["V"]), len(arrays["F"]), len(arrays["names"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +134,31 @@ def test_missing_array_is_named(egg: Path, tmp_path: Path, missing: str) -> None
     np.savez(tmp_path / "bad.npz", **kept)
     with pytest.raises(UserError, match=f"no array '{missing}'"):
         load_morph_model(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize("lie", ["large", "header", "packing"])
+def test_what_unpacks_to_gigabytes_is_refused_before(egg: Path, tmp_path: Path, lie: str) -> None:
+    """An array that is as large as it says, one that is smaller, and a packing that is none of NumPy's."""
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(egg) as whole, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in whole.namelist():
+            if name != "V.npy":
+                archive.writestr(name, whole.read(name))
+        shape = {"large": (2**27, 3), "header": (2**50, 3), "packing": (1, 3)}[lie]
+        packing = zipfile.ZIP_LZMA if lie == "packing" else zipfile.ZIP_DEFLATED
+        entry = zipfile.ZipInfo("V.npy")
+        entry.compress_type = packing
+        with archive.open(entry, "w", force_zip64=True) as file:
+            np.lib.format.write_array_header_1_0(file, {"shape": shape, "fortran_order": False, "descr": "<f4"})
+            for _ in range(2**27 * 12 // 2**24 if lie == "large" else 1):
+                file.write(bytes(2**24 if lie == "large" else 12))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"bomb\.npz is no readable \.npz file"):
+            load_morph_model(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
 
 
 def test_unusable_files_are_user_errors(egg: Path, tmp_path: Path) -> None:
