@@ -48,14 +48,14 @@ class Clock:
         """How far the training is after some steps, the same on every rank: 0 at the start, ended at 1 and above."""
         if self._hours is None:
             return step / self._steps
-        return self.agreed(self.seconds / (3600 * self._hours))
+        return agreed(self.seconds / (3600 * self._hours), self._accelerator)
 
     def save_is_due(self) -> bool:
         """Whether the next row of the log might end too late for a checkpoint. Ask at each row, on every rank."""
         now = perf_counter()
         late = now - self._saved + (now - self._row) > SAVE_SECONDS
         self._row = now
-        return bool(self.agreed(float(late)))
+        return bool(agreed(float(late), self._accelerator))
 
     def saved(self) -> None:
         """A checkpoint was just written."""
@@ -79,10 +79,11 @@ class Clock:
         self._last_drawing = perf_counter() - begin
         self._drawing += self._last_drawing
 
-    def agreed(self, value: float) -> float:
-        """Rank 0's value, on every rank, all of which ask."""
-        if self._accelerator.num_processes == 1:
-            return value
-        from accelerate.utils import broadcast
 
-        return float(broadcast(torch.tensor(value, device=self._accelerator.device)))
+def agreed(value: float, accelerator: Accelerator) -> float:
+    """Rank 0's value, on every rank, all of which ask."""
+    if accelerator.num_processes == 1:
+        return value
+    from accelerate.utils import broadcast
+
+    return float(broadcast(torch.tensor(value, device=accelerator.device)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.palette import PaletteConfig, PaletteNetwork, palette_loss
@@ -71,10 +72,9 @@ def train_palette(run: Path, config: PaletteTraining) -> None:
     trained, held_out = split_subjects(len(latents) // 2, config.held_out_every)
     chosen, others = (torch.tensor([2 * k + m for k in part for m in (0, 1)]) for part in (trained, held_out))
 
-    def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        kind = {"generator": generator, "device": state.device}
-        index = chosen[torch.randint(len(chosen), (config.loop.batch_size,), **kind)]  # type: ignore[call-overload]
-        z = blurred_latents(latents[index], config.latent_noise, generator)
+    def loss(network: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        index = chosen[draws.integers(len(chosen))]
+        z = blurred_latents(latents[index], config.latent_noise, draws)
         return {"loss": palette_loss(network(z), palettes[index], present[index])}
 
     def figures(network: nn.Module) -> list[float]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.files import atomic_path, write_json
 from rodin.images import from_bytes
@@ -132,9 +133,9 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
     model = AdversarialPair(Refiner(network), PatchDiscriminator(config.discriminator_width))
     measure_features(pairs.inputs, model.refiner)
 
-    def loss(pair: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        inputs, true = pairs.patches(config.loop.batch_size, config.patch, generator)
-        background = torch.rand(len(true), 3, 1, 1, generator=generator, device=true.device)
+    def loss(pair: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        inputs, true = pairs.patches(config.patch, draws)
+        background = draws.rand(3, 1, 1)
         refined, fooling, judging = pair(inputs, true)
         pixel = (refined - true).square().mean()
         perceptual = perceptual_distance(features, laid_on(refined, background), laid_on(true, background)).mean()

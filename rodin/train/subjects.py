@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rodin.data.packed import PackedSubject, is_packed, read_facts, read_packed
 from rodin.data.shards import read_index, read_shards
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.statistics import PlaneStatistics, load_statistics
@@ -35,10 +36,10 @@ HELD_OUT_EVERY = 8  # subjects, of which one is kept from training
 Subjects = Iterator[PackedSubject]
 
 
-def draw_captions(captions: list[tuple[str, ...]], generator: torch.Generator) -> list[str]:
+def draw_captions(captions: list[tuple[str, ...]], draws: Draws) -> list[str]:
     """One paraphrase of each subject, "" where it has none."""
-    draws = torch.rand(len(captions), generator=generator, device=generator.device).tolist()
-    return [texts[int(draw * len(texts))] if texts else "" for texts, draw in zip(captions, draws, strict=True)]
+    drawn = draws.rand().tolist()
+    return [texts[int(draw * len(texts))] if texts else "" for texts, draw in zip(captions, drawn, strict=True)]
 
 
 def split_subjects(count: int, every: int = HELD_OUT_EVERY) -> tuple[list[int], list[int]]:
@@ -163,13 +164,13 @@ def load_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool 
     return Loaded(torch.stack(planes), torch.stack(latents), stacked_palettes(palettes))
 
 
-def blurred_latents(latents: Tensor, length: float, generator: torch.Generator) -> Tensor:
+def blurred_latents(latents: Tensor, length: float, draws: Draws) -> Tensor:
     """Latents [B, D] of unit length with noise of a length added, of unit length again.
 
     Each training subject has one z, which a network would otherwise learn by heart; the prior's are never quite one of
     them.
     """
-    noise = torch.randn(latents.shape, generator=generator, device=latents.device) / latents.shape[1] ** 0.5
+    noise = draws.noise(latents.shape[1]) / latents.shape[1] ** 0.5
     return F.normalize(latents + length * noise, dim=-1)
 
 
@@ -193,34 +194,29 @@ def rank_share(run: Path, subjects: list[int], state: PartialState) -> list[int]
         UserError: there are fewer than ranks.
     """
     if len(subjects) < state.num_processes:
-        raise _too_few(run, state.num_processes)
+        found = f"fewer subjects than the {state.num_processes} processes"
+        raise UserError(f"{run / 'planes'}: {found}; start fewer or fit more")
     return subjects[state.process_index :: state.num_processes]
 
 
 def load_latents(
-    run: Path, encoder: Encoder, rank: int, ranks: int, *, mirrored: bool = False, full_captions: bool = False
+    run: Path, encoder: Encoder, *, mirrored: bool = False, full_captions: bool = False
 ) -> tuple[Tensor, list[tuple[str, ...]]]:
-    """This rank's share of the subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions.
+    """All subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions.
 
     Args:
         mirrored: each subject is followed by its mirror image.
         full_captions: of each subject the caption alone, which says all, without the paraphrases of parts of it.
 
     Raises:
-        UserError: the planes are missing or damaged, or there are fewer subjects than ranks.
+        UserError: the planes are missing or damaged.
     """
     latents: list[Tensor] = []
     captions: list[tuple[str, ...]] = []
-    count = count_subjects(run)
-    if count < ranks:
-        raise _too_few(run, ranks)
-    for one in read_subjects(run, encoder, None, range(rank, count, ranks)):
+    for one in read_subjects(run, encoder, None):
         said = ((one.caption,) if one.caption else ()) if full_captions else one.captions
         images = 2 if mirrored else 1
         latents += list(one.latents[:images])
         captions += images * [said]
     return torch.stack(latents).to(encoder.mean.device), captions
 
-
-def _too_few(run: Path, ranks: int) -> UserError:
-    return UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")
