@@ -137,11 +137,24 @@ def read_json(path: Path) -> Any:
     """
     check_regular(path)
     try:
-        return json.loads(Path(path).read_bytes(), object_pairs_hook=_once)
+        data = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; check the path") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check that it is a file you may read") from error
+    except ValueError as error:  # a name that no file can have
+        raise UserError(f"{path}: not valid JSON ({one_line(error)}); write the file again") from error
+    return parse_json(data, path)
+
+
+def parse_json(data: bytes, path: object) -> Any:
+    """The JSON value in the bytes of a file, which `path` names in errors.
+
+    Raises:
+        UserError: it is not JSON, or nested too deep to be read.
+    """
+    try:
+        return json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({one_line(error)}); write the file again") from error
 
@@ -155,7 +168,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def check_schema(path: Path, found: Any, reads: Sequence[str | int], remedy: str) -> None:
+def check_schema(path: object, found: Any, reads: Sequence[str | int], remedy: str) -> None:
     """Raise UserError unless a file is of a schema that this version reads; names end in a number that grows.
 
     Args:

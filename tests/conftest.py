@@ -198,7 +198,7 @@ def mended_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files may be changed, as by a stranger who mends their checksums too: what else tells that they are wrong?"""
     from rodin import checksums
 
-    monkeypatch.setattr(checksums, "check", lambda folder, names: None)
+    monkeypatch.setattr(checksums, "check", lambda folder, names, copy=None: None)
     monkeypatch.setattr(checksums, "check_seal", lambda path, facts: False)
 
 
