@@ -27,7 +27,7 @@ from rodin.errors import UserError
 from rodin.files import check_settings, plain, write_json
 from rodin.parts import check_range
 from rodin.signals import put_off
-from rodin.train.clock import Clock, agreed
+from rodin.train.clock import Clock, Paused, Trial, agreed
 from rodin.train.log import Log
 from rodin.train.optimizers import Kind
 from rodin.train.pupil import Loss, Pupil
@@ -53,7 +53,7 @@ class LoopConfig:
         steps: optimizer steps.
         batch_size: samples a step, shared by all processes.
         accumulate: parts in which each process computes its share, one after the other, to hold less at a time.
-        sharding: "fsdp" cuts the model up among the processes (`rodin.train.sharding`); with "none" each has it whole.
+        sharding: "fsdp" cuts the model up among the processes (`rodin.train.sharded`); with "none" each has it whole.
         learning_rate: at the top, after the warm-up; cosine decay to a hundredth of it follows.
         warmup_steps: of linear rise.
         weight_decay: of the optimizer.
@@ -147,6 +147,7 @@ def run_loop(
     hours: float | None = None,
     measure: Measure | None = None,
     draw: Draw | None = None,
+    trial: bool = False,
 ) -> nn.Module:
     """Train `model` and return the moving average of its weights.
 
@@ -168,6 +169,7 @@ def run_loop(
         measure: figures for the log.
         draw: a picture for the log. Like `measure` it is called on rank 0 alone, without gradients, under the
             autocast of the training, with the average on the device of the model.
+        trial: pause as soon as it is known how long a step takes (`rodin.train.clock.Trial`).
 
     Returns:
         a copy of the model with the averaged weights, in eval mode, on the CPU, the same on every rank
@@ -175,6 +177,7 @@ def run_loop(
     Raises:
         UserError: `folder` holds a run of another config, its checkpoint is damaged, the batch cannot be shared by the
             ranks, or the loss is not finite.
+        Paused: the trial is over.
     """
     from accelerate import Accelerator
 
@@ -183,7 +186,10 @@ def run_loop(
     device = accelerator.device
     _match_settings(folder, {**dataclasses.asdict(config), **(settings or {})}, state)
 
-    pupil = Pupil(model, config, accelerator)
+    kind = Pupil
+    if config.sharding == "fsdp" and state.num_processes > 1:
+        from rodin.train.sharded import ShardedPupil as kind  # a second of imports
+    pupil = kind(model, config, accelerator)
     step, spent, row = pupil.resume(folder / CHECKPOINT_NAME)
     log = Log(folder, step, config.batch_size, measure.names if measure else (), accelerator=accelerator, row=row)
     aim = f"of {config.steps}" if hours is None else f"after {spent / 3600:.2f} of {hours:g} hours"
@@ -194,7 +200,7 @@ def run_loop(
     total = config.steps if hours is None else None
     bar = tqdm(total=total, initial=step, desc=label, disable=not state.is_main_process, mininterval=1.0)
     clock = Clock(config.steps, hours, spent, accelerator)
-    progress = clock.progress(step)
+    progress, pace, timed = clock.progress(step), 0.0, Trial()
     with put_off() as end_is_asked:
         while progress < 1:
             rate = config.learning_rate * _rate(config.warmup_steps, step, progress)
@@ -205,7 +211,9 @@ def run_loop(
             progress = clock.progress(step)
             ended = progress >= 1
             saving = ended or step % config.checkpoint_every == 0
-            asked = not ended and bool(agreed(float(end_is_asked()), accelerator))
+            if trial and not ended:
+                pace = agreed(timed.step_seconds(), accelerator)
+            asked = pace > 0 or (not ended and bool(agreed(float(end_is_asked()), accelerator)))
             if not saving and step % interval:
                 if asked:
                     pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds, log.begun_row())
@@ -230,8 +238,10 @@ def run_loop(
                     log.write_picture(step, picture)
             if asked:
                 break
-    if progress < 1:  # another rank was asked
-        raise KeyboardInterrupt
+    if progress < 1:
+        if pace:
+            raise Paused(pace, clock.left(progress, (config.steps - step) * pace))
+        raise KeyboardInterrupt  # another rank was asked
     bar.close()
     log.close()
     accelerator.print(f"{label}: {step} steps, {step * config.batch_size} samples in {clock.seconds / 60:.1f} minutes")

@@ -40,6 +40,8 @@ class PaletteTraining:
             raise ValueError(f"latent_noise must not be negative, got {self.latent_noise}")
         if self.held_out_every < 0 or self.held_out_every == 1:
             raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
+        if self.loop.accumulate > 1:
+            raise ValueError(f"loop.accumulate must be 1 for so small a network, got {self.loop.accumulate}")
 
 
 def train_palette(run: Path, config: PaletteTraining) -> None:

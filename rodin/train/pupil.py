@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from rodin.draws import Draws
 from rodin.errors import UserError, one_line, shown
 from rodin.files import atomic_path
-from rodin.train.clock import agreed
 from rodin.train.optimizers import make_optimizers
 
 if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
@@ -53,20 +52,8 @@ class Pupil:
                 f"loop.batch_size: {config.batch_size} samples are not to be shared equally by {ranks} processes, each "
                 f"in {config.accumulate} parts (loop.accumulate); choose a multiple of {ranks * config.accumulate}"
             )
-        self._whole: nn.Module | None = None  # where the average is in parts, what it is put together in
-        if config.sharding == "fsdp" and ranks > 1:
-            from rodin.train import sharding
-
-            mesh = torch.distributed.init_device_mesh(device.type, (ranks,))
-            prepared = self.plain = model.train().to(device)
-            self.average = copy.deepcopy(model).eval().requires_grad_(False)
-            self._whole = copy.deepcopy(self.average).cpu()
-            sharding.shard(self.plain, mesh)
-            sharding.shard(self.average, mesh)
-        else:
-            prepared = accelerator.prepare(model.train())
-            self.plain = accelerator.unwrap_model(prepared)
-            self.average = copy.deepcopy(self.plain).eval().requires_grad_(False)
+        prepared = self._prepare(model.train())
+        self.average.eval().requires_grad_(False)
         self.prepared: nn.Module = torch.compile(prepared) if config.compile else prepared  # type: ignore[assignment]
         self.optimizers = make_optimizers(
             self.plain, config.optimizer, config.learning_rate, config.weight_decay, config.betas
@@ -77,10 +64,11 @@ class Pupil:
 
     def learn(self, loss: Loss, rate: float, step: int) -> dict[str, Tensor]:
         """Make step number `step` at a learning rate; the terms of its loss, means over this rank's parts."""
-        parts, terms = self.config.accumulate, {}
+        parts = self.config.accumulate
+        terms: dict[str, Tensor] = {}
         for part in range(parts):
-            together = nullcontext() if part == parts - 1 else self.accelerator.no_sync(self.prepared)
-            with together:
+            last = part == parts - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.prepared):  # ranks exchange their sums once
                 with self.autocast:
                     found = loss(self.prepared, self._draws(step, part))
                 self.accelerator.backward(found["loss"] / parts)
@@ -101,61 +89,38 @@ class Pupil:
         """What a part of a step draws; torch's own generator, which dropout uses, is seeded for it too."""
         first = (self.accelerator.process_index * self.config.accumulate + part) * self._part
         seed = (self.config.seed * 1_000_003 * 1_000_000_007 + step) % 2**63
-        torch.manual_seed((seed + first * 998_244_353) % 2**63)
+        torch.manual_seed((seed + (first + 1) * 998_244_353) % 2**63)
         own = range(first, first + self._part)
         return Draws(seed, self.config.batch_size, own, self.accelerator.device, step)
 
     @torch.no_grad()
     def _follow(self, decay: float) -> None:
         """average <- decay average + (1 - decay) model; buffers are copied."""
-        average, model = (
-            [one if self._whole is None else one.to_local() for one in some.parameters()]  # type: ignore[operator]
-            for some in (self.average, self.plain)
-        )
-        torch._foreach_lerp_(average, model, 1 - decay)
+        torch._foreach_lerp_(self._weights(self.average), self._weights(self.plain), 1 - decay)
         for kept, new in zip(self.average.buffers(), self.plain.buffers(), strict=True):
             kept.copy_(new)
 
-    @torch.no_grad()
     def averaged(self) -> nn.Module:
-        """The average in one piece. Ask on every rank."""
-        if self._whole is None:
-            return self.average
-        for kept, part in zip(self._whole.parameters(), self.average.parameters(), strict=True):
-            kept.copy_(part.full_tensor())  # type: ignore[operator]
-        for kept, new in zip(self._whole.buffers(), self.average.buffers(), strict=True):
-            kept.copy_(new)
-        return self._whole
+        """The average, whole. Ask on every rank."""
+        return self.average
 
-    @torch.no_grad()
     def shown(self, look: Callable[[nn.Module], Seen] | None) -> Seen | None:
         """What `look` makes of the average, in the numbers of the training. Ask on every rank; rank 0 alone looks, if
         it wants to."""
-        average = self.average
-        if self._whole is not None and agreed(float(look is not None), self.accelerator):
-            average = self.averaged()
-        if look is None:
-            return None
+        return self._looked(look, self.average)
+
+    @torch.no_grad()
+    def _looked(self, look: Callable[[nn.Module], Seen] | None, average: nn.Module) -> Seen | None:
         with self.autocast:
-            return look(average.to(self.accelerator.device))
+            return None if look is None else look(average.to(self.accelerator.device))
 
     def save(self, path: Path, step: int, seconds: float, row: dict[str, Any]) -> None:
         """Write a checkpoint, whole or not at all; `row` is what the log has of a row that is not full. Ask on every
         rank, rank 0 writes."""
-        state = {
-            "model": self.plain.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizers": dict(enumerate(optimizer.state_dict() for optimizer in self.optimizers)),
-        }
-        first = self.accelerator.is_main_process
-        if self._whole is not None:
-            from rodin.train import sharding
-
-            state = sharding.whole(state, first)
-        if first:
-            values = {"step": step, "row": row, "seconds": seconds, **state}
+        state = self._state()
+        if self.accelerator.is_main_process:
             with atomic_path(path) as temporary:
-                torch.save({**values, "optimizers": list(state["optimizers"].values())}, temporary)
+                torch.save({"step": step, "row": row, "seconds": seconds, **state}, temporary)
         self.accelerator.wait_for_everyone()
 
     def resume(self, path: Path) -> tuple[int, float, dict[str, Any]]:
@@ -181,23 +146,30 @@ class Pupil:
                 f"{path}: cannot be resumed ({one_line(error)}); delete it to start this run anew"
             ) from error
 
-    def _load(self, values: dict[str, Any]) -> None:
-        """Take a checkpoint's weights and state, each rank its part where they are in parts."""
-        model, average, optimizers = values["model"], values["average"], values["optimizers"]
-        if self._whole is not None:
-            from rodin.train.sharding import cut
+    def _prepare(self, model: nn.Module) -> nn.Module:
+        """Make `plain`, the model alone, and `average`; return what is called and cares for gradients of all ranks."""
+        prepared: nn.Module = self.accelerator.prepare(model)
+        self.plain: nn.Module = self.accelerator.unwrap_model(prepared)
+        self.average = copy.deepcopy(self.plain)
+        return prepared
 
-            model, average = (
-                {name: cut(value, own[name]) for name, value in state.items()}
-                for state, own in ((model, self.plain.state_dict()), (average, self.average.state_dict()))
-            )
-            for optimizer, state in zip(self.optimizers, optimizers, strict=True):
-                owners = [one for group in optimizer.param_groups for one in group["params"]]
-                for index, kept in state["state"].items():
-                    kept.update({name: cut(value, owners[index]) for name, value in kept.items()})
-        self.plain.load_state_dict(model)
-        self.average.load_state_dict(average)
-        for optimizer, state in zip(self.optimizers, optimizers, strict=True):
+    def _weights(self, model: nn.Module) -> list[Tensor]:
+        """The weights of a model that lie on this rank."""
+        return list(model.parameters())
+
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint has of model and optimizers. Ask on every rank; rank 0 has all of it."""
+        return {
+            "model": self.plain.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def _load(self, values: dict[str, Any]) -> None:
+        """Take what `_state` gave."""
+        self.plain.load_state_dict(values["model"])
+        self.average.load_state_dict(values["average"])
+        for optimizer, state in zip(self.optimizers, values["optimizers"], strict=True):
             optimizer.load_state_dict(state)
 
 

@@ -87,7 +87,9 @@ class RefinerTraining:
         )
 
 
-def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | None, hours: float | None = None) -> None:
+def train_refiner(
+    data: Path, run: Path, config: RefinerTraining, vgg: Path | None, hours: float | None = None, trial: bool = False
+) -> None:
     """Train the refiner of a run folder; a finished one is left as it is, an unfinished one goes on.
 
     How held-out subjects look, refined and merely resized, is printed and written to RUN/refiner.training/quality.json.
@@ -99,7 +101,7 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
         run: reads `planes/`, `decoder/` and `encoder/`; writes `refiner/` and, while training, `refiner.training/`.
         config: what to train, and how.
         vgg: VGG-16's weights for the perceptual loss; None takes the encoder's features.
-        hours: see `run_loop`.
+        hours, trial: see `run_loop`.
 
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
@@ -146,7 +148,9 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
         return picture_rows(pair.refiner, shown)  # type: ignore[arg-type]
 
     settings = {**asdict(config), "perceptual_features": features.name}
-    average = run_loop(model, loss, config.loop, scratch, label="refiner", settings=settings, hours=hours, draw=draw)
+    average = run_loop(
+        model, loss, config.loop, scratch, label="refiner", settings=settings, hours=hours, draw=draw, trial=trial
+    )
     if state.is_main_process:
         quality = compare(average.refiner, judged, features.to("cpu"))  # type: ignore[arg-type]
         write_json(scratch / "quality.json", {"held_out_subjects": min(len(held_out), JUDGED), **quality})

@@ -1,12 +1,12 @@
-"""The subjects of a run as the stages share them: which are trained on, in which share of them this rank does, their
-planes as residuals, their latents and captions.
+"""The subjects of a run as the stages share them: which are trained on, their planes as residuals, their latents and
+captions.
 
 Symbols: N subjects, C channels, H W rows and columns, D latent numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin.data.packed import PackedSubject, is_packed, read_facts, read_packed
-from rodin.data.shards import read_index, read_shards
+from rodin.data.shards import FittedSubject, Index, read_index, read_shard
 from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
@@ -24,6 +24,7 @@ from rodin.models.statistics import PlaneStatistics, load_statistics
 from rodin.networks.unet import UNetConfig
 from rodin.parts import module_hash, weights_hash
 from rodin.render.decoder import Decoder
+from rodin.storage import Place
 from rodin.triplane import mirror, resize
 
 if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
@@ -48,6 +49,14 @@ def split_subjects(count: int, every: int = HELD_OUT_EVERY) -> tuple[list[int], 
     return [k for k in range(count) if k not in set(held_out)], held_out
 
 
+class Lesson(NamedTuple):
+    """One subject as base model and upsampler learn it."""
+
+    planes: Tensor  # [3, C, H, W] normalised, fp16
+    latent: Tensor  # [D] of unit length
+    palette: Tensor | None  # [K, 3] where the decoder has materials
+
+
 class Loaded(NamedTuple):
     """N subjects in memory."""
 
@@ -55,23 +64,29 @@ class Loaded(NamedTuple):
     latents: Tensor  # [N, D] of unit length
     palettes: Tensor | None  # [N, K, 3] where the decoder has materials
 
-    def first(self, count: int) -> Loaded:
-        """At most so many of them."""
-        return Loaded(*(None if part is None else part[:count] for part in self))  # type: ignore[arg-type]
+    @staticmethod
+    def of(lessons: Collection[Lesson]) -> Loaded:
+        """One or more."""
+        planes, latents, palettes = zip(*lessons, strict=True)
+        return Loaded(torch.stack(planes), torch.stack(latents), None if palettes[0] is None else torch.stack(palettes))
+
+    def at(self, chosen: slice | Tensor) -> Loaded:
+        """Some of them."""
+        return Loaded(*(None if part is None else part[chosen] for part in self))  # type: ignore[arg-type]
 
     def to(self, device: torch.device) -> Loaded:
         """The same on a device."""
         return Loaded(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
 
-def count_subjects(run: Path, decoder: Decoder | None = None) -> int:
-    """How many subjects a run's planes are of.
+def count_subjects(planes: Place, decoder: Decoder | None = None) -> int:
+    """How many subjects a set is of.
 
     Raises:
         UserError: the planes are missing, damaged, or were fitted with another decoder than one that is given.
     """
-    planes, decoder_hash = run / "planes", None if decoder is None else module_hash(decoder)
-    if not is_packed(planes):
+    decoder_hash = None if decoder is None else module_hash(decoder)
+    if not isinstance(planes, Path) or not is_packed(planes):
         return read_index(planes, decoder_hash=decoder_hash).count
     facts, count = read_facts(planes)
     if decoder_hash not in (None, facts.decoder):
@@ -82,7 +97,9 @@ def count_subjects(run: Path, decoder: Decoder | None = None) -> int:
 
 
 @torch.no_grad()
-def read_subjects(run: Path, encoder: Encoder, size: int | None, chosen: Collection[int] | None = None) -> Subjects:
+def read_subjects(
+    run: Path, encoder: Encoder, size: int | None, chosen: Collection[int] | None = None, planes: Place | None = None
+) -> Subjects:
     """A run's subjects as the networks know them, from its fits or from a packed set, one at a time.
 
     Args:
@@ -90,28 +107,54 @@ def read_subjects(run: Path, encoder: Encoder, size: int | None, chosen: Collect
         size: side of the planes, which are resampled to it: they were fitted at the upsampler's size, and the base
             model learns smaller ones. None leaves them out, [3, C, 0, 0].
         chosen: positions of some; None = all.
+        planes: where they are read, if not in the run.
 
     Raises:
         UserError: the planes are missing, damaged, smaller than `size` or packed at another, or the latents are packed
             of another encoder.
     """
-    if is_packed(run / "planes"):
+    if planes is None and is_packed(run / "planes"):
         return _from_packed(run, encoder, size, chosen)
-    statistics = None
-    if size is not None:
-        fitted = load_statistics(run / "planes")
-        if size > min(fitted.config.height, fitted.config.width):
-            found = f"{fitted.config.height} x {fitted.config.width}"
-            raise UserError(f"{run / 'planes'}: planes are {found}, the network is for {size}; fit larger ones")
-        statistics = fitted.resized(size)
-    return _from_shards(run, encoder, statistics, None if chosen is None else set(chosen))
+    place = run / "planes" if planes is None else planes
+    index = read_index(place)
+    statistics = None if size is None else statistics_at(run, size)
+    fitted = read_chosen(place, index, range(index.count) if chosen is None else chosen)
+    return known(fitted, encoder, statistics)
 
 
-def _from_shards(
-    run: Path, encoder: Encoder, statistics: PlaneStatistics | None, chosen: set[int] | None
+def statistics_at(run: Path, size: int) -> PlaneStatistics:
+    """Those of a run's planes, resampled to a size.
+
+    Raises:
+        UserError: they are missing or damaged, or the planes are smaller.
+    """
+    fitted = load_statistics(run / "planes")
+    if size > min(fitted.config.height, fitted.config.width):
+        found = f"{fitted.config.height} x {fitted.config.width}"
+        raise UserError(f"{run / 'planes'}: planes are {found}, the network is for {size}; fit larger ones")
+    return fitted.resized(size)
+
+
+def read_chosen(planes: Place, index: Index, chosen: Collection[int]) -> Iterator[FittedSubject]:
+    """Some subjects of a set, in its order, one at a time; no shard is opened that has none of them.
+
+    Raises:
+        UserError: as `read_shard`.
+    """
+    first = 0
+    for shard in index.shards:
+        own = {k - first for k in chosen if first <= k < first + shard.count}
+        if own:
+            subjects = islice(read_shard(planes, index, shard), max(own) + 1)
+            yield from (one for k, one in enumerate(subjects) if k in own)
+        first += shard.count
+
+
+def known(
+    fitted: Iterable[FittedSubject], encoder: Encoder, statistics: PlaneStatistics | None
 ) -> Iterator[PackedSubject]:
-    shards = read_shards(run / "planes")
-    wanted = (one for index, one in enumerate(shards) if chosen is None or index in chosen)
+    """Fitted subjects as the networks know them, with planes at the statistics' size, or without any."""
+    wanted = iter(fitted)
     while batch := list(islice(wanted, ENCODED_AT_ONCE)):
         views = torch.stack([view for one in batch for view in (one.frontal, one.frontal.flip(-2))])
         with torch.no_grad():
@@ -140,28 +183,35 @@ def _residual(planes: Tensor, statistics: PlaneStatistics) -> Tensor:
     return statistics.normalize(resize(planes, statistics.config.height, statistics.config.width))
 
 
-def load_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool = False) -> Loaded:
+def load_subjects(
+    run: Path, size: int, chosen: Collection[int], mirrored: bool = False, planes: Place | None = None
+) -> Loaded:
     """Chosen subjects, their planes at `size` x `size`.
 
     Args:
         mirrored: each is followed by its mirror image, which makes N twice as many.
+        planes: where they are read, if not in the run.
 
     Raises:
         UserError: as `read_subjects`, or the encoder is missing or damaged.
     """
-    statistics = load_statistics(run / "planes").resized(size)
-    planes: list[Tensor] = []
-    latents: list[Tensor] = []
-    palettes: list[Tensor | None] = []
-    for one in read_subjects(run, Encoder.from_pretrained(run / "encoder"), size, chosen):
+    subjects = read_subjects(run, Encoder.from_pretrained(run / "encoder"), size, chosen, planes)
+    return Loaded.of(list(lessons(subjects, load_statistics(run / "planes").resized(size), mirrored)))
+
+
+def lessons(subjects: Subjects, statistics: PlaneStatistics, mirrored: bool) -> Iterator[Lesson]:
+    """What is learned of subjects, and of the mirror image of each after it, if wanted.
+
+    Args:
+        statistics: of planes of the subjects' size.
+    """
+    for one in subjects:
         # The mean avatar is not its own mirror image, so the residual's is not that of the mirror image.
         images = (
             [one.planes, statistics.normalize(mirror(statistics.denormalize(one.planes)))] if mirrored else [one.planes]
         )
-        planes += [image.half() for image in images]
-        latents += list(one.latents[: len(images)])
-        palettes += len(images) * [one.palette]
-    return Loaded(torch.stack(planes), torch.stack(latents), stacked_palettes(palettes))
+        for image, latent in zip(images, one.latents, strict=False):
+            yield Lesson(image.half(), latent, one.palette)
 
 
 def blurred_latents(latents: Tensor, length: float, draws: Draws) -> Tensor:
@@ -172,12 +222,6 @@ def blurred_latents(latents: Tensor, length: float, draws: Draws) -> Tensor:
     """
     noise = draws.noise(latents.shape[1]) / latents.shape[1] ** 0.5
     return F.normalize(latents + length * noise, dim=-1)
-
-
-def stacked_palettes(palettes: list[Tensor | None]) -> Tensor | None:
-    """[N, K, 3], or None where the planes carry their colours themselves."""
-    given = [palette for palette in palettes if palette is not None]
-    return torch.stack(given) if given else None
 
 
 def check_channels(run: Path, planes: Tensor, network: UNetConfig) -> None:
@@ -219,4 +263,3 @@ def load_latents(
         latents += list(one.latents[:images])
         captions += images * [said]
     return torch.stack(latents).to(encoder.mean.device), captions
-
