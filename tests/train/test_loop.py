@@ -22,6 +22,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.signals import orderly_end
 from rodin.train.log import LOG_NAME
@@ -37,8 +38,8 @@ def new_model() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 16), nn.SiLU(), nn.Dropout(0.1), nn.Linear(16, 2))
 
 
-def fit_halves(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-    x = torch.randn(8, 4, generator=generator)
+def fit_halves(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+    x = draws.noise(4)
     error = (model(x).float() - x[:, :2] + x[:, 2:]).square().mean()
     return {"loss": error, "size": x.abs().mean()}
 
@@ -69,12 +70,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, stop: int) ->
     wanted = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "whole", "test")
     calls = 0
 
-    def interrupted(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def interrupted(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         nonlocal calls
         calls += 1
         if calls > stop:
             raise KeyboardInterrupt
-        return fit_halves(model, generator)
+        return fit_halves(model, draws)
 
     with pytest.raises(KeyboardInterrupt):
         run_loop(new_model(), interrupted, CONFIG, tmp_path / "cut", "test")
@@ -93,12 +94,12 @@ def test_one_that_is_asked_to_end_saves_itself_first(tmp_path: Path, stop: int, 
     wanted = run_loop(new_model(), fit_halves, config, tmp_path / "whole", "test")
     calls = 0
 
-    def asked(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def asked(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         nonlocal calls
         calls += 1
         if calls == stop:
             os.kill(os.getpid(), number)
-        return fit_halves(model, generator)
+        return fit_halves(model, draws)
 
     with pytest.raises(KeyboardInterrupt), orderly_end():
         run_loop(new_model(), asked, config, tmp_path / "cut", "test")
@@ -118,13 +119,13 @@ KILLED = """
 
     folder, calls = Path(sys.argv[1]), 0
 
-    def hanging(model, generator):
+    def hanging(model, draws):
         global calls
         calls += 1
         if calls == CONFIG.checkpoint_every + 4:
             (folder.parent / "in the middle").touch()
             time.sleep(1800)  # there it is killed
-        return fit_halves(model, generator)
+        return fit_halves(model, draws)
 
     run_loop(new_model(), hanging, CONFIG, folder, "test")
 """
@@ -155,10 +156,10 @@ def record(end: int):
     """A loss that can be had `end` times, and the list of the batches that it has drawn."""
     seen: list[Tensor] = []
 
-    def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         if len(seen) == end:
             raise SystemExit(f"step {end + 1} is not to be had")
-        x = torch.randn(8, 4, generator=generator)
+        x = draws.noise(4)
         seen.append(x)
         return {"loss": (model(x) - x[:, :2]).square().mean()}
 
@@ -192,7 +193,7 @@ def test_two_ranks_train_one_model_on_different_data(tmp_path: Path, two_ranks: 
     # one process that sees both halves of each batch takes the same steps, from rank 0's weights
     joint = iter([torch.cat(pair) for pair in zip(first["seen"], second["seen"], strict=True)])
 
-    def both(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def both(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         x = next(joint)
         return {"loss": (model(x) - x[:, :2]).square().mean()}
 
@@ -233,9 +234,9 @@ def test_learning_rate_rises_then_falls(tmp_path: Path) -> None:
 def test_the_average_is_the_average(tmp_path: Path) -> None:
     history: list[Tensor] = []
 
-    def watched(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def watched(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         history.append(weights(model).clone())
-        return fit_halves(model, generator)
+        return fit_halves(model, draws)
 
     model = new_model()
     average = run_loop(model, watched, CONFIG, tmp_path, "test")
@@ -248,8 +249,8 @@ def test_the_average_is_the_average(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("clip", "bounded"), [(0.5, True), (0.0, False)])
 def test_gradients_are_clipped(tmp_path: Path, clip: float, bounded: bool) -> None:
-    def steep(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"loss": 1e3 * fit_halves(model, generator)["loss"]}
+    def steep(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        return {"loss": 1e3 * fit_halves(model, draws)["loss"]}
 
     run_loop(new_model(), steep, dataclasses.replace(CONFIG, gradient_clip=clip), tmp_path, "test")
     moments = torch.load(tmp_path / CHECKPOINT_NAME, weights_only=True)["optimizers"][0]["state"].values()
@@ -260,9 +261,9 @@ def test_gradients_are_clipped(tmp_path: Path, clip: float, bounded: bool) -> No
 def test_bfloat16_runs_where_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kinds: list[torch.dtype] = []
 
-    def watched(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def watched(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         kinds.append(model(torch.zeros(1, 4)).dtype)
-        return fit_halves(model, generator)
+        return fit_halves(model, draws)
 
     run_loop(new_model(), watched, dataclasses.replace(CONFIG, bf16=True), tmp_path, "test")
     said = capsys.readouterr().out
@@ -307,8 +308,8 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, damage: bytes) -> None:
 
 
 def test_an_infinite_loss_stops_before_it_is_saved(tmp_path: Path) -> None:
-    def broken(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"loss": fit_halves(model, generator)["loss"] * math.inf}
+    def broken(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        return {"loss": fit_halves(model, draws)["loss"] * math.inf}
 
     with pytest.raises(UserError, match="learning_rate"):
         run_loop(new_model(), broken, CONFIG, tmp_path, "test")
