@@ -113,9 +113,9 @@ def read_subjects(
         UserError: the planes are missing, damaged, smaller than `size` or packed at another, or the latents are packed
             of another encoder.
     """
-    if planes is None and is_packed(run / "planes"):
-        return _from_packed(run, encoder, size, chosen)
     place = run / "planes" if planes is None else planes
+    if isinstance(place, Path) and is_packed(place):
+        return _from_packed(place, encoder, size, chosen)
     index = read_index(place)
     statistics = None if size is None else statistics_at(run, size)
     fitted = read_chosen(place, index, range(index.count) if chosen is None else chosen)
@@ -165,9 +165,8 @@ def known(
 
 
 def _from_packed(
-    run: Path, encoder: Encoder, size: int | None, chosen: Collection[int] | None
+    path: Path, encoder: Encoder, size: int | None, chosen: Collection[int] | None
 ) -> Iterator[PackedSubject]:
-    path = run / "planes"
     facts, _ = read_facts(path)
     if size not in (None, facts.shape[-1]):
         raise UserError(f"{path}: packed at {facts.shape[-1]} x {facts.shape[-1]}, the network is for {size}; train it "

@@ -1,14 +1,15 @@
 """Contract: the training loop learns, and neither a kill nor a second process changes what it computes.
 
 A run that was stopped anywhere and resumed ends with the same bits as one that was not; ranks see different data and
-end with the same weights, which are those of one process on the joint batch; the average is the average; what cannot go
-on says why.
+end with the same weights, which are those of one process and of a batch in parts; the average is the average; what
+cannot go on says why.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import math
 import os
 import signal
@@ -190,18 +191,49 @@ def test_two_ranks_train_one_model_on_different_data(tmp_path: Path, two_ranks: 
     assert not any(torch.equal(a, b) for a, b in zip(first["seen"], second["seen"], strict=True))
     assert two_ranks.begun.count("test: step 0 of 3, 2 x cpu") == 2  # of two runs: only rank 0 speaks
 
-    # one process that sees both halves of each batch takes the same steps, from rank 0's weights
-    joint = iter([torch.cat(pair) for pair in zip(first["seen"], second["seen"], strict=True)])
-
-    def both(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
-        x = next(joint)
-        return {"loss": (model(x) - x[:, :2]).square().mean()}
-
-    alone = run_loop(new_linear(0), both, PARALLEL_CONFIG, tmp_path / "alone", "test")
+    # one process draws both halves of each batch, and takes the same steps from rank 0's weights
+    loss, seen = record(PARALLEL_CONFIG.steps)
+    alone = run_loop(new_linear(0), loss, PARALLEL_CONFIG, tmp_path / "alone", "test")
+    for batch, *halves in zip(seen, first["seen"], second["seen"], strict=True):
+        assert torch.equal(batch, torch.cat(halves))
     for name, value in alone.state_dict().items():
         torch.testing.assert_close(first["average"][name], value, atol=1e-6, rtol=1e-5)
     for found, wanted in zip(rows(two_ranks.folder / "whole"), rows(tmp_path / "alone"), strict=True):
         assert float(found["loss"]) == pytest.approx(float(wanted["loss"]), rel=1e-4)
+
+
+@pytest.mark.parametrize("accumulate", [2, 8])
+def test_a_batch_in_parts_is_the_same_batch(tmp_path: Path, accumulate: int) -> None:
+    config = dataclasses.replace(PARALLEL_CONFIG, steps=20, gradient_clip=0.5)
+    parts = dataclasses.replace(config, accumulate=accumulate)
+    loss, seen = record(config.steps)
+    whole = run_loop(new_linear(0), loss, config, tmp_path / "whole", "test")
+    loss, seen_in_parts = record(accumulate * config.steps)
+    found = run_loop(new_linear(0), loss, parts, tmp_path / "parts", "test")
+    assert torch.equal(torch.cat(seen), torch.cat(seen_in_parts))
+    assert {len(x) for x in seen_in_parts} == {config.batch_size // accumulate}
+    torch.testing.assert_close(weights(found), weights(whole), atol=1e-6, rtol=1e-5)
+    for one, other in zip(rows(tmp_path / "parts"), rows(tmp_path / "whole"), strict=True):
+        assert {name: float(value) for name, value in one.items()} == pytest.approx(
+            {name: float(value) for name, value in other.items()}, rel=1e-4
+        )
+    # the parts may change while a run is not finished
+    run_loop(new_linear(0), record(1)[0], config, tmp_path / "parts", "test")
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, accumulate=3)
+    with pytest.raises(UserError, match=r"loop.batch_size: 8 samples .* 1 processes, .* 3 parts .* a multiple of 3"):
+        run_loop(new_model(), fit_halves, config, tmp_path, "test")
+
+
+def test_runs_whose_batches_were_of_each_process_do_not_go_on(tmp_path: Path) -> None:
+    run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test")
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    del settings["batch"]
+    (tmp_path / "settings.json").write_text(json.dumps({**settings, "processes": 2}))
+    with pytest.raises(UserError, match=r"the unfinished run has batch None, not of all processes; .*delete"):
+        run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test")
 
 
 def test_two_ranks_go_on_where_they_were_cut(two_ranks: Any) -> None:
@@ -321,6 +353,7 @@ def test_an_infinite_loss_stops_before_it_is_saved(tmp_path: Path) -> None:
     [
         ("steps", 0),
         ("batch_size", 0),
+        ("accumulate", 0),
         ("learning_rate", 0.0),
         ("warmup_steps", 21),
         ("weight_decay", -1.0),
@@ -333,6 +366,11 @@ def test_an_infinite_loss_stops_before_it_is_saved(tmp_path: Path) -> None:
 def test_impossible_configs_are_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         dataclasses.replace(CONFIG, **{name: value})
+
+
+def test_muon_and_shards_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match="sharding fsdp leaves no rank the whole matrices that muon turns"):
+        dataclasses.replace(CONFIG, optimizer="muon", sharding="fsdp")
 
 
 def test_damaged_settings_are_refused_before_anything_is_trained(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def packed(trained_on_materials: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_subjects_are_the_same(packed: Path, trained_on_materials: Path, mirrored: bool) -> None:
-    assert count_subjects(packed) == count_subjects(trained_on_materials) == 4
+    assert count_subjects(packed / "planes") == count_subjects(trained_on_materials / "planes") == 4
     here, there = (load_subjects(run, SIZE, [0, 2], mirrored) for run in (packed, trained_on_materials))
     assert here.planes.shape == there.planes.shape
     # A mirror image's residual is rounded where the subject's is, and so as near.
