@@ -28,9 +28,9 @@ from rodin.plan.machine import Machine
 from rodin.plan.work import TRAINED, unet_operations
 from rodin.render.decoder import Decoder
 from rodin.synth.generate import SynthConfig, generate
-from rodin.train.loop import process_state
 from rodin.train.presets import mini
 from rodin.train.pupil import Pupil
+from rodin.train.ranks import process_state
 
 SIZE, SAMPLES = 128, 8  # of the views, as `Machine.view_s` counts them
 FEW, MANY = 2, 10  # views, whose difference is what a view costs

@@ -19,8 +19,9 @@ from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.storage import Place
-from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.loop import LoopConfig, run_loop
 from rodin.train.pictures import SHOWN, plane_rows
+from rodin.train.ranks import process_state
 from rodin.train.sketch import learn_sketch
 from rodin.train.sources import SourceConfig, adopt_statistics, open_source
 from rodin.train.subjects import blurred_latents, check_channels, count_subjects, load_subjects, split_subjects

@@ -30,8 +30,9 @@ from rodin.fit.worlds import run_placements
 from rodin.images import from_bytes, premultiplied
 from rodin.models.clip import LATENT_DIM, Encoder, EncoderConfig, copied_clip, small_clip
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
-from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.loop import LoopConfig, run_loop
 from rodin.train.phrases import common_phrases
+from rodin.train.ranks import process_state
 from rodin.train.subjects import HELD_OUT_EVERY, draw_captions, split_subjects
 from rodin.train.views import Views, draw_two, load_views
 

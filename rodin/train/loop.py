@@ -8,9 +8,7 @@ steps, the clock sets learning rate and end, and no two runs are equal. Rank 0 a
 
 from __future__ import annotations
 
-import atexit
 import dataclasses
-import gc
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -18,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-import torch.distributed.nn.functional  # here, before there is a group: what it finds it keeps, as a default
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -31,6 +27,7 @@ from rodin.train.clock import Clock, Paused, Trial, agreed
 from rodin.train.log import Log
 from rodin.train.optimizers import Kind
 from rodin.train.pupil import Loss, Pupil
+from rodin.train.ranks import process_state
 
 if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
     from accelerate import PartialState
@@ -116,24 +113,6 @@ class Measure:
     names: tuple[str, ...]
     figures: Callable[[nn.Module], list[float]]
     every: int
-
-
-def process_state() -> PartialState:
-    """This process among its peers: rank, number, device. Without a GPU the ranks talk over gloo."""
-    from accelerate import PartialState
-
-    return PartialState(cpu=not torch.cuda.is_available())
-
-
-@atexit.register
-def _leave_group() -> None:
-    """Processes part before the interpreter ends: a thread of gloo that then still frees a tensor aborts its process.
-
-    The threads end with the group, and that with the last of what refers to it.
-    """
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-        gc.collect()
 
 
 def run_loop(

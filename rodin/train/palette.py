@@ -13,7 +13,8 @@ from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.palette import PaletteConfig, PaletteNetwork, palette_loss
 from rodin.parts import load_component, save_component
-from rodin.train.loop import LoopConfig, Measure, process_state, run_loop
+from rodin.train.loop import LoopConfig, Measure, run_loop
+from rodin.train.ranks import process_state
 from rodin.train.subjects import blurred_latents, read_subjects, split_subjects
 
 PRESENT = 1e-4  # least share of what the views show: a dozen pixels of 24 views of 128 x 128 on a third of each

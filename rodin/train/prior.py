@@ -20,8 +20,9 @@ from rodin.models.phrases import PhraseConfig, PhraseReader
 from rodin.models.prior import Prior, PriorConfig
 from rodin.models.text import TextReader
 from rodin.parts import load_component, save_component
-from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.loop import LoopConfig, run_loop
 from rodin.train.phrases import learn_reader
+from rodin.train.ranks import process_state
 from rodin.train.subjects import draw_captions, load_latents
 
 if TYPE_CHECKING:  # half a second of imports, which presets and errors need not

@@ -25,9 +25,10 @@ from rodin.parts import load_component, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.adversary import AdversarialPair, PatchDiscriminator
 from rodin.train.image_quality import compare, laid_on, summary
-from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.loop import LoopConfig, run_loop
 from rodin.train.pairs import Pairs, PairSource
 from rodin.train.pictures import SHOWN
+from rodin.train.ranks import process_state
 from rodin.train.subjects import rank_share, split_subjects
 
 JUDGED = 8  # subjects at most

@@ -39,9 +39,10 @@ from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.storage import Place
 from rodin.train.condition_augmentation import ConditionAugment, augment_condition
-from rodin.train.loop import LoopConfig, Measure, process_state, run_loop
+from rodin.train.loop import LoopConfig, Measure, run_loop
 from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.pictures import SHOWN, plane_rows
+from rodin.train.ranks import process_state
 from rodin.train.sources import SourceConfig, adopt_statistics, open_source
 from rodin.train.subjects import Loaded, blurred_latents, check_channels, count_subjects, load_subjects, split_subjects
 from rodin.train.validate import JUDGED, SHARE, STEP_COST

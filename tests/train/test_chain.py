@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rodin.train.loop import process_state
+from rodin.train.ranks import process_state
 
 pytestmark = pytest.mark.usefixtures("mended_checksums")
 

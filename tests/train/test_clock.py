@@ -23,7 +23,8 @@ from rodin.errors import UserError
 from rodin.train import clock, loop
 from rodin.train.clock import Clock
 from rodin.train.log import LOG_NAME
-from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, process_state, run_loop
+from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, run_loop
+from rodin.train.ranks import process_state
 
 CONFIG = LoopConfig(steps=8, batch_size=2, learning_rate=0.05, warmup_steps=4, checkpoint_every=10, ema_decay=0.9)
 STEP_SECONDS = 1.0

@@ -27,7 +27,8 @@ from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.signals import orderly_end
 from rodin.train.log import LOG_NAME
-from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, process_state, run_loop
+from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, run_loop
+from rodin.train.ranks import process_state
 
 Launcher = Callable[..., subprocess.Popen[str]]
 Until = Callable[[Callable[[], bool]], None]

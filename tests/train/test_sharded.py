@@ -17,7 +17,8 @@ from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.draws import Draws
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, Measure, process_state, run_loop
+from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, Measure, run_loop
+from rodin.train.ranks import process_state
 
 UNET = UNetConfig(size=8, in_channels=2, out_channels=2, width=16, multipliers=(1, 2), blocks=1, attention=(4,),
                   head_width=16, patch=1, latent_dim=6, sketch_rank=2, checkpointing=True)  # fmt: skip

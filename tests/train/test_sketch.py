@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rodin.networks.linear_sketch import Sketch
-from rodin.train.loop import process_state
+from rodin.train.ranks import process_state
 from rodin.train.sketch import LEAST_NOISE, learn_sketch
 from rodin.train.subjects import Loaded
 
