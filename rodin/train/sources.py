@@ -101,7 +101,7 @@ class Held:
 
 
 class Stream:
-    """Subjects as they come from shards. While one block is learned, the next is read by a thread.
+    """Subjects as they come from shards.
 
     Args:
         trained: positions of the subjects in the set.
@@ -109,6 +109,26 @@ class Stream:
     Raises:
         UserError: there are fewer shards than ranks, or one is too large for half of the buffer.
     """
+
+    def __init__(self, run: Path, planes: Place, trained: list[int], config: SourceConfig, state: PartialState) -> None:
+        self._state = state
+        self._dealt = DealtShards(run, planes, trained, config, state)
+        self._next, self._lessons = -1, iter(())  # type: tuple[int, Iterator[Lesson]]
+
+    def draw(self, draws: Draws) -> Loaded:
+        own = draws.batch // self._state.num_processes
+        first = draws.step * own + draws.own.start - self._state.process_index * own
+        if first != self._next:
+            self._lessons = self._dealt.lessons_from(first)
+        self._next = first + len(draws)
+        return Loaded.of(list(islice(self._lessons, len(draws)))).to(self._state.device)
+
+    def share(self) -> Iterator[Loaded]:
+        return (Loaded.of(self._dealt.read(block)).to(self._state.device) for block in self._dealt.epoch(0))
+
+
+class DealtShards:
+    """The shards of a set as each epoch deals them out to this rank. Arguments and errors are those of `Stream`."""
 
     def __init__(self, run: Path, planes: Place, trained: list[int], config: SourceConfig, state: PartialState) -> None:
         self._planes, self._config, self._state = planes, config, state
@@ -127,37 +147,25 @@ class Stream:
                 f"{planes}: buffer {config.buffer} does not hold two shards of {largest} subjects each; set it to at "
                 f"least {2 * largest} in the preset, or fit with a smaller fitting.per_shard"
             )
-        self._next, self._lessons = -1, iter(())  # type: tuple[int, Iterator[Lesson]]
 
-    def draw(self, draws: Draws) -> Loaded:
-        own = draws.batch // self._state.num_processes
-        first = draws.step * own + draws.own.start - self._state.process_index * own
-        if first != self._next:
-            self._lessons = self._from(first)
-        self._next = first + len(draws)
-        return Loaded.of(list(islice(self._lessons, len(draws)))).to(self._state.device)
-
-    def share(self) -> Iterator[Loaded]:
-        return (Loaded.of(self._read(block)).to(self._state.device) for block in self._epoch(0))
-
-    def _from(self, first: int) -> Iterator[Lesson]:
-        """The rank's subjects without end, from the first-th on."""
-        blocks = ((epoch, block) for epoch in count() for block in self._epoch(epoch))
+    def lessons_from(self, first: int) -> Iterator[Lesson]:
+        """The rank's subjects without end, from the first-th on; a thread reads the next block meanwhile."""
+        blocks = ((epoch, block) for epoch in count() for block in self.epoch(epoch))
         epoch, block = next(blocks)
         while first >= self._images(len(block)):
             first -= self._images(len(block))
             epoch, block = next(blocks)
         with ThreadPoolExecutor(max_workers=1) as reader:
-            ahead = reader.submit(self._read, block)
+            ahead = reader.submit(self.read, block)
             while True:
                 read = ahead.result()
                 generator = torch.Generator().manual_seed(self._seed(epoch) + block[0])
                 epoch, block = next(blocks)
-                ahead = reader.submit(self._read, block)
+                ahead = reader.submit(self.read, block)
                 yield from (read[k] for k in torch.randperm(len(read), generator=generator)[first:].tolist())
                 first = 0
 
-    def _epoch(self, epoch: int) -> Iterator[list[int]]:
+    def epoch(self, epoch: int) -> Iterator[list[int]]:
         """The rank's blocks of an epoch, each the positions of subjects of whole shards."""
         generator = torch.Generator().manual_seed(self._seed(epoch))
         dealt = torch.randperm(len(self._shards), generator=generator).tolist()
@@ -169,7 +177,8 @@ class Stream:
             block = block + self._shards[shard]
         yield block
 
-    def _read(self, block: list[int]) -> list[Lesson]:
+    def read(self, block: list[int]) -> list[Lesson]:
+        """A block, in the set's order."""
         fitted = read_chosen(self._planes, self._index, block)
         subjects = known(fitted, self._encoder, self._statistics)
         return list(lessons(subjects, self._statistics, self._config.mirrored))
