@@ -36,8 +36,9 @@ from rodin.train.processes import run_on_processes
 from rodin.train.refiner import train_refiner
 from rodin.train.upsampler import train_upsampler
 
-# Two ranks on two free cores take 0.55 to 0.65 of one's time. Where they take more than this, what they gain is less
-# than what the other work of the machine, which they take the second core from, loses.
+# Several processes must take less than this share of one's time. On free cores they take little more than their part of
+# it; where they take this much, the cores have other work, a trial of seconds tells no less for sure, and one process
+# leaves the others to that work.
 GAIN = 0.8
 LEAST_LEFT = 120.0  # seconds of training: less is over before processes are started and have read the data
 LAUNCH_SECONDS, SLOWEST = 60.0, 4.0  # how long their trial may take: to start them, and of the time on one process

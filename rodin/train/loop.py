@@ -217,12 +217,12 @@ def run_loop(
                     log.write_picture(step, picture)
             if asked:
                 break
+    bar.close()
+    log.close()
     if progress < 1:
         if pace:
             raise Paused(pace, clock.left(progress, (config.steps - step) * pace))
         raise KeyboardInterrupt  # another rank was asked
-    bar.close()
-    log.close()
     accelerator.print(f"{label}: {step} steps, {step * config.batch_size} samples in {clock.seconds / 60:.1f} minutes")
     return pupil.averaged().to("cpu")
 
