@@ -41,6 +41,7 @@ from rodin.data.captures import front_views, load_subject
 from rodin.data.shards import FittedSubject, read_shards
 from rodin.data.subject_folders import list_subjects
 from rodin.diffusion.losses import Diffusion
+from rodin.draws import Draws
 from rodin.evaluate.accuracy import judge
 from rodin.evaluate.attribute_reader import AttributeReader
 from rodin.images import over, psnr, to_bytes
@@ -55,12 +56,13 @@ from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.renderer import Renderer
 from rodin.train.base import draw_residuals
-from rodin.train.loop import LoopConfig, Loss, Pupil, run_loop
+from rodin.train.loop import LoopConfig, run_loop
 from rodin.train.optimizers import Kind
 from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.phrases import learn_reader
 from rodin.train.presets import FACE, mini
 from rodin.train.prior import DALLE2
+from rodin.train.pupil import Loss, Pupil
 from rodin.train.sketch import learn_sketch
 from rodin.train.subjects import Loaded, blurred_latents, draw_captions, load_subjects, split_subjects
 from rodin.train.upsampler import UpsamplerTraining, predict_clean
@@ -181,21 +183,21 @@ def network_and_loss(lab: Lab, lever: Lever) -> tuple[UNet, Loss]:
     network = UNet(config)
     assert network.sketch is not None
     noise = mini().base.latent_noise
-    learn_sketch(network.sketch, own.planes, own.latents, noise)
+    learn_sketch(network.sketch, [own], noise)
     weights = texel_weights(lab, lever.size) if lever.seen else torch.ones(())
     spoken = caption_latents(lab, trained) if lever.words else None
     noising = Diffusion(mini().base.diffusion)
 
-    def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        chosen = torch.randint(len(own.planes), (BATCH,), generator=generator)
+    def loss(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        chosen = draws.integers(len(own.planes))
         z = own.latents[chosen]
         if spoken is not None:
-            z = torch.where(torch.rand(BATCH, 1, generator=generator) < CAPTION_SHARE, spoken[chosen // 2], z)
-        kept = torch.rand(BATCH, 1, generator=generator) >= mini().base.latent_dropout
-        z = blurred_latents(z, noise, generator) * kept
+            z = torch.where(draws.rand(1) < CAPTION_SHARE, spoken[chosen // 2], z)
+        kept = draws.rand(1) >= mini().base.latent_dropout
+        z = blurred_latents(z, noise, draws) * kept
         x0 = own.planes[chosen].float()
-        t = noising.draw_timesteps(BATCH, generator)
-        x = noising.add_noise(x0, torch.randn(x0.shape, generator=generator), t)
+        t = noising.draw_timesteps(draws)
+        x = noising.add_noise(x0, draws.noise(*x0.shape[1:]), t)
         error = ((model(x, t, z).float() - x0).square() * weights).flatten(1).mean(dim=1)
         return {"loss": (noising.snr_weight(t) * error).mean(), "simple": error.mean()}
 
@@ -215,14 +217,14 @@ def upsampler_loss(lab: Lab, config: UpsamplerTraining) -> Loss:
     palettes, decoder, statistics = own.palettes, lab.decoder(), lab.statistics(config.network.size)
     noising = Diffusion(config.diffusion)
 
-    def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        chosen = torch.randint(len(own.planes), (BATCH,), generator=generator)
+    def loss(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        chosen = draws.integers(len(own.planes))
         x0 = own.planes[chosen].float()
-        clean = predict_clean(model, x0, own.latents[chosen], noising, config, generator=generator)
+        clean = predict_clean(model, x0, own.latents[chosen], noising, config, draws)
         error = (clean - x0).square().mean()
         true, found = (statistics.denormalize(values[:1]) for values in (x0, clean))
         seen, wanted = rendered_patches(
-            found, true, decoder, config.patches, generator=generator, palettes=palettes[chosen[:1]]
+            found, true, decoder, config.patches, seeds=draws.seeds()[:1], palettes=palettes[chosen[:1]]
         )
         pixel = (seen - wanted).square().mean()
         return {"loss": error + pixel, "planes": error, "pixel": pixel}
@@ -241,9 +243,8 @@ def texel_weights(lab: Lab, size: int) -> Tensor:
     for residual, palette in zip(own.planes.float(), own.palettes, strict=True):
         planes = statistics.denormalize(residual)[None].requires_grad_()
         for _ in range(4):
-            seen, _ = rendered_patches(
-                planes, planes.detach(), decoder, patches, generator=generator, palettes=palette[None]
-            )
+            seeds = [int(torch.randint(2**62, (), generator=generator))]
+            seen, _ = rendered_patches(planes, planes.detach(), decoder, patches, seeds=seeds, palettes=palette[None])
             signs = torch.randn(seen.shape, generator=generator)  # the mean square is that of the whole Jacobian
             (gradient,) = torch.autograd.grad((seen * signs).sum(), planes)
             total += (gradient[0] * statistics.std[:, None, None]).square().mean(dim=1, keepdim=True)
@@ -276,12 +277,11 @@ def stepper(lab: Lab, lever: Lever) -> Callable[[], float]:
     """What makes two steps and says how long one took."""
     network, loss = network_and_loss(lab, lever)
     pupil = Pupil(network, loop_of(lever, 100), Accelerator(cpu=True))
-    generator = torch.Generator().manual_seed(0)
 
     def step() -> float:
         begin = process_time()
         for _ in range(2):
-            pupil.learn(loss, generator, 1e-5, 1)
+            pupil.learn(loss, 1e-5, 1)
         return (process_time() - begin) / 2
 
     return step
@@ -328,11 +328,11 @@ def learn_prior(
     planes = latents[:, None, :, None, None] * math.sqrt(latents.shape[1])
     noising, dropout = Diffusion(DALLE2), mini().prior.text_dropout
 
-    def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        chosen = torch.randint(len(planes), (32,), generator=generator)
-        kept = torch.rand(32, generator=generator) >= dropout
-        condition = reader.read(draw_captions([captions[k] for k in chosen.tolist()], generator)).only(kept)
-        return noising.losses(lambda x, t: model(x, t, condition), planes[chosen] - condition.mean, generator)
+    def loss(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        chosen = draws.integers(len(planes))
+        kept = draws.rand() >= dropout
+        condition = reader.read(draw_captions([captions[k] for k in chosen.tolist()], draws)).only(kept)
+        return noising.losses(lambda x, t: model(x, t, condition), planes[chosen] - condition.mean, draws)
 
     torch.manual_seed(0)
     loop = replace(mini().prior.loop, steps=1500)

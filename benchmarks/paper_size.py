@@ -28,6 +28,7 @@ from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.camera import orbit
 from rodin.diffusion.losses import Diffusion
+from rodin.draws import Draws
 from rodin.models.clip import small_clip
 from rodin.models.perceptual import load_features
 from rodin.models.prior import Prior
@@ -62,11 +63,11 @@ def half() -> torch.autocast:
 def base_step() -> nn.Module:
     """epsilon, learned variance and the variational bound at 64 x 64 x 32 (Sec. 3.2)."""
     config = PRESET.base.network
-    network, generator = UNet(config), torch.Generator().manual_seed(0)
+    network = UNet(config)
     planes = torch.randn(1, 3, config.in_channels, config.size, config.size)
     z = nn.functional.normalize(torch.randn(1, 512), dim=-1)
     with half():
-        loss = Diffusion(PRESET.base.diffusion).losses(lambda x, t: network(x, t, z), planes, generator)["loss"]
+        loss = Diffusion(PRESET.base.diffusion).losses(lambda x, t: network(x, t, z), planes, Draws(0, 1))["loss"]
     backward(network, loss)
     return network
 
@@ -74,15 +75,15 @@ def base_step() -> nn.Module:
 def upsampler_step() -> nn.Module:
     """L2 on planes of 256 x 256 x 32, pixels and perceptual distance of a rendered 112 x 112 patch (Sec. 3.3)."""
     config = PRESET.upsampler
-    network, generator = UNet(config.network), torch.Generator().manual_seed(0)
+    network = UNet(config.network)
     decoder = Decoder(PRESET.fitting.decoder).requires_grad_(False)
     features = load_features(small_clip(PRESET.encoder.network, [CAPTION]), None)
     size = config.network.size
     planes = torch.randn(1, 3, config.network.in_channels, size, size)
     with half():
-        clean = predict_clean(network, planes, torch.zeros(1, 512), Diffusion(config.diffusion), config, generator)
+        clean = predict_clean(network, planes, torch.zeros(1, 512), Diffusion(config.diffusion), config, Draws(0, 1))
     # Fog of noise planes fills the box: more samples count than in a head, so that this is an upper bound.
-    pixel, perceptual = rendered_losses(clean, planes, decoder, features, config=config.patches, generator=generator)
+    pixel, perceptual = rendered_losses(clean, planes, decoder, features, config=config.patches, seeds=[0])
     error = (clean - planes).square().mean()
     backward(network, error + config.pixel_weight * pixel + config.perceptual_weight * perceptual)
     return network
@@ -90,11 +91,11 @@ def upsampler_step() -> nn.Module:
 
 def prior_step() -> nn.Module:
     """z_0 from noisy z under text."""
-    network, generator = Prior(PRESET.prior.network), torch.Generator().manual_seed(0)
+    network = Prior(PRESET.prior.network)
     encoder = small_clip(PRESET.encoder.network, [CAPTION])
     text = encoder.read([CAPTION])
     z = torch.randn(1, 1, 512, 1, 1)
-    losses = Diffusion(PRESET.prior.diffusion).losses(lambda x, t: network(x, t, text), z, generator)
+    losses = Diffusion(PRESET.prior.diffusion).losses(lambda x, t: network(x, t, text), z, Draws(0, 1))
     losses["loss"].backward()
     return network
 

@@ -23,7 +23,7 @@ from rodin.networks.linear_sketch import Sketch
 from rodin.train.encoder import thumbnails_of
 from rodin.train.presets import mini
 from rodin.train.sketch import learn_sketch
-from rodin.train.subjects import load_subjects, split_subjects
+from rodin.train.subjects import Loaded, load_subjects, split_subjects
 
 RANKS = (4, 16, 32, 48, 64, 96, 512)
 AT_ONCE = 256  # subjects
@@ -58,7 +58,7 @@ def report(
 ) -> None:
     """Learn a sketch from planes and what is to foretell them, and print a row of its errors."""
     began = time.process_time()
-    learn_sketch(sketch, *trained, noise)
+    learn_sketch(sketch, [Loaded(*trained, None)], noise)
     spent = time.process_time() - began
     megabytes = sum(weight.numel() for weight in sketch.parameters()) * 2 / 1e6  # float16
     errors = (error(sketch, *held_out), error(sketch, *held_out, noise), error(sketch, *trained, noise))

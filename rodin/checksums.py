@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rodin.errors import UserError
-from rodin.files import SCRATCH, atomic_path, check_schema, read_json, write_json
+from rodin.files import SCRATCH, atomic_path, check_schema, write_json
+from rodin.storage import Place, open_file, read_json
 
 NAME = "checksums.json"
 SCHEMA = 1
@@ -50,32 +51,33 @@ def finish(folder: Path, name: str, value: Any) -> None:
         write_list(folder, {**sums, name: file_sum(temporary)})
 
 
-def check(folder: Path, names: Iterable[str]) -> None:
+def check(folder: Place, names: Iterable[str], copy: Path | None = None) -> None:
     """Raise UserError if a file of `folder` is not what was written, by the folder's list or that of the one above.
+
+    Args:
+        copy: where the one file was copied to, which is read instead.
 
     Raises:
         UserError: a file is damaged or missing, or so is the list.
     """
-    folder = Path(folder)
-    for holder in (folder, folder.parent):
+    for holder, above in ((folder, ""), (folder.parent, f"{folder.name}/")):
         if (holder / NAME).is_file():
-            sums = read_list(holder)
+            prefix, sums = above, read_list(holder)
             break
     else:
         return
     for name in names:
-        path = folder / name
-        if (problem := _problem(path, str(path.relative_to(holder)), sums)) is not None:
+        if (problem := _problem(folder / name, prefix + name, sums, copy)) is not None:
             raise UserError(f"{problem}, or, if you changed it yourself, delete {holder / NAME}")
 
 
-def read_list(folder: Path) -> dict[str, str]:
+def read_list(folder: Place) -> dict[str, str]:
     """The list of a folder.
 
     Raises:
         UserError: it is damaged, or of a newer version.
     """
-    path = Path(folder) / NAME
+    path = folder / NAME
     document = read_json(path)
     schema, sums = (document.get("schema"), document.get("crc32")) if isinstance(document, dict) else (None, None)
     check_schema(path, schema, [SCHEMA], "copy the whole folder again")
@@ -95,12 +97,12 @@ def problems(folder: Path) -> Iterator[tuple[Path, str | None]]:
         yield Path(folder) / name, _problem(Path(folder) / name, name, sums)
 
 
-def _problem(path: Path, name: str, sums: Mapping[str, str]) -> str | None:
+def _problem(path: Place, name: str, sums: Mapping[str, str], copy: Path | None = None) -> str | None:
     if name not in sums:
         return f"{path}: {NAME} does not name it; copy the whole folder again"
-    if not path.is_file():
+    if copy is None and not path.is_file():
         return f"{path}: no such file, which {NAME} names; copy the whole folder again"
-    found = file_sum(path)
+    found = file_sum(copy or path)
     if found != sums[name]:
         return f"{path}: damaged (checksum {found}, {sums[name]} was written); copy or make it again"
     return None
@@ -114,7 +116,7 @@ def _own_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def file_sum(path: Path) -> str:
+def file_sum(path: Place) -> str:
     """CRC-32 of a file, as 8 hexadecimal digits.
 
     Raises:
@@ -122,7 +124,7 @@ def file_sum(path: Path) -> str:
     """
     found = 0
     try:
-        with Path(path).open("rb") as file:
+        with open_file(path) as file:
             while chunk := file.read(CHUNK):
                 found = zlib.crc32(chunk, found)
     except OSError as error:

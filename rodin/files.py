@@ -149,11 +149,24 @@ def read_json(path: Path) -> Any:
     """
     check_regular(path)
     try:
-        return parse_json(Path(path).read_bytes())
+        data = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; check the path") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check that it is a file you may read") from error
+    except ValueError as error:  # a name that no file can have
+        raise UserError(f"{path}: not valid JSON ({one_line(error)}); write the file again") from error
+    return json_of(data, path)
+
+
+def json_of(data: bytes, path: object) -> Any:
+    """The JSON value in the bytes of a file, which `path` names in errors.
+
+    Raises:
+        UserError: it is not JSON, or nested too deep to be read.
+    """
+    try:
+        return parse_json(data)
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({one_line(error)}); write the file again") from error
 
@@ -167,7 +180,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def check_schema(path: Path, found: Any, reads: Sequence[str | int], remedy: str) -> None:
+def check_schema(path: object, found: Any, reads: Sequence[str | int], remedy: str) -> None:
     """Raise UserError unless a file is of a schema that this version reads; names end in a number that grows.
 
     Args:

@@ -198,7 +198,7 @@ def mended_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files may be changed, as by a stranger who mends their checksums too: what else tells that they are wrong?"""
     from rodin import checksums
 
-    monkeypatch.setattr(checksums, "check", lambda folder, names: None)
+    monkeypatch.setattr(checksums, "check", lambda folder, names, copy=None: None)
     monkeypatch.setattr(checksums, "check_seal", lambda path, facts: False)
 
 
@@ -470,13 +470,15 @@ def fits_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def launch() -> Launcher:
-    """Start a script in `ranks` processes that find each other: launch(folder, body, *arguments, module=, ranks=).
+    """Start a script in `ranks` processes that find each other: launch(folder, body, *arguments, module=, ranks=,
+    restarts=).
 
-    They are a session of their own. The file `module` can be imported there by the name tests_shared.
+    They are a session of their own, and are started again so often if one of them fails. The file `module` can be
+    imported there by the name tests_shared.
     """
 
     def start(
-        folder: Path, body: str, *arguments: str, module: str | None = None, ranks: int = 1
+        folder: Path, body: str, *arguments: str, module: str | None = None, ranks: int = 1, restarts: int = 0
     ) -> subprocess.Popen[str]:
         folder.mkdir(exist_ok=True)
         script = folder / "script.py"
@@ -486,6 +488,7 @@ def launch() -> Launcher:
         command = [sys.executable, str(script), *arguments]
         if ranks > 1:
             command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
+            command[4:4] = ["--max_restarts", str(restarts)]
         paths = os.pathsep.join([str(Path(__file__).parents[1]), str(folder), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
@@ -504,8 +507,10 @@ def launch() -> Launcher:
 def run_ranks(launch: Launcher) -> Callable[..., tuple[int, str]]:
     """Like `launch`, to the end: the exit code and what was said."""
 
-    def run(folder: Path, body: str, *arguments: str, module: str | None = None, ranks: int = 2) -> tuple[int, str]:
-        process = launch(folder, body, *arguments, module=module, ranks=ranks)
+    def run(
+        folder: Path, body: str, *arguments: str, module: str | None = None, ranks: int = 2, restarts: int = 0
+    ) -> tuple[int, str]:
+        process = launch(folder, body, *arguments, module=module, ranks=ranks, restarts=restarts)
         try:
             output, _ = process.communicate(timeout=HANG_SECONDS)
         finally:

@@ -30,6 +30,7 @@ from rodin.data import captures, packed
 from rodin.data.captures import load_subject
 from rodin.data.named_files import OUTSIDE
 from rodin.data.shards import FittedSubject, read_shards, read_subject, write_shards, write_subject
+from rodin.draws import Draws
 from rodin.errors import UserError, shown
 from rodin.evaluate.prompts import read_prompts
 from rodin.files import read_json
@@ -246,8 +247,8 @@ CONFIG = LoopConfig(steps=4, batch_size=1, learning_rate=0.1, warmup_steps=1, ch
 def train(folder: Path) -> None:
     torch.manual_seed(0)
 
-    def loss(model: torch.nn.Module, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        return {"loss": model(torch.randn(2, 3, generator=generator)).square().mean()}
+    def loss(model: torch.nn.Module, draws: Draws) -> dict[str, torch.Tensor]:
+        return {"loss": model(draws.noise(3)).square().mean()}
 
     run_loop(torch.nn.Linear(3, 1), loss, CONFIG, folder, "test")
 

@@ -62,7 +62,13 @@ def train_prior(run: Path, preset: str = "smoke", hours: float | None = None) ->
         chain.prior(run, load_preset(preset), hours)
 
 
-def train_base(run: Path, preset: str = "smoke", hours: float | None = None, start: Path | None = None) -> None:
+def train_base(
+    run: Path,
+    preset: str = "smoke",
+    hours: float | None = None,
+    start: Path | None = None,
+    planes: str | None = None,
+) -> None:
     """Train the base diffusion model on the planes of a run.
 
     On several processes or machines: torchrun OPTIONS -m -- rodin train base --run RUN --preset PRESET
@@ -72,13 +78,15 @@ def train_base(run: Path, preset: str = "smoke", hours: float | None = None, sta
         preset: smoke, mini, mini-gpu, paper, or a YAML file.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's base model instead of random weights. It must be of the same preset.
+        planes: Read the planes from this folder or URL (s3://, gs:// and what else fsspec opens) instead of RUN/planes.
     """
     check_training(None, preset)
+    from rodin.storage import as_place
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
     with locked(run):
-        chain.base(run, load_preset(preset), hours, start)
+        chain.base(run, load_preset(preset), hours, start, as_place(planes) if planes else None)
 
 
 def train_upsampler(
@@ -87,6 +95,7 @@ def train_upsampler(
     vgg: Path | None = None,
     hours: float | None = None,
     start: Path | None = None,
+    planes: str | None = None,
 ) -> None:
     """Train the upsampler, which turns the base model's small planes into large ones.
 
@@ -98,13 +107,15 @@ def train_upsampler(
         vgg: VGG-16 weights (torchvision's names; .safetensors or .pth) for the perceptual loss; else the encoder.
         hours: Train for this long, not counting interruptions, instead of the preset's number of steps.
         start: Start from this model folder's upsampler instead of random weights. It must be of the same preset.
+        planes: Read the planes from this folder or URL (s3://, gs:// and what else fsspec opens) instead of RUN/planes.
     """
     check_training(None, preset)
+    from rodin.storage import as_place
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
     with locked(run):
-        chain.upsampler(run, load_preset(preset), vgg, hours, start=start)
+        chain.upsampler(run, load_preset(preset), vgg, hours, start=start, planes=as_place(planes) if planes else None)
 
 
 def train_palette(run: Path, preset: str = "mini") -> None:
@@ -175,7 +186,8 @@ def train_all(
         data: Folder of subjects, each with a transforms.json.
         run: Run folder. An interrupted run continues where it stopped.
         preset: smoke, mini, mini-gpu, paper, or a YAML file (see: rodin preset).
-        workers: Number of processes, one thread each, that fit subjects and train base, upsampler and refiner.
+        workers: Number of processes, one thread each, that fit subjects. Base, upsampler and refiner train on as many
+            if their first steps show that this is clearly faster than one.
         seed: Seed of the fits.
         clip: Use this CLIP with 512 outputs (a folder or a hub name) instead of training one.
         large: Folder with the same subjects in larger pictures, for the refiner; by default it learns from DATA.

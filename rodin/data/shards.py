@@ -34,9 +34,10 @@ from torch import Tensor
 
 from rodin import checksums
 from rodin.errors import UserError, one_line
-from rodin.files import atomic_path, check_schema, parse_json, read_json
+from rodin.files import atomic_path, check_schema, parse_json
 from rodin.images import check_colours, check_pixels, from_bytes, to_bytes
 from rodin.parts import check_finite, config_from_dict
+from rodin.storage import Place, as_place, at_hand, read_json, size_of
 from rodin.triplane import check_planes, mirror
 
 SCHEMA = 2
@@ -195,13 +196,17 @@ def write_shards(folder: Path, subjects: Iterable[FittedSubject], *, decoder_has
     checksums.finish(folder, INDEX_NAME, dataclasses.asdict(index))
 
 
-def read_index(folder: Path, *, decoder_hash: str | None = None) -> Index:
+def read_index(folder: str | Place, *, decoder_hash: str | None = None) -> Index:
     """Read the index and check the shards' presence and sizes, and the decoder's hash if one is given.
 
+    Args:
+        folder: of this machine, or a URL.
+
     Raises:
-        UserError: the index is missing, of another version or of another decoder; a shard is missing or cut off.
+        UserError: the index is missing, of another version or of another decoder; a shard is missing or cut off; or
+            the URL cannot be reached.
     """
-    path = Path(folder) / INDEX_NAME
+    path = as_place(folder) / INDEX_NAME
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a folder of fitted planes, or finish the interrupted fit")
     checksums.check(path.parent, [INDEX_NAME])
@@ -221,22 +226,26 @@ def read_index(folder: Path, *, decoder_hash: str | None = None) -> Index:
         file = path.parent / shard.name
         if not file.is_file():
             raise UserError(f"{file}: this shard is missing; copy it again or fit again")
-        if (size := file.stat().st_size) != shard.bytes:
+        if (size := size_of(file)) != shard.bytes:
             raise UserError(f"{file}: {size} bytes, {shard.bytes} were written; copy it again or fit again")
     return index
 
 
-def read_shards(folder: Path, *, decoder_hash: str | None = None) -> Iterator[FittedSubject]:
+def read_shards(folder: str | Place, *, decoder_hash: str | None = None) -> Iterator[FittedSubject]:
     """The subjects of a set, in the order in which they were written, one at a time.
 
     The index, the presence and the sizes of the shards are checked before this returns.
+
+    Args:
+        folder: of this machine, or a URL, of which one shard at a time is copied to this machine.
 
     Raises:
         UserError: as `read_index`; while iterating: a shard is damaged, or holds another number of subjects than the
             index says.
     """
+    folder = as_place(folder)
     index = read_index(folder, decoder_hash=decoder_hash)
-    return _iterate_shards(Path(folder), index)
+    return (subject for shard in index.shards for subject in read_shard(folder, index, shard))
 
 
 def sample_key(name: str) -> str:
@@ -263,32 +272,35 @@ def _write_shard(path: Path, subjects: list[FittedSubject]) -> int:
         return temporary.stat().st_size
 
 
-def _iterate_shards(folder: Path, index: Index) -> Iterator[FittedSubject]:
+def read_shard(folder: Place, index: Index, shard: Shard) -> Iterator[FittedSubject]:
+    """The subjects of one shard of a set, one at a time.
+
+    Raises:
+        UserError: it is damaged, or holds another number of subjects than the index says.
+    """
     from webdataset.tariterators import group_by_keys, tar_file_expander
 
-    for shard in index.shards:
-        path = folder / shard.name
-        checksums.check(folder, [shard.name])
-        count = 0
-        with open(path, "rb") as stream:
-            if stream.read(TAR_MAGIC[0] + len(TAR_MAGIC[1]))[TAR_MAGIC[0] :] != TAR_MAGIC[1]:
-                raise UserError(f"{path}: is no plain tar file; copy it again or refit")
-            stream.seek(0)
-            # The lower half of webdataset's reader: its default handlers re-raise, and no URL or brace in a path is
-            # expanded. A tar cut off between members still ends quietly, hence the count.
-            samples = group_by_keys(tar_file_expander([{"url": str(path), "stream": stream}]))
-            try:
-                for sample in samples:
-                    subject = _from_sample(sample)
-                    if tuple(subject.planes.shape) != index.plane_shape:
-                        raise ValueError(f"planes {list(subject.planes.shape)}, not {list(index.plane_shape)}")
-                    count += 1
-                    yield subject
-            except Exception as error:  # tarfile, Pillow, safetensors and json: whatever damaged bytes can raise
-                reason = one_line(error, kind=True)
-                raise UserError(f"{path}: damaged after {count} subjects ({reason}); copy it again or refit") from error
-        if count != shard.count:
-            raise UserError(f"{path}: holds {count} subjects, the index has {shard.count}; copy it again or refit")
+    path, count = folder / shard.name, 0
+    with at_hand(path) as copy, open(copy, "rb") as stream:
+        checksums.check(folder, [shard.name], copy)
+        if stream.read(TAR_MAGIC[0] + len(TAR_MAGIC[1]))[TAR_MAGIC[0] :] != TAR_MAGIC[1]:
+            raise UserError(f"{path}: is no plain tar file; copy it again or refit")
+        stream.seek(0)
+        # The lower half of webdataset's reader: its default handlers re-raise, and no URL or brace in a path is
+        # expanded. A tar cut off between members still ends quietly, hence the count.
+        samples = group_by_keys(tar_file_expander([{"url": str(path), "stream": stream}]))
+        try:
+            for sample in samples:
+                subject = _from_sample(sample)
+                if tuple(subject.planes.shape) != index.plane_shape:
+                    raise ValueError(f"planes {list(subject.planes.shape)}, not {list(index.plane_shape)}")
+                count += 1
+                yield subject
+        except Exception as error:  # tarfile, Pillow, safetensors and json: whatever damaged bytes can raise
+            reason = one_line(error, kind=True)
+            raise UserError(f"{path}: damaged after {count} subjects ({reason}); copy it again or refit") from error
+    if count != shard.count:
+        raise UserError(f"{path}: holds {count} subjects, the index has {shard.count}; copy it again or refit")
 
 
 def _from_sample(sample: dict[str, Any]) -> FittedSubject:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.schedule import Denoise, noise_schedule, predicted_clean
+from rodin.draws import Draws
 
 VLB_WEIGHT = 0.001  # lambda of L_hybrid = L_simple + lambda L_vlb (Nichol & Dhariwal, Sec. 3.1)
 
@@ -40,12 +41,10 @@ class Diffusion:
         self.posterior_log_variance = variance.log().to(device)
         self.log_betas = betas.log().to(device)
 
-    def draw_timesteps(self, batch: int, generator: torch.Generator) -> Tensor:
+    def draw_timesteps(self, draws: Draws) -> Tensor:
         """[B] timesteps, uniform; one draw spread evenly over the batch, for less noise in the loss (VDM, App. I.1)."""
-        start = torch.rand((), generator=generator, device=generator.device)
-        spread = torch.arange(batch, device=generator.device) / batch
         steps = self.config.train_steps
-        return ((start + spread) % 1.0 * steps).long().clamp(max=steps - 1)
+        return (draws.spread() * steps).long().clamp(max=steps - 1)
 
     def add_noise(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """x_t [B, 3, C, H, W] of clean planes, noise of the same shape and t [B]."""
@@ -67,19 +66,19 @@ class Diffusion:
         """The x_0 [B, 3, C, H, W] that a prediction (without variance channels) at x_t, t [B] stands for."""
         return predicted_clean(self.config.prediction, prediction, x, *_signal_and_noise(self.abar, t, x.dtype))
 
-    def losses(self, denoise: Denoise, x0: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, denoise: Denoise, x0: Tensor, draws: Draws) -> dict[str, Tensor]:
         """One training step's losses at random timesteps.
 
         Args:
             denoise: the network with its conditions, called as `denoise(x_t, t)`.
             x0: [B, 3, C, H, W] clean planes.
-            generator: of timesteps and noise, on the device of `x0`.
+            draws: timesteps and noise.
 
         Returns:
             "loss", what to minimise; "simple", the squared error; "vlb", in bits a number, if the variance is learned.
         """
-        t = self.draw_timesteps(x0.shape[0], generator)
-        noise = torch.randn(x0.shape, generator=generator, device=generator.device, dtype=x0.dtype)
+        t = self.draw_timesteps(draws)
+        noise = draws.noise(*x0.shape[1:]).to(x0)
         x = self.add_noise(x0, noise, t)
         output = denoise(x, t).float()
         prediction = output[:, :, : x0.shape[2]]

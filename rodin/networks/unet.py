@@ -235,6 +235,10 @@ class UNet(nn.Module):
         layers = filter(None, (self.head, self.skip, self.sketch_factor))
         return [parameter for layer in layers for parameter in layer.parameters()]
 
+    def blocks(self) -> list[nn.Module]:
+        """What is computed one after the other, most of the network."""
+        return [*self.down, self.middle, *self.up]
+
     def _check(self, x: Tensor, t: Tensor, vector: Tensor | None, low_res: Tensor | None) -> None:
         config = self.config
         if x.ndim != 5 or x.shape[1:3] != (PLANES, config.in_channels):

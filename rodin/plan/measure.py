@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from rodin.diffusion.losses import Diffusion
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.fit.subjects import fit_subject, load_for
 from rodin.networks.unet import UNet
@@ -27,8 +28,9 @@ from rodin.plan.machine import Machine
 from rodin.plan.work import TRAINED, unet_operations
 from rodin.render.decoder import Decoder
 from rodin.synth.generate import SynthConfig, generate
-from rodin.train.loop import Pupil, process_state
 from rodin.train.presets import mini
+from rodin.train.pupil import Pupil
+from rodin.train.ranks import process_state
 
 SIZE, SAMPLES = 128, 8  # of the views, as `Machine.view_s` counts them
 FEW, MANY = 2, 10  # views, whose difference is what a view costs
@@ -115,10 +117,9 @@ def _training_gflops() -> float:
     planes = torch.randn(batch, 3, network.in_channels, network.size, network.size, device=state.device)
     z = torch.nn.functional.normalize(torch.randn(batch, network.latent_dim, device=state.device), dim=-1)
     noising = Diffusion(base.diffusion, state.device)
-    generator = torch.Generator(state.device).manual_seed(0)
 
-    def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        return noising.losses(lambda x, t: model(x, t, z), planes, generator)
+    def loss(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        return noising.losses(lambda x, t: model(x, t, z), planes, draws)
 
     warm, measured = TRAINING_STEPS
     with _one_thread():
@@ -126,7 +127,7 @@ def _training_gflops() -> float:
         for step in range(warm + measured):
             if step == warm:
                 began = clock()
-            pupil.learn(loss, generator, base.loop.learning_rate, step)["loss"].item()  # waits for a GPU
+            pupil.learn(loss, base.loop.learning_rate, step)["loss"].item()  # waits for a GPU
         took = (clock() - began) / measured
     return TRAINED * unet_operations(network)[0] * batch / took / 1e9
 

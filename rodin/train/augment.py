@@ -1,4 +1,4 @@
-"""Augmentation of renders and captions for contrastive training, in plain torch, every draw from one generator.
+"""Augmentation of renders and captions for contrastive training, in plain torch.
 
 The encoder meets clean renders on white, photographs, and pictures of unfinished avatars, so it must not lean on
 background, framing, exposure or sharpness. A parting on the left is not one on the right, and z shall tell the
@@ -10,12 +10,14 @@ Symbols: B batch, S side of the square images in pixels.
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rodin.draws import Draws
 from rodin.images import premultiplied
 
 _CLOUD_SIZE = 5  # pixels of the random images that are enlarged into backgrounds
@@ -59,7 +61,7 @@ class AugmentConfig:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
-def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def augment_images(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
     """Change every image in its own way, and lay it on a random background.
 
     Args:
@@ -69,85 +71,80 @@ def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Gener
         [B, 3, S, S] in [0, 1].
     """
     layers = premultiplied(images).permute(0, 3, 1, 2)  # [B, 4, S, S]
-    layers = _move(layers, config, generator)
-    background = _backgrounds(len(images), images.shape[1], config.white_probability, generator)
+    layers = _move(layers, config, draws)
+    background = _backgrounds(images.shape[1], config.white_probability, draws)
     pixels = layers[:, :3] + (1.0 - layers[:, 3:]) * background
-    pixels = _recolour(pixels, config, generator)
-    pixels = _blur(pixels, config.blur, generator)
-    strength = config.noise * _uniform(len(pixels), 0.0, 1.0, generator)
-    noise = torch.randn(pixels.shape, generator=generator, device=pixels.device)
-    return (pixels + strength * noise).clamp(0.0, 1.0)
+    pixels = _recolour(pixels, config, draws)
+    pixels = _blur(pixels, config.blur, draws)
+    strength = config.noise * _uniform(0.0, 1.0, draws)
+    return (pixels + strength * draws.noise(*pixels.shape[1:])).clamp(0.0, 1.0)
 
 
-def mirror_some(images: Tensor, views: int, probability: float, generator: torch.Generator) -> Tensor:
+def mirror_some(images: Tensor, views: int, probability: float, draws: Draws) -> Tensor:
     """Mirror subjects at random: `images` [V B, S, S, C] has V views of B subjects, a view of each, then another."""
-    count = len(images) // views
-    chosen = torch.rand(count, generator=generator, device=generator.device) < probability
+    chosen = draws.rand() < probability
     return torch.where(chosen.repeat(views)[:, None, None, None], images.flip(2), images)
 
 
-def drop_phrases(captions: list[str], probability: float, generator: torch.Generator) -> list[str]:
+def drop_phrases(captions: list[str], probability: float, draws: Draws) -> list[str]:
     """Leave out comma-separated phrases at random, never all of a caption."""
-    split = [caption.split(", ") for caption in captions]
-    most = max(map(len, split))
-    table = torch.rand(len(split), most, generator=generator, device=generator.device).tolist()
     result = []
-    for phrases, draws in zip(split, table, strict=True):
-        kept = [phrase for phrase, draw in zip(phrases, draws, strict=False) if draw >= probability]
-        last = phrases[max(range(len(phrases)), key=draws.__getitem__)]
+    for caption, seed in zip(captions, draws.seeds(), strict=True):
+        phrases, uniform = caption.split(", "), random.Random(seed).random
+        chances = [uniform() for _ in phrases]
+        kept = [phrase for phrase, chance in zip(phrases, chances, strict=True) if chance >= probability]
+        last = phrases[max(range(len(phrases)), key=chances.__getitem__)]
         result.append(", ".join(kept or [last]))
     return result
 
 
-def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """[count, 1, 1, 1] uniform draws."""
-    return low + (high - low) * torch.rand(count, 1, 1, 1, generator=generator, device=generator.device)
+def _uniform(low: float, high: float, draws: Draws) -> Tensor:
+    """[B, 1, 1, 1] uniform draws."""
+    return low + (high - low) * draws.rand(1, 1, 1)
 
 
-def _move(layers: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def _move(layers: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
     """Zoom, turn and shift; what comes into view is transparent."""
-    count = len(layers)
     reach = math.log(1.0 + config.zoom)
-    scale = _uniform(count, -reach, reach, generator).exp().flatten()
+    scale = _uniform(-reach, reach, draws).exp().flatten()
     turn = math.radians(config.rotation_deg)
-    angle = _uniform(count, -turn, turn, generator).flatten()
+    angle = _uniform(-turn, turn, draws).flatten()
     # affine_grid wants the way back, output to input, in units of half an image
     cosine, sine = angle.cos() * scale, angle.sin() * scale
-    shift = 2 * config.shift * (2 * torch.rand(count, 2, generator=generator, device=generator.device) - 1)
+    shift = 2 * config.shift * (2 * draws.rand(2) - 1)
     rows = [torch.stack([cosine, -sine, shift[:, 0]], -1), torch.stack([sine, cosine, shift[:, 1]], -1)]
     grid = F.affine_grid(torch.stack(rows, dim=1), list(layers.shape), align_corners=False)
     return F.grid_sample(layers, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _backgrounds(count: int, side: int, white_probability: float, generator: torch.Generator) -> Tensor:
-    """[count, 3, side, side]: white, or a plain colour, a gradient, or clouds."""
-    clouds = torch.rand(count, 3, _CLOUD_SIZE, _CLOUD_SIZE, generator=generator, device=generator.device)
+def _backgrounds(side: int, white_probability: float, draws: Draws) -> Tensor:
+    """[B, 3, side, side]: white, or a plain colour, a gradient, or clouds."""
+    clouds = draws.rand(3, _CLOUD_SIZE, _CLOUD_SIZE)
     gradient = F.interpolate(clouds[..., :2, :2], clouds.shape[-2:], mode="bilinear", align_corners=True)
     plain = clouds[..., :1, :1].expand_as(clouds)
-    choice = torch.randint(0, 3, (count,), generator=generator, device=generator.device)
-    small = torch.stack([plain, gradient, clouds])[choice, torch.arange(count, device=generator.device)]
+    small = torch.stack([plain, gradient, clouds])[draws.integers(3), torch.arange(len(draws), device=draws.device)]
     chosen = F.interpolate(small, (side, side), mode="bilinear", align_corners=True)
-    white = _uniform(count, 0.0, 1.0, generator) < white_probability
+    white = _uniform(0.0, 1.0, draws) < white_probability
     return torch.where(white, torch.ones_like(chosen), chosen)
 
 
-def _recolour(pixels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def _recolour(pixels: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
     """Brightness, contrast, saturation, sometimes grey."""
-    count, low, high = len(pixels), 1.0 - config.jitter, 1.0 + config.jitter
-    pixels = pixels * _uniform(count, low, high, generator)
+    low, high = 1.0 - config.jitter, 1.0 + config.jitter
+    pixels = pixels * _uniform(low, high, draws)
     mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
-    pixels = mean + (pixels - mean) * _uniform(count, low, high, generator)
-    saturation = _uniform(count, low, high, generator)
-    grey = _uniform(count, 0.0, 1.0, generator) < config.grey_probability
+    pixels = mean + (pixels - mean) * _uniform(low, high, draws)
+    saturation = _uniform(low, high, draws)
+    grey = _uniform(0.0, 1.0, draws) < config.grey_probability
     saturation = torch.where(grey, torch.zeros_like(saturation), saturation)
     luma = (pixels * pixels.new_tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)).sum(dim=1, keepdim=True)
     return luma + (pixels - luma) * saturation
 
 
-def _blur(pixels: Tensor, largest: float, generator: torch.Generator) -> Tensor:
+def _blur(pixels: Tensor, largest: float, draws: Draws) -> Tensor:
     """Gaussian blur, as one matrix for the rows and the same for the columns; half of the images stay sharp."""
     side = pixels.shape[-1]
-    sigma = _uniform(len(pixels), -largest, largest, generator).clamp_min(1e-4) * side  # [B, 1, 1, 1] in pixels
+    sigma = _uniform(-largest, largest, draws).clamp_min(1e-4) * side  # [B, 1, 1, 1] in pixels
     place = torch.arange(side, device=pixels.device, dtype=pixels.dtype)
     weights = torch.softmax(-((place[:, None] - place) ** 2) / (2 * sigma**2), dim=-1)  # [B, 1, S, S]
     return weights @ pixels @ weights.transpose(-1, -2)

@@ -11,23 +11,20 @@ from torch import Tensor, nn
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.models.denoiser import check_denoiser, save_denoiser, take_denoiser
 from rodin.models.statistics import PlaneStatistics, load_statistics
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
-from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.storage import Place
+from rodin.train.loop import LoopConfig, run_loop
 from rodin.train.pictures import SHOWN, plane_rows
+from rodin.train.ranks import process_state
 from rodin.train.sketch import learn_sketch
-from rodin.train.subjects import (
-    blurred_latents,
-    check_channels,
-    count_subjects,
-    load_subjects,
-    rank_share,
-    split_subjects,
-)
+from rodin.train.sources import SourceConfig, adopt_statistics, open_source
+from rodin.train.subjects import blurred_latents, check_channels, count_subjects, load_subjects, split_subjects
 from rodin.train.validate import JUDGED, validation
 
 DRAWING_STEPS = 10  # of the pictures' sampler
@@ -49,6 +46,8 @@ class BaseTraining:
             network has twice as many to learn from. For captions that do not tell left from right.
         held_out_every: one subject of so many is never trained on, and the log tells how well the model meets those
             subjects (`rodin.train.validate`); 0 = none. None of fewer than twice as many either.
+        buffer: subjects that each process holds at a time, with their mirror images, of a stream of shards
+            (`rodin.train.sources`); 0 = all of them in memory.
     """
 
     network: UNetConfig
@@ -58,6 +57,7 @@ class BaseTraining:
     latent_noise: float = 0.0
     mirrored: bool = False
     held_out_every: int = 0
+    buffer: int = 0
 
     def __post_init__(self) -> None:
         network, learned = self.network, self.diffusion.learned_variance
@@ -74,9 +74,18 @@ class BaseTraining:
             raise ValueError(f"latent_noise must not be negative, got {self.latent_noise}")
         if self.held_out_every < 0 or self.held_out_every == 1:
             raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
+        if self.buffer < 0:
+            raise ValueError(f"buffer must be 0 for all subjects or a number of them, got {self.buffer}")
 
 
-def train_base(run: Path, config: BaseTraining, hours: float | None = None, start: Path | None = None) -> None:
+def train_base(
+    run: Path,
+    config: BaseTraining,
+    hours: float | None = None,
+    start: Path | None = None,
+    planes: Place | None = None,
+    trial: bool = False,
+) -> None:
     """Train the base model of a run folder; a finished one is left as it is, an unfinished one goes on.
 
     Args:
@@ -86,6 +95,8 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
         config: what to train, and how.
         hours: see `run_loop`.
         start: model folder whose base model to begin from; the sketch is learned anew.
+        planes: the set of planes, if it is not the run's: a folder or a URL.
+        trial: see `run_loop`.
 
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
@@ -99,32 +110,34 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
         state.print(f"base: {output} is trained already; delete it and base.training to train anew")
         return
 
+    if planes is None:
+        planes = run / "planes"
+    else:
+        adopt_statistics(planes, run, state)
     statistics = load_statistics(run / "planes").to(state.device)
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
-    count = count_subjects(run, decoder)
-    trained, held_out = split_subjects(count, config.held_out_every)
-    own = load_subjects(run, unet.size, rank_share(run, trained, state), config.mirrored)
-    check_channels(run, own.planes, unet)
-    _check_latents(run, own.latents, unet)
-    own = own.to(state.device)
-    planes, latents, _ = own
+    trained, held_out = split_subjects(count_subjects(planes, decoder), config.held_out_every)
+    shown = [load_subjects(run, unet.size, trained[:SHOWN], planes=planes).to(state.device)]
+    check_channels(run, shown[0].planes, unet)
+    _check_latents(run, shown[0].latents, unet)
+    taken = SourceConfig(size=unet.size, mirrored=config.mirrored, buffer=config.buffer, seed=loop.seed)
+    source = open_source(run, planes, trained, taken, state)
     noising = Diffusion(config.diffusion, state.device)
 
-    def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        kind = {"generator": generator, "device": state.device}
-        chosen = torch.randint(len(planes), (loop.batch_size,), **kind)  # type: ignore[call-overload]
-        kept = torch.rand(loop.batch_size, 1, **kind) >= config.latent_dropout  # type: ignore[arg-type]
+    def loss(network: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        chosen = source.draw(draws)
         z = None
         if unet.latent_dim:
-            z = blurred_latents(latents[chosen], config.latent_noise, generator) * kept
-        return noising.losses(lambda x, t: network(x, t, z), planes[chosen].float(), generator)
+            kept = draws.rand(1) >= config.latent_dropout
+            z = blurred_latents(chosen.latents, config.latent_noise, draws) * kept
+        return noising.losses(lambda x, t: network(x, t, z), chosen.planes.float(), draws)
 
-    measure, shown = None, [own.first(SHOWN)]
+    measure = None
     if held_out and state.is_main_process:  # which alone measures and draws
-        others = load_subjects(run, unet.size, held_out[:JUDGED]).to(state.device)
+        others = load_subjects(run, unet.size, held_out[:JUDGED], planes=planes).to(state.device)
         known = others.latents if unet.latent_dim else None
         measure = validation(others.planes, known, noising, statistics.config.clip, batch_size=loop.batch_size)
-        shown.append(others.first(SHOWN))
+        shown.append(others.at(slice(SHOWN)))
     decoder.to(state.device)
     true = torch.cat([some.planes for some in shown])
     palettes = [palette for some in shown if some.palettes is not None for palette in some.palettes]
@@ -142,11 +155,20 @@ def train_base(run: Path, config: BaseTraining, hours: float | None = None, star
         take_denoiser(model, config.diffusion, start / "base")
     model.to(state.device)
     if model.sketch is not None:
-        learn_sketch(model.sketch, planes, latents, config.latent_noise)
+        learn_sketch(model.sketch, source.share(), config.latent_noise)
     scratch = run / "base.training"
     settings = {**asdict(config), "start": start and str(start)}
     average = run_loop(
-        model, loss, loop, scratch, label="base", settings=settings, hours=hours, measure=measure, draw=draw
+        model,
+        loss,
+        loop,
+        scratch,
+        label="base",
+        settings=settings,
+        hours=hours,
+        measure=measure,
+        draw=draw,
+        trial=trial,
     )
     if state.is_main_process:
         save_denoiser(average, config.diffusion, output)  # type: ignore[arg-type]

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal
 
 from rodin.data.subject_folders import list_subjects
@@ -21,8 +23,11 @@ from rodin.fit.worlds import place_subjects
 from rodin.models.clip import Encoder
 from rodin.models.folder import assemble, save_model
 from rodin.models.index import PRESET_NAME
+from rodin.storage import Place
 from rodin.train.base import train_base
+from rodin.train.clock import Paused
 from rodin.train.encoder import train_encoder
+from rodin.train.loop import LoopConfig
 from rodin.train.pack import pack_run
 from rodin.train.palette import train_palette
 from rodin.train.presets import Preset, preset_yaml
@@ -30,6 +35,13 @@ from rodin.train.prior import train_prior
 from rodin.train.processes import run_on_processes
 from rodin.train.refiner import train_refiner
 from rodin.train.upsampler import train_upsampler
+
+# Several processes must take less than this share of one's time. On free cores they take little more than their part of
+# it; where they take this much, the cores have other work, a trial of seconds tells no less for sure, and one process
+# leaves the others to that work.
+GAIN = 0.8
+LEAST_LEFT = 120.0  # seconds of training: less is over before processes are started and have read the data
+LAUNCH_SECONDS, SLOWEST = 60.0, 4.0  # how long their trial may take: to start them, and of the time on one process
 
 
 def train_all(
@@ -49,7 +61,8 @@ def train_all(
     """All stages and RUN/model; what the run holds is not made again.
 
     Args:
-        workers: processes of one thread each; on a GPU, threads that load subjects for the fits.
+        workers: processes of one thread each, as many as gain by it where networks are trained; on a GPU, threads that
+            load subjects for the fits.
         large: the subjects in pictures that suffice for the refiner; may be `data`.
         start: a model whose decoder is kept, and whose encoder, base model and upsampler are trained further.
         up, scale: see `rodin.fit.worlds.place_subjects`.
@@ -66,10 +79,14 @@ def train_all(
         ),
         "planes": lambda: fit(data, run, preset, workers, seed=seed, device=device, start=start),
         "palette": lambda: palette(run, preset),
-        "base": lambda: on_processes(base, run / "base", (run, preset, None, start), processes),
+        "base": lambda: on_processes(base, run / "base", (run, preset, None, start), preset.base.loop, processes),
         "prior": lambda: prior(run, preset),
-        "upsampler": lambda: on_processes(upsampler, run / "upsampler", (run, preset, vgg, None, start), processes),
-        "refiner": lambda: on_processes(refiner, run / "refiner", (large, run, preset, vgg), processes),
+        "upsampler": lambda: on_processes(
+            upsampler, run / "upsampler", (run, preset, vgg, None, start), preset.upsampler.loop, processes
+        ),
+        "refiner": lambda: on_processes(
+            refiner, run / "refiner", (large, run, preset, vgg), preset.refiner.loop, processes
+        ),
     }
     if preset.palette is None:
         del parts["palette"]
@@ -93,12 +110,38 @@ def check_hours(hours: float | None) -> None:
         raise UserError(f"--hours: {hours:g}; choose more than 0")
 
 
-def on_processes(stage: Callable[..., None], output: Path, arguments: tuple[Any, ...], processes: int) -> None:
-    """Train a stage on several processes of this machine; a finished one is only checked, by this process."""
-    if processes == 1 or output.exists():
+def on_processes(
+    stage: Callable[..., None], output: Path, arguments: tuple[Any, ...], loop: LoopConfig, processes: int
+) -> None:
+    """Train a stage on several processes of this machine if they gain by it, which its first steps tell: some on one
+    process, then some on all. A finished one is only checked, by this process."""
+    shares = (count for count in range(processes, 0, -1) if not loop.batch_size % (count * loop.accumulate))
+    count = next(shares, 1)
+    if count == 1 or output.exists():
         stage(*arguments)
+        return
+    began = perf_counter()
+    try:
+        stage(*arguments, trial=True)
+        return
+    except Paused as pause:
+        alone, left = pause.step_seconds, pause.left_seconds
+    took = perf_counter() - began
+    said = f"{output.name}: {alone:.3g} s a step on one process"
+    if left < LEAST_LEFT:
+        print(f"{said}, which ends in {left:.0f} s", flush=True)
+        stage(*arguments)
+        return
+    together = run_on_processes(partial(stage, trial=True), arguments, count, patience=LAUNCH_SECONDS + SLOWEST * took)
+    if together is None:  # they came to its end
+        return
+    gained = together < GAIN * alone
+    found = f"{together:.3g} s on {count}" if math.isfinite(together) else f"no answer from {count} in time"
+    print(f"{said}, {found}: {count if gained else 'one'} from here on", flush=True)
+    if gained:
+        run_on_processes(stage, arguments, count)
     else:
-        run_on_processes(stage, arguments, processes)
+        stage(*arguments)
 
 
 def encoder(data: Path, run: Path, preset: Preset, hours: float | None = None, start: Path | None = None) -> None:
@@ -156,10 +199,17 @@ def palette(run: Path, preset: Preset) -> None:
     train_palette(run, preset.palette)
 
 
-def base(run: Path, preset: Preset, hours: float | None = None, start: Path | None = None) -> None:
+def base(
+    run: Path,
+    preset: Preset,
+    hours: float | None = None,
+    start: Path | None = None,
+    planes: Place | None = None,
+    trial: bool = False,
+) -> None:
     """RUN/base."""
     check_hours(hours)
-    train_base(run, preset.base, hours, start)
+    train_base(run, preset.base, hours, start, planes, trial)
 
 
 def prior(run: Path, preset: Preset, hours: float | None = None) -> None:
@@ -169,17 +219,25 @@ def prior(run: Path, preset: Preset, hours: float | None = None) -> None:
 
 
 def upsampler(
-    run: Path, preset: Preset, vgg: Path | None, hours: float | None = None, start: Path | None = None
+    run: Path,
+    preset: Preset,
+    vgg: Path | None,
+    hours: float | None = None,
+    start: Path | None = None,
+    planes: Place | None = None,
+    trial: bool = False,
 ) -> None:
     """RUN/upsampler."""
     check_hours(hours)
-    train_upsampler(run, preset.upsampler, vgg, hours, start=start)
+    train_upsampler(run, preset.upsampler, vgg, hours, start, planes=planes, trial=trial)
 
 
-def refiner(data: Path, run: Path, preset: Preset, vgg: Path | None, hours: float | None = None) -> None:
+def refiner(
+    data: Path, run: Path, preset: Preset, vgg: Path | None, hours: float | None = None, trial: bool = False
+) -> None:
     """RUN/refiner, from subjects of the run in pictures of the refiner's size."""
     check_hours(hours)
-    train_refiner(data, run, preset.refiner, vgg, hours=hours)
+    train_refiner(data, run, preset.refiner, vgg, hours=hours, trial=trial)
 
 
 def pack(run: Path, out: Path, preset: Preset) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rodin.draws import Draws
 from rodin.models.upsampler import LEVELS
 from rodin.triplane import resize
 
@@ -46,29 +47,27 @@ class ConditionAugment:
                 raise ValueError(f"{name} must be two numbers above 0, the smaller one first, got {(low, high)}")
 
 
-def augment_condition(low_res: Tensor, config: ConditionAugment, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def augment_condition(low_res: Tensor, config: ConditionAugment, draws: Draws) -> tuple[Tensor, Tensor]:
     """Damage the planes of every sample in its own way.
 
     Args:
         low_res: [B, 3, C, h, w]
-        generator: of all that is drawn, on the device of the planes.
 
     Returns:
         damaged planes [B, 3, C, h, w], and their levels [B, LEVELS] in [0, 1]: 0 = none, 1 = the most of the config.
     """
-    batch, height, width = low_res.shape[0], *low_res.shape[-2:]
+    height, width = low_res.shape[-2:]
     chances = torch.tensor([config.half_probability, config.blur_probability, config.noise_probability])
     least = torch.tensor([1.0, config.blur[0], config.noise[0]])
     most = torch.tensor([1.0, config.blur[1], config.noise[1]])
     chances, least, most = (value.to(low_res) for value in (chances, least, most))
-    chosen = torch.rand(batch, LEVELS, generator=generator, device=low_res.device) < chances
-    share = torch.rand(batch, LEVELS, generator=generator, device=low_res.device)
-    strength = chosen * torch.lerp(least, most, share)  # [B, LEVELS]
+    chosen = draws.rand(LEVELS) < chances
+    strength = chosen * torch.lerp(least, most, draws.rand(LEVELS))  # [B, LEVELS]
 
     halved = resize(resize(low_res, max(1, height // 2), max(1, width // 2)), height, width)
     damaged = torch.where(strength[:, 0].view(-1, 1, 1, 1, 1) > 0, halved, low_res)
     damaged = gaussian_blur(damaged, strength[:, 1])
-    noise = torch.randn(low_res.shape, generator=generator, device=low_res.device)
+    noise = draws.noise(*low_res.shape[1:])
     return damaged + strength[:, 2].view(-1, 1, 1, 1, 1) * noise, strength / most
 
 

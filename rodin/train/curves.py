@@ -84,7 +84,7 @@ def read_curve(run: Path, stage: str, column: str) -> Curve:
     if not path.is_file():
         raise UserError(f"{path}: no such log; give a run folder in which the {stage} was trained")
     settings = read_json(path.parent / SETTINGS_NAME)
-    a_step = settings["batch_size"] * settings["processes"]
+    a_step = settings["batch_size"] * settings.get("processes", 1)
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         if column not in (names := list(reader.fieldnames or ())[1:]):

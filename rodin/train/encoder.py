@@ -15,7 +15,7 @@ Symbols: B subjects in a batch, S side of the images in pixels, N subjects, M vi
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rodin.draws import Draws
+from rodin.errors import UserError
 from rodin.files import write_json
 from rodin.fit.worlds import run_placements
 from rodin.images import from_bytes, premultiplied
 from rodin.models.clip import LATENT_DIM, Encoder, EncoderConfig, copied_clip, small_clip
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
-from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.loop import LoopConfig, run_loop
 from rodin.train.phrases import common_phrases
+from rodin.train.ranks import process_state
 from rodin.train.subjects import HELD_OUT_EVERY, draw_captions, split_subjects
 from rodin.train.views import Views, draw_two, load_views
 
@@ -111,6 +114,12 @@ class EncoderTraining:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.held_out_every < 0 or self.held_out_every == 1:
             raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
+        if self.loop.accumulate > 1 or self.loop.sharding != "none":
+            found = f"{self.loop.accumulate}, {self.loop.sharding}"
+            raise ValueError(
+                "loop: the encoder tells the subjects of a whole batch apart and is small; it has accumulate 1 and "
+                f"sharding none, got {found}"
+            )
 
 
 def train_encoder(
@@ -144,34 +153,35 @@ def train_encoder(
     network = _initial(config, [text for k in trained for text in views.captions[k]], start).to(state.device)
     images, chances, first = views.images.to(state.device), views.chances.to(state.device), views.first.to(state.device)
     subjects = torch.tensor(trained, device=state.device)
-    batch = min(loop.batch_size, len(trained))
+    if (ranks := state.num_processes) > len(trained):
+        raise UserError(f"{data}: {len(trained)} subjects to train on, and {ranks} processes; start fewer")
+    loop = replace(loop, batch_size=min(loop.batch_size, len(trained) // ranks * ranks))
     table = phrase_table(views.captions, trained) if config.phrase_weight else None
     shares = None if table is None else table[trained].mean(dim=0)
     table = None if table is None else table.to(state.device)
     mean, spread = thumbnail_statistics(views, trained) if config.thumbnail_weight else (None, 1.0)
 
-    def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        drawn = subjects[torch.randperm(len(subjects), generator=generator, device=generator.device)[:batch]]
-        pairs = first[drawn, None] + draw_two(chances[drawn], generator)
+    def loss(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        drawn = subjects[draws.different(len(subjects))]
+        pairs = first[drawn, None] + draw_two(chances[drawn], draws)
         chosen = torch.cat([pairs, first[drawn, None]], dim=1).t().flatten()  # [3B]: one view, another, the frontal one
-        shown = mirror_some(from_bytes(images[chosen]), 3, changes.mirror, generator)
-        seen, frontal = shown.split([2 * batch, batch])
-        pixels = augment_images(seen, changes, generator)
-        texts = draw_captions([views.captions[k] for k in drawn.tolist()], generator)
-        tokens = network.tokenize(drop_phrases(texts, changes.phrase_drop, generator))
-        noise = torch.randn(3 * batch, LATENT_DIM, generator=generator, device=generator.device)
-        noise *= config.latent_noise / LATENT_DIM**0.5
+        *seen, frontal = mirror_some(from_bytes(images[chosen]), 3, changes.mirror, draws).chunk(3)
+        pixels = torch.cat([augment_images(some, changes, draws) for some in seen])
+        texts = draw_captions([views.captions[k] for k in drawn.tolist()], draws)
+        tokens = network.tokenize(drop_phrases(texts, changes.phrase_drop, draws))
+        noise = draws.noise(3, LATENT_DIM).transpose(0, 1).flatten(0, 1) * (config.latent_noise / LATENT_DIM**0.5)
         z_image, z_text, scale, logits, thumbnails = model((pixels - network.mean) / network.std, tokens, noise)
-        one, two = z_image.chunk(2)
-        said = [k for k, text in enumerate(texts) if text]
-        text = (contrast(one, z_text, scale, said) + contrast(two, z_text, scale, said)) / 2
+        has_text = torch.tensor([bool(text) for text in texts], device=state.device)
+        one, two, written = (of_all_ranks(part) for part in (*z_image.chunk(2), z_text))
+        said = of_all_ranks(has_text.float()).bool()
+        text = (contrast(one, written, scale, said) + contrast(two, written, scale, said)) / 2
         parts = {"text": text, "view": contrast(one, two, scale)}
         total = parts["text"] + parts["view"]
         if logits is not None and table is not None:
-            parts["phrase"] = 0.0 * logits.sum()
-            if said:
-                asked = logits.unflatten(0, (3, -1))[:, said]  # of both views and of the text
-                parts["phrase"] = F.binary_cross_entropy_with_logits(asked, table[drawn[said]].expand_as(asked))
+            asked = logits.unflatten(0, (3, -1))[:, has_text]  # of both views and of the text
+            wrong = F.binary_cross_entropy_with_logits(asked, table[drawn[has_text]].expand_as(asked), reduction="sum")
+            # Ranks have the mean of theirs taken, and not equally many captions.
+            parts["phrase"] = wrong * ranks / (3 * table.shape[1] * said.sum().clamp(min=1))
             total = total + config.phrase_weight * parts["phrase"]
         if thumbnails is not None:
             wanted = thumbnails_of(frontal).repeat(2, 1, 1, 1)
@@ -226,15 +236,22 @@ def phrase_table(captions: list[tuple[str, ...]], trained: list[int]) -> Tensor 
     return table
 
 
-def contrast(one: Tensor, other: Tensor, scale: Tensor, chosen: list[int] | None = None) -> Tensor:
+def of_all_ranks(own: Tensor) -> Tensor:
+    """The rows of all ranks, in their order, whose gradients go back to them."""
+    if not torch.distributed.is_initialized():
+        return own
+    return torch.cat(torch.distributed.nn.functional.all_gather(own))
+
+
+def contrast(one: Tensor, other: Tensor, scale: Tensor, chosen: Tensor | None = None) -> Tensor:
     """CLIP's symmetric cross-entropy of B pairs of unit vectors [B, D]: each must find its own partner.
 
     Args:
-        chosen: the pairs that count, all if left out. Without any it is 0, with a gradient of every parameter, which
-            parallel training waits for.
+        chosen: [B] bool, the pairs that count, all if left out. Without any it is 0, with a gradient of every
+            parameter, which parallel training waits for.
     """
     if chosen is not None:
-        if not chosen:
+        if not chosen.any():
             return 0.0 * other.sum()
         one, other = one[chosen], other[chosen]
     logits = scale * one @ other.t()

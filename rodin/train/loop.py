@@ -1,50 +1,45 @@
 """The one training loop: optimizer, warm-up and cosine decay, moving average, checkpoints, log. It knows no model.
 
-A stage gives a model and a loss that draws its own batch. Every draw of a step comes from a generator seeded by (seed,
-rank, step), so a run that was stopped and resumed equals one that was not, and the ranks of a parallel run (launched by
-`torchrun`) see different data. Where hours decide in place of steps, the clock sets learning rate and end, and no two
-runs are equal. Rank 0 alone writes.
+A stage gives a model and a loss that draws its own batch. What a sample of a step draws hangs on the seed, the step and
+its place in the batch alone (`rodin.draws`), so a run that was stopped and resumed equals one that was not, and one on
+several ranks (launched by `torchrun`) equals one on a single rank but for rounding. Where hours decide in place of
+steps, the clock sets learning rate and end, and no two runs are equal. Rank 0 alone writes.
 """
 
 from __future__ import annotations
 
-import atexit
-import copy
 import dataclasses
-import gc
 import math
-import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-import torch.distributed.nn.functional  # here, before there is a group: what it finds it keeps, as a default
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from rodin.errors import UserError, one_line, shown
-from rodin.files import atomic_path, check_settings, plain, write_json
+from rodin.errors import UserError
+from rodin.files import check_settings, plain, write_json
 from rodin.parts import check_range
 from rodin.signals import put_off
-from rodin.train.clock import Clock
+from rodin.train.clock import Clock, Paused, Trial, agreed
 from rodin.train.log import Log
-from rodin.train.optimizers import Kind, make_optimizers
+from rodin.train.optimizers import Kind
+from rodin.train.pupil import Loss, Pupil
+from rodin.train.ranks import process_state
 
 if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
-    from accelerate import Accelerator, PartialState
+    from accelerate import PartialState
 
-Loss = Callable[[nn.Module, torch.Generator], dict[str, Tensor]]
-Seen = TypeVar("Seen")
 Draw = Callable[[nn.Module], Tensor]  # the averaged model -> a picture [H, W, 3] in [0, 1]
 
 CHECKPOINT_NAME = "checkpoint/state.pt"
 SETTINGS_NAME = "settings.json"
-LAST_STEP = 10**12
 ROWS = 200  # of the log in a whole run, checkpoints apart, or more:
 LONGEST_ROW = 100  # steps
 FINAL_RATE = 0.01  # of the learning rate, at the end of the decay
+HOW = ("accumulate", "sharding")  # settings that change nothing of what is learned, and may change when a run goes on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +48,9 @@ class LoopConfig:
 
     Args:
         steps: optimizer steps.
-        batch_size: samples a step in each process.
+        batch_size: samples a step, shared by all processes.
+        accumulate: parts in which each process computes its share, one after the other, to hold less at a time.
+        sharding: "fsdp" cuts the model up among the processes (`rodin.train.sharded`); with "none" each has it whole.
         learning_rate: at the top, after the warm-up; cosine decay to a hundredth of it follows.
         warmup_steps: of linear rise.
         weight_decay: of the optimizer.
@@ -69,6 +66,8 @@ class LoopConfig:
 
     steps: int
     batch_size: int
+    accumulate: int = 1
+    sharding: Literal["none", "fsdp"] = "none"
     learning_rate: float
     warmup_steps: int = 100
     weight_decay: float = 0.01
@@ -82,11 +81,13 @@ class LoopConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "checkpoint_every"):
+        for name in ("steps", "batch_size", "accumulate", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         check_range(self, 1, 10**9, "steps", "checkpoint_every")
-        check_range(self, 1, 2**20, "batch_size")
+        check_range(self, 1, 2**20, "batch_size", "accumulate")
+        if self.sharding == "fsdp" and self.optimizer == "muon":
+            raise ValueError("sharding fsdp leaves no rank the whole matrices that muon turns; choose optimizer adamw")
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(f"warmup_steps must lie in 0 to steps = {self.steps}, got {self.warmup_steps}")
         if not self.learning_rate > 0:
@@ -114,114 +115,6 @@ class Measure:
     every: int
 
 
-class Pupil:
-    """What is trained: a model, the moving average of its weights, its optimizers, the numbers that it computes in.
-
-    Args:
-        model: as `run_loop` is given it.
-    """
-
-    def __init__(self, model: nn.Module, config: LoopConfig, accelerator: Accelerator) -> None:
-        device = accelerator.device
-        prepared = accelerator.prepare(model.train())
-        self.plain: nn.Module = accelerator.unwrap_model(prepared)
-        self.prepared: nn.Module = torch.compile(prepared) if config.compile else prepared  # type: ignore[assignment]
-        self.optimizers = make_optimizers(
-            self.plain, config.optimizer, config.learning_rate, config.weight_decay, config.betas
-        )
-        self.average = copy.deepcopy(self.plain).eval().requires_grad_(False)
-        half = config.bf16 and has_bf16(device)
-        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
-        self.numbers = "bfloat16" if half else "float32 (no bfloat16 here)" if config.bf16 else "float32"
-        self.config, self.accelerator = config, accelerator
-
-    def learn(self, loss: Loss, generator: torch.Generator, rate: float, step: int) -> dict[str, Tensor]:
-        """Make step number `step` at a learning rate; the terms of its loss."""
-        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
-            group["lr"] = rate
-        with self.autocast:
-            terms = loss(self.prepared, generator)
-        self.accelerator.backward(terms["loss"])
-        if self.config.gradient_clip:
-            self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.config.gradient_clip)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        self._follow(min(self.config.ema_decay, (1 + step) / (10 + step)))
-        return terms
-
-    @torch.no_grad()
-    def _follow(self, decay: float) -> None:
-        """average <- decay average + (1 - decay) model; buffers are copied."""
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.plain.parameters()), 1 - decay)
-        for kept, new in zip(self.average.buffers(), self.plain.buffers(), strict=True):
-            kept.copy_(new)
-
-    @torch.no_grad()
-    def shown(self, look: Callable[[nn.Module], Seen]) -> Seen:
-        """What `look` makes of the average, in the numbers of the training."""
-        with self.autocast:
-            return look(self.average)
-
-    def save(self, path: Path, step: int, seconds: float, row: dict[str, Any]) -> None:
-        """Write a checkpoint, whole or not at all; `row` is what the log has of a row that is not full."""
-        values = {
-            "step": step,
-            "row": row,
-            "seconds": seconds,
-            "model": self.plain.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-        with atomic_path(path) as temporary:
-            torch.save(values, temporary)
-
-    def resume(self, path: Path) -> tuple[int, float, dict[str, Any]]:
-        """Load the checkpoint, if there is one; the steps and the seconds of training that are done, and what the log
-        had of a row.
-
-        Raises:
-            UserError: it is damaged, or of another model.
-        """
-        if not path.exists():
-            return 0, 0.0, {}
-        try:
-            with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums that it writes
-                if (damaged := archive.testzip()) is not None:
-                    raise ValueError(f"{damaged} in it is damaged")
-            values = torch.load(path, map_location="cpu", weights_only=True)
-            self.plain.load_state_dict(values["model"])
-            self.average.load_state_dict(values["average"])
-            for optimizer, state in zip(self.optimizers, values["optimizers"], strict=True):
-                optimizer.load_state_dict(state)
-            step, seconds, row = values["step"], values["seconds"], values.get("row", {})
-            if type(step) is not int or not 0 <= step <= LAST_STEP or not 0 <= float(seconds) < math.inf:
-                raise ValueError(f"{shown(step)} steps in {shown(seconds)} seconds")
-            return step, float(seconds), dict(row)
-        except Exception as error:  # pickle's, zipfile's and torch's own: whatever damaged bytes can raise
-            raise UserError(
-                f"{path}: cannot be resumed ({one_line(error)}); delete it to start this run anew"
-            ) from error
-
-
-def process_state() -> PartialState:
-    """This process among its peers: rank, number, device. Without a GPU the ranks talk over gloo."""
-    from accelerate import PartialState
-
-    return PartialState(cpu=not torch.cuda.is_available())
-
-
-@atexit.register
-def _leave_group() -> None:
-    """Processes part before the interpreter ends: a thread of gloo that then still frees a tensor aborts its process.
-
-    The threads end with the group, and that with the last of what refers to it.
-    """
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-        gc.collect()
-
-
 def run_loop(
     model: nn.Module,
     loss: Loss,
@@ -233,16 +126,18 @@ def run_loop(
     hours: float | None = None,
     measure: Measure | None = None,
     draw: Draw | None = None,
+    trial: bool = False,
 ) -> nn.Module:
     """Train `model` and return the moving average of its weights.
 
     The model must start the same on every rank; rank 0's weights are taken. Dropout draws from torch's own generator,
-    which the loop seeds at every step.
+    which the loop seeds at every step: its draws alone hang on how the batch is shared.
 
     Args:
         model: what is trained; gradients reach all its parameters that require them.
-        loss: draws a batch with the generator, which lies on the device of the model, and gives
-            {"loss": what to minimise, ...: what to log}, all scalars. It calls the model that it is given, not its own.
+        loss: draws a part of the batch, of as many samples as `Draws` is long, and gives {"loss": what to minimise,
+            ...: what to log}, all scalars, whose means over all parts are those of the batch. It calls the model that
+            it is given, not its own.
         config: how.
         folder: gets `checkpoint/`, `settings.json` and what `rodin.train.log` lists. An unfinished run of the same
             config goes on.
@@ -253,12 +148,15 @@ def run_loop(
         measure: figures for the log.
         draw: a picture for the log. Like `measure` it is called on rank 0 alone, without gradients, under the
             autocast of the training, with the average on the device of the model.
+        trial: pause as soon as it is known how long a step takes (`rodin.train.clock.Trial`).
 
     Returns:
         a copy of the model with the averaged weights, in eval mode, on the CPU, the same on every rank
 
     Raises:
-        UserError: `folder` holds a run of another config, its checkpoint is damaged, or the loss is not finite.
+        UserError: `folder` holds a run of another config, its checkpoint is damaged, the batch cannot be shared by the
+            ranks, or the loss is not finite.
+        Paused: the trial is over.
     """
     from accelerate import Accelerator
 
@@ -267,10 +165,12 @@ def run_loop(
     device = accelerator.device
     _match_settings(folder, {**dataclasses.asdict(config), **(settings or {})}, state)
 
-    pupil = Pupil(model, config, accelerator)
+    kind = Pupil
+    if config.sharding == "fsdp" and state.num_processes > 1:
+        from rodin.train.sharded import ShardedPupil as kind  # a second of imports
+    pupil = kind(model, config, accelerator)
     step, spent, row = pupil.resume(folder / CHECKPOINT_NAME)
-    samples = config.batch_size * state.num_processes
-    log = Log(folder, step, samples, measure.names if measure else (), accelerator=accelerator, row=row)
+    log = Log(folder, step, config.batch_size, measure.names if measure else (), accelerator=accelerator, row=row)
     aim = f"of {config.steps}" if hours is None else f"after {spent / 3600:.2f} of {hours:g} hours"
     events = "" if log.has_events else ", no event files (pip install 'rodin-avatars[tensorboard]')"
     accelerator.print(f"{label}: step {step} {aim}, {state.num_processes} x {device.type}, {pupil.numbers}{events}")
@@ -279,30 +179,27 @@ def run_loop(
     total = config.steps if hours is None else None
     bar = tqdm(total=total, initial=step, desc=label, disable=not state.is_main_process, mininterval=1.0)
     clock = Clock(config.steps, hours, spent, accelerator)
-    progress = clock.progress(step)
+    progress, pace, timed = clock.progress(step), 0.0, Trial()
     with put_off() as end_is_asked:
         while progress < 1:
-            generator = _seeded(config.seed, state.process_index, step, device)
             rate = config.learning_rate * _rate(config.warmup_steps, step, progress)
-            log.add(pupil.learn(loss, generator, rate, step))
+            log.add(pupil.learn(loss, rate, step))
             bar.update()
 
             step += 1
             progress = clock.progress(step)
             ended = progress >= 1
             saving = ended or step % config.checkpoint_every == 0
-            asked = not ended and bool(clock.agreed(float(end_is_asked())))
+            if trial and not ended:
+                pace = agreed(timed.step_seconds(), accelerator)
+            asked = pace > 0 or (not ended and bool(agreed(float(end_is_asked()), accelerator)))
             if not saving and step % interval:
                 if asked:
-                    row = log.begun_row()
-                    if state.is_main_process:
-                        pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds, row)
-                    state.wait_for_everyone()
+                    pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds, log.begun_row())
                     break
                 continue
-            figures = None
-            if measure and state.is_main_process and (ended or step // measure.every > log.last_step // measure.every):
-                figures = pupil.shown(measure.figures)
+            measuring = measure and (ended or step // measure.every > log.last_step // measure.every)
+            figures = pupil.shown(measure.figures if measure and measuring and state.is_main_process else None)
             mean = log.write_row(step, rate, figures)
             if not math.isfinite(mean):
                 raise UserError(
@@ -311,33 +208,28 @@ def run_loop(
                 )
             bar.set_postfix_str(f"loss {mean:.4f}" + ("" if hours is None else f", {progress:.0%}"), refresh=False)
             if clock.save_is_due() or saving or asked:
-                if state.is_main_process:
-                    pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds, {})
+                pupil.save(folder / CHECKPOINT_NAME, step, clock.seconds, {})
                 clock.saved()
-                state.wait_for_everyone()
-            if draw and state.is_main_process and (ended or clock.picture_is_due(progress)):
-                with clock.drawing():
-                    log.write_picture(step, pupil.shown(draw))
+            drawing = draw and state.is_main_process and (ended or clock.picture_is_due(progress))
+            with clock.drawing() if drawing else nullcontext():
+                picture = pupil.shown(draw if drawing else None)
+                if picture is not None:
+                    log.write_picture(step, picture)
             if asked:
                 break
-    if progress < 1:  # another rank was asked
-        raise KeyboardInterrupt
     bar.close()
     log.close()
-    accelerator.print(f"{label}: {step} steps, {step * samples} samples in {clock.seconds / 60:.1f} minutes")
-    return pupil.average.to("cpu")
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is computed by the processor itself, not emulated (slower than float32)."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    if progress < 1:
+        if pace:
+            raise Paused(pace, clock.left(progress, (config.steps - step) * pace))
+        raise KeyboardInterrupt  # another rank was asked
+    accelerator.print(f"{label}: {step} steps, {step * config.batch_size} samples in {clock.seconds / 60:.1f} minutes")
+    return pupil.averaged().to("cpu")
 
 
 def _match_settings(folder: Path, settings: dict[str, Any], state: PartialState) -> None:
     """Note the run's settings in `folder`, or compare them with those noted there."""
-    path, settings = folder / SETTINGS_NAME, {**settings, "processes": state.num_processes}
+    path, settings = folder / SETTINGS_NAME, {"batch": "of all processes", **_what(settings)}  # once: of each
     check_settings(
         path, settings, "the unfinished run has", f"give the same, choose another run folder, or delete {folder}"
     )
@@ -346,11 +238,13 @@ def _match_settings(folder: Path, settings: dict[str, Any], state: PartialState)
         write_json(path, plain(settings))
 
 
-def _seeded(seed: int, rank: int, step: int, device: torch.device) -> torch.Generator:
-    """The generator of one step of one rank; torch's own, which dropout uses, gets the same seed."""
-    number = (seed * 1_000_003 + rank) * 1_000_000_007 + step
-    torch.manual_seed(number % 2**63)
-    return torch.Generator(device).manual_seed(number % 2**63)
+def _what(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, in those of a stage too, without those of `HOW`."""
+    return {
+        name: _what(value) if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+        if name not in HOW
+    }
 
 
 def _rate(warmup_steps: int, step: int, progress: float) -> float:

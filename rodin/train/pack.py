@@ -35,7 +35,7 @@ def pack_run(run: Path, out: Path, size: int) -> None:
         raise UserError(f"{planes}: is there already; delete it, or choose another folder")
     decoder = load_component(Decoder, DecoderConfig, run / "decoder")
     encoder = Encoder.from_pretrained(run / "encoder")
-    count = count_subjects(run, decoder)
+    count = count_subjects(run / "planes", decoder)
     for name in WHOLE:
         if not (out / name).exists():
             _copy(run / name, out / name)

@@ -15,6 +15,7 @@ from torch import Tensor
 from rodin.data.captures import load_subject
 from rodin.data.shards import FittedSubject, read_shards
 from rodin.data.subject_folders import list_subjects
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.fit.worlds import run_placements
 from rodin.images import from_bytes, premultiplied, to_bytes
@@ -46,16 +47,16 @@ class Pairs:
         chosen = torch.arange(len(self.inputs))[:: max(1, len(self.inputs) // count)][:count]
         return Pairs(self.inputs[chosen], self.true[chosen])
 
-    def patches(self, count: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw patches around pixels that see matter: inputs [count, 5 + C, size, size] and true [count, 4, s size,
-        s size], in float32."""
-        kind = {"generator": generator, "device": self.inputs.device}
+    def patches(self, size: int, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Draw patches around pixels that see matter: inputs [B, 5 + C, size, size] and true [B, 4, s size, s size], in
+        float32."""
         height, width = self.inputs.shape[-2:]
         scale = self.true.shape[-1] // width
-        view = torch.randint(len(self.inputs), (count,), **kind)  # type: ignore[call-overload]
+        view = draws.integers(len(self.inputs))
         # A little more than nothing everywhere: a view without matter must not stop the training.
         matter = self.inputs[view, 3].flatten(1).float().clamp_min(0) + 1e-6
-        middle = torch.multinomial(matter, 1, generator=generator)[:, 0]
+        mass = matter.cumsum(dim=1)
+        middle = torch.searchsorted(mass, draws.rand(1) * mass[:, -1:])[:, 0].clamp(max=height * width - 1)
         top = (middle // width - size // 2).clamp(0, height - size).tolist()
         left = (middle % width - size // 2).clamp(0, width - size).tolist()
         inputs, true = [], []

@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.palette import PaletteConfig, PaletteNetwork, palette_loss
 from rodin.parts import load_component, save_component
-from rodin.train.loop import LoopConfig, Measure, process_state, run_loop
+from rodin.train.loop import LoopConfig, Measure, run_loop
+from rodin.train.ranks import process_state
 from rodin.train.subjects import blurred_latents, read_subjects, split_subjects
 
 PRESENT = 1e-4  # least share of what the views show: a dozen pixels of 24 views of 128 x 128 on a third of each
@@ -39,6 +41,8 @@ class PaletteTraining:
             raise ValueError(f"latent_noise must not be negative, got {self.latent_noise}")
         if self.held_out_every < 0 or self.held_out_every == 1:
             raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
+        if self.loop.accumulate > 1:
+            raise ValueError(f"loop.accumulate must be 1 for so small a network, got {self.loop.accumulate}")
 
 
 def train_palette(run: Path, config: PaletteTraining) -> None:
@@ -71,10 +75,9 @@ def train_palette(run: Path, config: PaletteTraining) -> None:
     trained, held_out = split_subjects(len(latents) // 2, config.held_out_every)
     chosen, others = (torch.tensor([2 * k + m for k in part for m in (0, 1)]) for part in (trained, held_out))
 
-    def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        kind = {"generator": generator, "device": state.device}
-        index = chosen[torch.randint(len(chosen), (config.loop.batch_size,), **kind)]  # type: ignore[call-overload]
-        z = blurred_latents(latents[index], config.latent_noise, generator)
+    def loss(network: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        index = chosen[draws.integers(len(chosen))]
+        z = blurred_latents(latents[index], config.latent_noise, draws)
         return {"loss": palette_loss(network(z), palettes[index], present[index])}
 
     def figures(network: nn.Module) -> list[float]:

@@ -10,6 +10,7 @@ Symbols: B batch, C channels, H W rows and columns of planes, S side of a patch,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,7 +107,7 @@ def rendered_patches(
     decoder: Decoder,
     config: PatchConfig,
     *,
-    generator: torch.Generator,
+    seeds: Sequence[int],
     palettes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What one random patch a sample shows of predicted planes, differentiable, and of the true ones.
@@ -115,6 +116,7 @@ def rendered_patches(
 
     Args:
         predicted, true: [B, 3, C, H, W] planes that the decoder reads.
+        seeds: B, of the patches.
         palettes: [B, K, 3] where it has materials.
 
     Returns:
@@ -123,8 +125,8 @@ def rendered_patches(
     images, targets = [], []
     with torch.autocast(true.device.type, enabled=False):
         own = [None] * len(true) if palettes is None else palettes
-        for planes, fitted, palette in zip(predicted, true, own, strict=True):
-            patch = draw_patch(fitted, decoder, config, generator, palette=palette)
+        for planes, fitted, palette, seed in zip(predicted, true, own, seeds, strict=True):
+            patch = draw_patch(fitted, decoder, config, torch.Generator().manual_seed(seed), palette=palette)
             occupancy = _matter(planes.detach(), decoder, config)
             bins = patch.bins | occupied_bins(patch.rays, config.samples, occupancy)
             images.append(render_patch(planes, decoder, patch.rays, bins, palette=palette)[0])

@@ -298,7 +298,10 @@ def mini_gpu() -> Preset:
 
 
 def paper() -> Preset:
-    """The paper's sizes and diffusion (ADM at 64; linear schedule, epsilon, learned variance): for a cluster."""
+    """The paper's sizes and diffusion (ADM at 64; linear schedule, epsilon, learned variance): for a cluster.
+
+    Base model and upsampler are cut up among the processes, and read their subjects from shards as they need them.
+    """
     return Preset(
         encoder=EncoderTraining(
             network=EncoderConfig(
@@ -319,13 +322,17 @@ def paper() -> Preset:
                 smallest_scale=0.25,
                 held_out=8,
             ),
+            per_shard=128,
         ),
         base=BaseTraining(
             network=UNetConfig(size=64, in_channels=32, out_channels=64, width=192, dropout=0.1),
             diffusion=DiffusionConfig(
                 prediction="epsilon", learned_variance=True, schedule="linear", zero_terminal_snr=False
             ),
-            loop=LoopConfig(steps=1_000_000, batch_size=48, learning_rate=5e-5, weight_decay=0.0, bf16=True),
+            loop=LoopConfig(
+                steps=1_000_000, batch_size=48, learning_rate=5e-5, weight_decay=0.0, bf16=True, sharding="fsdp"
+            ),
+            buffer=4096,  # 3.2 GB
         ),
         prior=PriorTraining(
             network=PriorConfig(width=512, layers=6, heads=8, text_width=512),
@@ -339,7 +346,7 @@ def paper() -> Preset:
                 bf16=True,
             ),
         ),
-        # A batch of 1 on each of 16 processes is the paper's 16. The skip is ours; 0.5 is RodinHD's weight, for VGG.
+        # The batch is the paper's 16, all of it rendered. The skip is ours; 0.5 is RodinHD's weight, for VGG.
         upsampler=UpsamplerTraining(
             network=UNetConfig(
                 size=256,
@@ -353,7 +360,11 @@ def paper() -> Preset:
                 condition_skip=True,
                 checkpointing=True,
             ),
-            loop=LoopConfig(steps=1_000_000, batch_size=1, learning_rate=5e-5, weight_decay=0.0, bf16=True),
+            loop=LoopConfig(
+                steps=1_000_000, batch_size=16, learning_rate=5e-5, weight_decay=0.0, bf16=True, sharding="fsdp"
+            ),
+            rendered=16,
+            buffer=512,  # 6.4 GB
             patches=PatchConfig(
                 size=112, image_size=256, samples=192, focus_probability=0.4, focus=FACE, focus_radius=0.3
             ),

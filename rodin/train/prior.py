@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import check_denoiser, save_denoiser
@@ -19,8 +20,9 @@ from rodin.models.phrases import PhraseConfig, PhraseReader
 from rodin.models.prior import Prior, PriorConfig
 from rodin.models.text import TextReader
 from rodin.parts import load_component, save_component
-from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.loop import LoopConfig, run_loop
 from rodin.train.phrases import learn_reader
+from rodin.train.ranks import process_state
 from rodin.train.subjects import draw_captions, load_latents
 
 if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
@@ -84,7 +86,7 @@ def train_prior(run: Path, config: PriorTraining, hours: float | None = None) ->
     if _is_trained(output, config, state):
         return
     encoder = Encoder.from_pretrained(run / "encoder").to(state.device)
-    subjects = _load(run, encoder, config, state.process_index, state.num_processes)
+    subjects = load_latents(run, encoder, mirrored=config.mirrored, full_captions=config.full_captions)
     reader = _reader(run, config, encoder, subjects, state=state)
     if (width := reader.text_width) != config.network.text_width:
         read = run / ("words" if config.phrases else "encoder")
@@ -97,30 +99,22 @@ def train_prior(run: Path, config: PriorTraining, hours: float | None = None) ->
     state.wait_for_everyone()
 
 
-def _load(
-    run: Path, encoder: Encoder, config: PriorTraining, rank: int, ranks: int
-) -> tuple[Tensor, list[tuple[str, ...]]]:
-    """A rank's subjects and what is said of them."""
-    return load_latents(run, encoder, rank, ranks, mirrored=config.mirrored, full_captions=config.full_captions)
-
-
 def _reader(
     run: Path,
     config: PriorTraining,
     encoder: Encoder,
-    share: tuple[Tensor, list[tuple[str, ...]]],
+    subjects: tuple[Tensor, list[tuple[str, ...]]],
     state: PartialState,
 ) -> TextReader:
     """What the prior reads captions by: the encoder's text tower, or RUN/words, which is learned if it is not there.
 
     Args:
-        share: this rank's subjects, as `load_latents` gives them; the words are learned from all.
+        subjects: as `load_latents` gives them; the words are learned from them.
     """
     if not config.phrases:
         return encoder
     if not (run / "words").exists() and state.is_main_process:
-        alone = state.num_processes == 1
-        latents, captions = share if alone else _load(run, encoder, config, 0, 1)
+        latents, captions = subjects
         save_component(learn_reader(captions, latents), run / "words")
     state.wait_for_everyone()
     return load_component(PhraseReader, PhraseConfig, run / "words").to(state.device)
@@ -153,15 +147,14 @@ def _train(
     planes = latents[:, None, :, None, None] * sqrt(config.network.latent_dim)
     noising = Diffusion(config.diffusion, state.device)
 
-    def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        kind = {"generator": generator, "device": state.device}
-        chosen = torch.randint(len(planes), (loop.batch_size,), **kind)  # type: ignore[call-overload]
-        kept = torch.rand(loop.batch_size, **kind) >= config.text_dropout  # type: ignore[call-overload]
-        texts = draw_captions([captions[index] for index in chosen.tolist()], generator)
+    def loss(network: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        chosen = draws.integers(len(planes))
+        kept = draws.rand() >= config.text_dropout
+        texts = draw_captions([captions[index] for index in chosen.tolist()], draws)
         spoken = torch.tensor([bool(text) for text in texts], device=state.device)
         condition = reader.read(texts).only(spoken & kept)
         x0 = planes[chosen] - condition.mean if config.network.residual else planes[chosen]
-        return noising.losses(lambda x, t: network(x, t, condition), x0, generator)
+        return noising.losses(lambda x, t: network(x, t, condition), x0, draws)
 
     torch.manual_seed(loop.seed)
     label = scratch.name.removesuffix(".training")

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.files import atomic_path, write_json
 from rodin.images import from_bytes
@@ -24,9 +25,10 @@ from rodin.parts import load_component, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.train.adversary import AdversarialPair, PatchDiscriminator
 from rodin.train.image_quality import compare, laid_on, summary
-from rodin.train.loop import LoopConfig, process_state, run_loop
+from rodin.train.loop import LoopConfig, run_loop
 from rodin.train.pairs import Pairs, PairSource
 from rodin.train.pictures import SHOWN
+from rodin.train.ranks import process_state
 from rodin.train.subjects import rank_share, split_subjects
 
 JUDGED = 8  # subjects at most
@@ -86,7 +88,9 @@ class RefinerTraining:
         )
 
 
-def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | None, hours: float | None = None) -> None:
+def train_refiner(
+    data: Path, run: Path, config: RefinerTraining, vgg: Path | None, hours: float | None = None, trial: bool = False
+) -> None:
     """Train the refiner of a run folder; a finished one is left as it is, an unfinished one goes on.
 
     How held-out subjects look, refined and merely resized, is printed and written to RUN/refiner.training/quality.json.
@@ -98,7 +102,7 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
         run: reads `planes/`, `decoder/` and `encoder/`; writes `refiner/` and, while training, `refiner.training/`.
         config: what to train, and how.
         vgg: VGG-16's weights for the perceptual loss; None takes the encoder's features.
-        hours: see `run_loop`.
+        hours, trial: see `run_loop`.
 
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
@@ -132,9 +136,9 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
     model = AdversarialPair(Refiner(network), PatchDiscriminator(config.discriminator_width))
     measure_features(pairs.inputs, model.refiner)
 
-    def loss(pair: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        inputs, true = pairs.patches(config.loop.batch_size, config.patch, generator)
-        background = torch.rand(len(true), 3, 1, 1, generator=generator, device=true.device)
+    def loss(pair: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        inputs, true = pairs.patches(config.patch, draws)
+        background = draws.rand(3, 1, 1)
         refined, fooling, judging = pair(inputs, true)
         pixel = (refined - true).square().mean()
         perceptual = perceptual_distance(features, laid_on(refined, background), laid_on(true, background)).mean()
@@ -145,7 +149,9 @@ def train_refiner(data: Path, run: Path, config: RefinerTraining, vgg: Path | No
         return picture_rows(pair.refiner, shown)  # type: ignore[arg-type]
 
     settings = {**asdict(config), "perceptual_features": features.name}
-    average = run_loop(model, loss, config.loop, scratch, label="refiner", settings=settings, hours=hours, draw=draw)
+    average = run_loop(
+        model, loss, config.loop, scratch, label="refiner", settings=settings, hours=hours, draw=draw, trial=trial
+    )
     if state.is_main_process:
         quality = compare(average.refiner, judged, features.to("cpu"))  # type: ignore[arg-type]
         write_json(scratch / "quality.json", {"held_out_subjects": min(len(held_out), JUDGED), **quality})

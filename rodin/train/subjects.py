@@ -1,12 +1,12 @@
-"""The subjects of a run as the stages share them: which are trained on, in which share of them this rank does, their
-planes as residuals, their latents and captions.
+"""The subjects of a run as the stages share them: which are trained on, their planes as residuals, their latents and
+captions.
 
 Symbols: N subjects, C channels, H W rows and columns, D latent numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,13 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rodin.data.packed import PackedSubject, is_packed, read_facts, read_packed
-from rodin.data.shards import read_index, read_shards
+from rodin.data.shards import FittedSubject, Index, read_index, read_shard
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.statistics import PlaneStatistics, load_statistics
 from rodin.networks.unet import UNetConfig
 from rodin.parts import module_hash, weights_hash
 from rodin.render.decoder import Decoder
+from rodin.storage import Place
 from rodin.triplane import mirror, resize
 
 if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
@@ -35,16 +37,24 @@ HELD_OUT_EVERY = 8  # subjects, of which one is kept from training
 Subjects = Iterator[PackedSubject]
 
 
-def draw_captions(captions: list[tuple[str, ...]], generator: torch.Generator) -> list[str]:
+def draw_captions(captions: list[tuple[str, ...]], draws: Draws) -> list[str]:
     """One paraphrase of each subject, "" where it has none."""
-    draws = torch.rand(len(captions), generator=generator, device=generator.device).tolist()
-    return [texts[int(draw * len(texts))] if texts else "" for texts, draw in zip(captions, draws, strict=True)]
+    drawn = draws.rand().tolist()
+    return [texts[int(draw * len(texts))] if texts else "" for texts, draw in zip(captions, drawn, strict=True)]
 
 
 def split_subjects(count: int, every: int = HELD_OUT_EVERY) -> tuple[list[int], list[int]]:
     """Subjects to train on and held-out ones, one of `every` (0: none); none is held out of fewer than twice that."""
     held_out = list(range(every - 1, count, every)) if every and count >= 2 * every else []
     return [k for k in range(count) if k not in set(held_out)], held_out
+
+
+class Lesson(NamedTuple):
+    """One subject as base model and upsampler learn it."""
+
+    planes: Tensor  # [3, C, H, W] normalised, fp16
+    latent: Tensor  # [D] of unit length
+    palette: Tensor | None  # [K, 3] where the decoder has materials
 
 
 class Loaded(NamedTuple):
@@ -54,23 +64,29 @@ class Loaded(NamedTuple):
     latents: Tensor  # [N, D] of unit length
     palettes: Tensor | None  # [N, K, 3] where the decoder has materials
 
-    def first(self, count: int) -> Loaded:
-        """At most so many of them."""
-        return Loaded(*(None if part is None else part[:count] for part in self))  # type: ignore[arg-type]
+    @staticmethod
+    def of(lessons: Collection[Lesson]) -> Loaded:
+        """One or more."""
+        planes, latents, palettes = zip(*lessons, strict=True)
+        return Loaded(torch.stack(planes), torch.stack(latents), None if palettes[0] is None else torch.stack(palettes))
+
+    def at(self, chosen: slice | Tensor) -> Loaded:
+        """Some of them."""
+        return Loaded(*(None if part is None else part[chosen] for part in self))  # type: ignore[arg-type]
 
     def to(self, device: torch.device) -> Loaded:
         """The same on a device."""
         return Loaded(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
 
-def count_subjects(run: Path, decoder: Decoder | None = None) -> int:
-    """How many subjects a run's planes are of.
+def count_subjects(planes: Place, decoder: Decoder | None = None) -> int:
+    """How many subjects a set is of.
 
     Raises:
         UserError: the planes are missing, damaged, or were fitted with another decoder than one that is given.
     """
-    planes, decoder_hash = run / "planes", None if decoder is None else module_hash(decoder)
-    if not is_packed(planes):
+    decoder_hash = None if decoder is None else module_hash(decoder)
+    if not isinstance(planes, Path) or not is_packed(planes):
         return read_index(planes, decoder_hash=decoder_hash).count
     facts, count = read_facts(planes)
     if decoder_hash not in (None, facts.decoder):
@@ -81,7 +97,9 @@ def count_subjects(run: Path, decoder: Decoder | None = None) -> int:
 
 
 @torch.no_grad()
-def read_subjects(run: Path, encoder: Encoder, size: int | None, chosen: Collection[int] | None = None) -> Subjects:
+def read_subjects(
+    run: Path, encoder: Encoder, size: int | None, chosen: Collection[int] | None = None, planes: Place | None = None
+) -> Subjects:
     """A run's subjects as the networks know them, from its fits or from a packed set, one at a time.
 
     Args:
@@ -89,28 +107,54 @@ def read_subjects(run: Path, encoder: Encoder, size: int | None, chosen: Collect
         size: side of the planes, which are resampled to it: they were fitted at the upsampler's size, and the base
             model learns smaller ones. None leaves them out, [3, C, 0, 0].
         chosen: positions of some; None = all.
+        planes: where they are read, if not in the run.
 
     Raises:
         UserError: the planes are missing, damaged, smaller than `size` or packed at another, or the latents are packed
             of another encoder.
     """
-    if is_packed(run / "planes"):
-        return _from_packed(run, encoder, size, chosen)
-    statistics = None
-    if size is not None:
-        fitted = load_statistics(run / "planes")
-        if size > min(fitted.config.height, fitted.config.width):
-            found = f"{fitted.config.height} x {fitted.config.width}"
-            raise UserError(f"{run / 'planes'}: planes are {found}, the network is for {size}; fit larger ones")
-        statistics = fitted.resized(size)
-    return _from_shards(run, encoder, statistics, None if chosen is None else set(chosen))
+    place = run / "planes" if planes is None else planes
+    if isinstance(place, Path) and is_packed(place):
+        return _from_packed(place, encoder, size, chosen)
+    index = read_index(place)
+    statistics = None if size is None else statistics_at(run, size)
+    fitted = read_chosen(place, index, range(index.count) if chosen is None else chosen)
+    return known(fitted, encoder, statistics)
 
 
-def _from_shards(
-    run: Path, encoder: Encoder, statistics: PlaneStatistics | None, chosen: set[int] | None
+def statistics_at(run: Path, size: int) -> PlaneStatistics:
+    """Those of a run's planes, resampled to a size.
+
+    Raises:
+        UserError: they are missing or damaged, or the planes are smaller.
+    """
+    fitted = load_statistics(run / "planes")
+    if size > min(fitted.config.height, fitted.config.width):
+        found = f"{fitted.config.height} x {fitted.config.width}"
+        raise UserError(f"{run / 'planes'}: planes are {found}, the network is for {size}; fit larger ones")
+    return fitted.resized(size)
+
+
+def read_chosen(planes: Place, index: Index, chosen: Collection[int]) -> Iterator[FittedSubject]:
+    """Some subjects of a set, in its order, one at a time; no shard is opened that has none of them.
+
+    Raises:
+        UserError: as `read_shard`.
+    """
+    first = 0
+    for shard in index.shards:
+        own = {k - first for k in chosen if first <= k < first + shard.count}
+        if own:
+            subjects = islice(read_shard(planes, index, shard), max(own) + 1)
+            yield from (one for k, one in enumerate(subjects) if k in own)
+        first += shard.count
+
+
+def known(
+    fitted: Iterable[FittedSubject], encoder: Encoder, statistics: PlaneStatistics | None
 ) -> Iterator[PackedSubject]:
-    shards = read_shards(run / "planes")
-    wanted = (one for index, one in enumerate(shards) if chosen is None or index in chosen)
+    """Fitted subjects as the networks know them, with planes at the statistics' size, or without any."""
+    wanted = iter(fitted)
     while batch := list(islice(wanted, ENCODED_AT_ONCE)):
         views = torch.stack([view for one in batch for view in (one.frontal, one.frontal.flip(-2))])
         with torch.no_grad():
@@ -121,9 +165,8 @@ def _from_shards(
 
 
 def _from_packed(
-    run: Path, encoder: Encoder, size: int | None, chosen: Collection[int] | None
+    path: Path, encoder: Encoder, size: int | None, chosen: Collection[int] | None
 ) -> Iterator[PackedSubject]:
-    path = run / "planes"
     facts, _ = read_facts(path)
     if size not in (None, facts.shape[-1]):
         raise UserError(f"{path}: packed at {facts.shape[-1]} x {facts.shape[-1]}, the network is for {size}; train it "
@@ -139,44 +182,45 @@ def _residual(planes: Tensor, statistics: PlaneStatistics) -> Tensor:
     return statistics.normalize(resize(planes, statistics.config.height, statistics.config.width))
 
 
-def load_subjects(run: Path, size: int, chosen: Collection[int], mirrored: bool = False) -> Loaded:
+def load_subjects(
+    run: Path, size: int, chosen: Collection[int], mirrored: bool = False, planes: Place | None = None
+) -> Loaded:
     """Chosen subjects, their planes at `size` x `size`.
 
     Args:
         mirrored: each is followed by its mirror image, which makes N twice as many.
+        planes: where they are read, if not in the run.
 
     Raises:
         UserError: as `read_subjects`, or the encoder is missing or damaged.
     """
-    statistics = load_statistics(run / "planes").resized(size)
-    planes: list[Tensor] = []
-    latents: list[Tensor] = []
-    palettes: list[Tensor | None] = []
-    for one in read_subjects(run, Encoder.from_pretrained(run / "encoder"), size, chosen):
+    subjects = read_subjects(run, Encoder.from_pretrained(run / "encoder"), size, chosen, planes)
+    return Loaded.of(list(lessons(subjects, load_statistics(run / "planes").resized(size), mirrored)))
+
+
+def lessons(subjects: Subjects, statistics: PlaneStatistics, mirrored: bool) -> Iterator[Lesson]:
+    """What is learned of subjects, and of the mirror image of each after it, if wanted.
+
+    Args:
+        statistics: of planes of the subjects' size.
+    """
+    for one in subjects:
         # The mean avatar is not its own mirror image, so the residual's is not that of the mirror image.
         images = (
             [one.planes, statistics.normalize(mirror(statistics.denormalize(one.planes)))] if mirrored else [one.planes]
         )
-        planes += [image.half() for image in images]
-        latents += list(one.latents[: len(images)])
-        palettes += len(images) * [one.palette]
-    return Loaded(torch.stack(planes), torch.stack(latents), stacked_palettes(palettes))
+        for image, latent in zip(images, one.latents, strict=False):
+            yield Lesson(image.half(), latent, one.palette)
 
 
-def blurred_latents(latents: Tensor, length: float, generator: torch.Generator) -> Tensor:
+def blurred_latents(latents: Tensor, length: float, draws: Draws) -> Tensor:
     """Latents [B, D] of unit length with noise of a length added, of unit length again.
 
     Each training subject has one z, which a network would otherwise learn by heart; the prior's are never quite one of
     them.
     """
-    noise = torch.randn(latents.shape, generator=generator, device=latents.device) / latents.shape[1] ** 0.5
+    noise = draws.noise(latents.shape[1]) / latents.shape[1] ** 0.5
     return F.normalize(latents + length * noise, dim=-1)
-
-
-def stacked_palettes(palettes: list[Tensor | None]) -> Tensor | None:
-    """[N, K, 3], or None where the planes carry their colours themselves."""
-    given = [palette for palette in palettes if palette is not None]
-    return torch.stack(given) if given else None
 
 
 def check_channels(run: Path, planes: Tensor, network: UNetConfig) -> None:
@@ -193,34 +237,28 @@ def rank_share(run: Path, subjects: list[int], state: PartialState) -> list[int]
         UserError: there are fewer than ranks.
     """
     if len(subjects) < state.num_processes:
-        raise _too_few(run, state.num_processes)
+        found = f"fewer subjects than the {state.num_processes} processes"
+        raise UserError(f"{run / 'planes'}: {found}; start fewer or fit more")
     return subjects[state.process_index :: state.num_processes]
 
 
 def load_latents(
-    run: Path, encoder: Encoder, rank: int, ranks: int, *, mirrored: bool = False, full_captions: bool = False
+    run: Path, encoder: Encoder, *, mirrored: bool = False, full_captions: bool = False
 ) -> tuple[Tensor, list[tuple[str, ...]]]:
-    """This rank's share of the subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions.
+    """All subjects: latents [N, D] of unit length, where the encoder is, and N sets of captions.
 
     Args:
         mirrored: each subject is followed by its mirror image.
         full_captions: of each subject the caption alone, which says all, without the paraphrases of parts of it.
 
     Raises:
-        UserError: the planes are missing or damaged, or there are fewer subjects than ranks.
+        UserError: the planes are missing or damaged.
     """
     latents: list[Tensor] = []
     captions: list[tuple[str, ...]] = []
-    count = count_subjects(run)
-    if count < ranks:
-        raise _too_few(run, ranks)
-    for one in read_subjects(run, encoder, None, range(rank, count, ranks)):
+    for one in read_subjects(run, encoder, None):
         said = ((one.caption,) if one.caption else ()) if full_captions else one.captions
         images = 2 if mirrored else 1
         latents += list(one.latents[:images])
         captions += images * [said]
     return torch.stack(latents).to(encoder.mean.device), captions
-
-
-def _too_few(run: Path, ranks: int) -> UserError:
-    return UserError(f"{run / 'planes'}: fewer subjects than the {ranks} processes; start fewer or fit more")

@@ -9,6 +9,7 @@ RUN/upsampler/perceptual.json    which features the perceptual loss was taken in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.files import atomic_path
 from rodin.models.clip import Encoder
@@ -35,19 +37,14 @@ from rodin.models.upsampler import LEVELS, LEVELS_AND_LATENT, network_vector, ta
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
+from rodin.storage import Place
 from rodin.train.condition_augmentation import ConditionAugment, augment_condition
-from rodin.train.loop import LoopConfig, Measure, process_state, run_loop
+from rodin.train.loop import LoopConfig, Measure, run_loop
 from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.pictures import SHOWN, plane_rows
-from rodin.train.subjects import (
-    Loaded,
-    blurred_latents,
-    check_channels,
-    count_subjects,
-    load_subjects,
-    rank_share,
-    split_subjects,
-)
+from rodin.train.ranks import process_state
+from rodin.train.sources import SourceConfig, adopt_statistics, open_source
+from rodin.train.subjects import Loaded, blurred_latents, check_channels, count_subjects, load_subjects, split_subjects
 from rodin.train.validate import JUDGED, SHARE, STEP_COST
 from rodin.triplane import resize
 
@@ -69,7 +66,9 @@ class UpsamplerTraining:
         patches: what is looked at in renders.
         held_out_every: as in `rodin.train.base`: one subject of so many is never trained on, and the log tells how far
             from its planes those lie that are drawn for them reduced; 0 = none.
-        rendered: samples of each step's batch that are rendered, one patch each; 0 = L2 on the planes alone.
+        buffer: as in `rodin.train.base`.
+        rendered: samples of each step's batch that are rendered, one patch each; 0 = L2 on the planes alone. They are
+            the first ones of the batch, so that more processes want more of them.
         pixel_weight: of the squared error of a patch's pixels.
         perceptual_weight: of a patch's perceptual distance.
     """
@@ -85,6 +84,7 @@ class UpsamplerTraining:
     augment: ConditionAugment = field(default_factory=ConditionAugment)
     latent_noise: float = 0.0
     held_out_every: int = 0
+    buffer: int = 0
     patches: PatchConfig
     rendered: int = 1
     pixel_weight: float = 1.0
@@ -115,13 +115,21 @@ class UpsamplerTraining:
             raise ValueError(f"rendered must lie in 0 to batch_size {self.loop.batch_size}, got {self.rendered}")
         if self.held_out_every < 0 or self.held_out_every == 1:
             raise ValueError(f"held_out_every must be 0 for off or at least 2, got {self.held_out_every}")
+        if self.buffer < 0:
+            raise ValueError(f"buffer must be 0 for all subjects or a number of them, got {self.buffer}")
         for name in ("pixel_weight", "perceptual_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
 def train_upsampler(
-    run: Path, config: UpsamplerTraining, vgg: Path | None, hours: float | None = None, start: Path | None = None
+    run: Path,
+    config: UpsamplerTraining,
+    vgg: Path | None,
+    hours: float | None = None,
+    start: Path | None = None,
+    planes: Place | None = None,
+    trial: bool = False,
 ) -> None:
     """Train the upsampler of a run folder; a finished one is left as it is, an unfinished one goes on.
 
@@ -133,6 +141,8 @@ def train_upsampler(
         vgg: file of VGG-16's weights for the perceptual loss; None takes the run's own encoder.
         hours: see `run_loop`.
         start: model folder whose upsampler to begin from.
+        planes: the set of planes, if it is not the run's: a folder or a URL.
+        trial: see `run_loop`.
 
     Raises:
         UserError: an input is missing or does not fit the settings, or the run was trained with other settings.
@@ -146,39 +156,52 @@ def train_upsampler(
         state.print(f"upsampler: {output} is trained already; delete it and upsampler.training to train anew")
         return
 
+    if planes is None:
+        planes = run / "planes"
+    else:
+        adopt_statistics(planes, run, state)
+    size = config.network.size
     decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False).to(state.device)
-    count = count_subjects(run, decoder)
-    trained, held_out = split_subjects(count, config.held_out_every)
-    own = load_subjects(run, config.network.size, rank_share(run, trained, state)).to(state.device)
-    planes, latents, palettes = own
-    check_channels(run, planes, config.network)
-    statistics = load_statistics(run / "planes").resized(config.network.size).to(state.device)
+    trained, held_out = split_subjects(count_subjects(planes, decoder), config.held_out_every)
+    some = load_subjects(run, size, trained[:SHOWN], planes=planes).to(state.device)
+    check_channels(run, some.planes, config.network)
+    taken = SourceConfig(size=size, buffer=config.buffer, seed=config.loop.seed)
+    source = open_source(run, planes, trained, taken, state)
+    statistics = load_statistics(run / "planes").resized(size).to(state.device)
     noising = Diffusion(config.diffusion, state.device)
     state.print(f"upsampler: perceptual loss by {features.name}")
 
-    def loss(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        chosen = torch.randint(len(planes), (config.loop.batch_size,), generator=generator, device=state.device)
-        x0 = planes[chosen].float()
-        clean = predict_clean(network, x0, latents[chosen], noising, config, generator=generator)
+    def loss(network: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        chosen = source.draw(draws)
+        x0 = chosen.planes.float()
+        clean = predict_clean(network, x0, chosen.latents, noising, config, draws)
         error = (clean - x0).square().mean()
         if not config.rendered:
             return {"loss": error, "planes": error}
-        true, predicted = (statistics.denormalize(values[: config.rendered]) for values in (x0, clean))
-        pixel, perceptual = rendered_losses(
-            predicted,
-            true,
-            decoder,
-            features,
-            config=config.patches,
-            generator=generator,
-            palettes=None if palettes is None else palettes[chosen[: config.rendered]],
-        )
+        seeds = draws.seeds()[: max(0, config.rendered - draws.own.start)]
+        pixel = perceptual = torch.zeros((), device=state.device)
+        if seeds:
+            true, predicted = (statistics.denormalize(values[: len(seeds)]) for values in (x0, clean))
+            # In a mean over the parts, each of the rendered samples shall count alike.
+            weight = len(seeds) / config.rendered * draws.batch / len(draws)
+            pixel, perceptual = (
+                weight * one
+                for one in rendered_losses(
+                    predicted,
+                    true,
+                    decoder,
+                    features,
+                    config=config.patches,
+                    seeds=seeds,
+                    palettes=None if chosen.palettes is None else chosen.palettes[: len(seeds)],
+                )
+            )
         total = error + config.pixel_weight * pixel + config.perceptual_weight * perceptual
         return {"loss": total, "planes": error, "pixel": pixel, "perceptual": perceptual}
 
     def redraw(network: nn.Module, some: Loaded) -> tuple[Tensor, Tensor]:
         """Planes reduced, and what the network makes of them."""
-        size, side = config.network.size, config.network.size // config.scale
+        side = size // config.scale
         low = resize(some.planes.float(), side, side)
         seeds = [torch.Generator().manual_seed(index) for index in range(len(low))]
         steps = min(DRAWING_STEPS, config.diffusion.train_steps)
@@ -188,13 +211,12 @@ def train_upsampler(
         )
 
     def draw(network: nn.Module) -> Tensor:
-        some = own.first(SHOWN)
         colours = () if some.palettes is None else list(some.palettes)
         return plane_rows([*redraw(network, some), some.planes.float()], statistics, decoder, colours)
 
     measure = None
     if held_out and state.is_main_process:  # which alone measures and draws
-        others = load_subjects(run, config.network.size, held_out[:JUDGED]).to(state.device)
+        others = load_subjects(run, size, held_out[:JUDGED], planes=planes).to(state.device)
 
         def figures(network: nn.Module) -> list[float]:
             return [(redraw(network, others)[1] - others.planes.float()).square().mean().item()]
@@ -209,7 +231,16 @@ def train_upsampler(
     if start is not None:
         take_denoiser(model, config.diffusion, start / "upsampler")
     average = run_loop(
-        model, loss, config.loop, scratch, label="upsampler", settings=settings, hours=hours, measure=measure, draw=draw
+        model,
+        loss,
+        config.loop,
+        scratch,
+        label="upsampler",
+        settings=settings,
+        hours=hours,
+        measure=measure,
+        draw=draw,
+        trial=trial,
     )
     if state.is_main_process:
         with atomic_path(output) as temporary:
@@ -224,7 +255,7 @@ def predict_clean(
     latents: Tensor,
     noising: Diffusion,
     config: UpsamplerTraining,
-    generator: torch.Generator,
+    draws: Draws,
 ) -> Tensor:
     """The network's x_0 [B, 3, C, H, W] of planes x0 of that shape, from noised planes and a damaged condition.
 
@@ -232,10 +263,10 @@ def predict_clean(
         latents: [B, D] of unit length; a network that takes no z does not see them.
     """
     side = config.network.size // config.scale
-    low_res, levels = augment_condition(resize(x0, side, side), config.augment, generator)
-    t = noising.draw_timesteps(len(x0), generator)
-    noise = torch.randn(x0.shape, generator=generator, device=generator.device)
-    z = blurred_latents(latents, config.latent_noise, generator) if takes_latent(config.network) else None
+    low_res, levels = augment_condition(resize(x0, side, side), config.augment, draws)
+    t = noising.draw_timesteps(draws)
+    noise = draws.noise(*x0.shape[1:])
+    z = blurred_latents(latents, config.latent_noise, draws) if takes_latent(config.network) else None
     return network(noising.add_noise(x0, noise, t), t, network_vector(levels, z), low_res).float()
 
 
@@ -246,16 +277,17 @@ def rendered_losses(
     features: Features,
     *,
     config: PatchConfig,
-    generator: torch.Generator,
+    seeds: Sequence[int],
     palettes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Squared error of pixels and perceptual distance of one random patch a sample, means over the samples.
 
     Args:
         predicted, true: [B, 3, C, H, W] planes that the decoder reads.
+        seeds: B, of the patches.
         palettes: [B, K, 3] where it has materials.
     """
-    images, targets = rendered_patches(predicted, true, decoder, config, generator=generator, palettes=palettes)
+    images, targets = rendered_patches(predicted, true, decoder, config, seeds=seeds, palettes=palettes)
     with torch.autocast(true.device.type, enabled=False):
         return (images - targets).square().mean(), perceptual_distance(features, images, targets).mean()
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from rodin.data.captures import FRONT_HALF_DEG, front_views, load_subject
 from rodin.data.subject_folders import list_subjects
 from rodin.data.worlds import Placement
+from rodin.draws import Draws
 from rodin.images import to_bytes
 
 SIZE_NAME = "encoder.network.image_size of the preset (rodin preset prints one to edit)"
@@ -70,12 +71,12 @@ def load_views(data: Path, size: int, placed: Mapping[str, Placement] | None = N
     return Views(torch.cat(images), counts.cumsum(0) - counts, table, caption, captions=captions)
 
 
-def draw_two(chances: Tensor, generator: torch.Generator) -> Tensor:
+def draw_two(chances: Tensor, draws: Draws) -> Tensor:
     """Two columns of each row [B, 2] by their chances [B, V], different ones unless a row has only one above 0.
 
     The two largest of log(chance) + Gumbel noise are a weighted draw without replacement.
     """
-    uniform = torch.rand(chances.shape, generator=generator, device=chances.device).clamp(1e-7, 1 - 1e-7)
+    uniform = draws.rand(chances.shape[1]).clamp(1e-7, 1 - 1e-7)
     keys = chances.log() - (-uniform.log()).log()
     best, index = keys.topk(2, dim=1)
     index[:, 1] = torch.where(best[:, 1].isinf(), index[:, 0], index[:, 1])

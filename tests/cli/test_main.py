@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import pickle
 import re
 import shutil
@@ -26,7 +27,7 @@ import rodin
 from rodin.avatars.avatar import SUFFIX, Avatar
 from rodin.cli import drawing, gallery
 from rodin.cli.main import COMMANDS, GROUPS, Ablation, main
-from rodin.train import chain
+from rodin.train import chain, clock
 from rodin.train.ablations import ABLATIONS
 from rodin.train.presets import load_preset, smoke
 
@@ -200,20 +201,29 @@ def test_a_second_run_trains_nothing(
 def test_workers_are_ranks_of_each_stage(
     balls: Path, trained: Path, quick_preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They get what a process can be given; that they train as one does is held in tests/train/test_chain.py."""
+    """Where they gain. They get what a process can be given; that they train as one does is held in
+    tests/train/test_chain.py."""
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     for name in ("base", "upsampler", "refiner", "base.training", "upsampler.training", "refiner.training", "model"):
         shutil.rmtree(run / name)
     given: list[tuple[str, int]] = []
 
-    def in_this_process(stage: Callable[..., None], arguments: tuple[Any, ...], count: int) -> None:
+    def in_this_process(
+        stage: Callable[..., None], arguments: tuple[Any, ...], count: int, patience: float = math.inf
+    ) -> float | None:
         stage, arguments = pickle.loads(pickle.dumps((stage, arguments)))
+        if patience < math.inf:
+            return 0.0  # seconds a step, in the trial
         given.append((stage.__name__, count))
         stage(*arguments)
+        return None
 
     monkeypatch.setattr(chain, "run_on_processes", in_this_process)
+    monkeypatch.setattr(chain, "LEAST_LEFT", 0.0)
+    for name, value in (("TRIAL_WARM_UP", 0), ("TRIAL_STEPS", 1), ("TRIAL_SECONDS", 0.0)):
+        monkeypatch.setattr(clock, name, value)
     main(["train", "all", str(balls), "--run", str(run), "--preset", str(quick_preset), "--workers", "3"])
-    assert given == [("base", 3), ("upsampler", 3), ("refiner", 3)]
+    assert given == [("base", 2), ("upsampler", 2), ("refiner", 2)], "what shares a batch equally"
     assert (run / "model" / "model_index.json").exists()
 
 

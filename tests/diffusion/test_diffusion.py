@@ -22,6 +22,7 @@ from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import VLB_WEIGHT, Diffusion
 from rodin.diffusion.sampling import Scheduler, draw_noise, guided, sample
 from rodin.diffusion.schedule import Denoise, noise_schedule
+from rodin.draws import Draws
 from rodin.networks.unet import UNet, UNetConfig
 
 SCHEDULES = ("linear", "cosine", "shifted")
@@ -125,8 +126,7 @@ def test_noisy_planes_have_the_stated_mean_and_spread() -> None:
 
 def test_timesteps_are_uniform_and_spread_over_the_batch() -> None:
     diffusion = Diffusion(config())
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.stack([diffusion.draw_timesteps(4, generator) for _ in range(2000)])
+    drawn = torch.stack([diffusion.draw_timesteps(Draws(seed, 4)) for seed in range(2000)])
     assert drawn.min() == 0
     assert drawn.max() == 999
     assert drawn.float().mean().item() == pytest.approx(499.5, abs=10)
@@ -197,7 +197,7 @@ class Affine(torch.nn.Module):
 def test_the_bound_trains_the_variance_alone() -> None:
     diffusion, x0 = Diffusion(config(learned_variance=True)), planes(4, 3, 2, 4, 4)
     network = Affine()
-    both = diffusion.losses(network, x0, torch.Generator().manual_seed(0))
+    both = diffusion.losses(network, x0, Draws(0, 4))
     assert both["loss"].item() == pytest.approx((both["simple"] + VLB_WEIGHT * 1000 * both["vlb"]).item(), rel=1e-5)
     of_bound = torch.autograd.grad(both["vlb"], [network.mean, network.variance], retain_graph=True, allow_unused=True)
     of_simple = torch.autograd.grad(both["simple"], [network.mean, network.variance], allow_unused=True)
@@ -510,9 +510,9 @@ def test_one_step_is_a_plain_decoder_of_z(kind: str) -> None:
             seen.append(x)
             return x0
 
-    losses = Diffusion(settings).losses(Decoder(), x0, torch.Generator().manual_seed(0))
+    losses = Diffusion(settings).losses(Decoder(), x0, Draws(0, 2))
     assert float(losses["loss"]) == 0.0
-    Diffusion(settings).losses(Decoder(), 100 * x0, torch.Generator().manual_seed(0))
+    Diffusion(settings).losses(Decoder(), 100 * x0, Draws(0, 2))
     assert torch.equal(seen[0], seen[1])  # what it saw is the noise, whatever x_0
     drawn = draw(lambda x, t: x0, Scheduler(settings, kind), (3, 2, 4, 4), generators(2), 1)  # type: ignore[arg-type]
     assert torch.allclose(drawn, x0)

@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from rodin.diffusion.config import DiffusionConfig
+from rodin.draws import Draws
 from rodin.models.upsampler import LEVELS, upsample
 from rodin.train.condition_augmentation import ConditionAugment, augment_condition, gaussian_blur
 from rodin.triplane import resize
@@ -34,7 +35,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def test_level_zero_is_the_identity() -> None:
     low = planes(5)
-    damaged, levels = augment_condition(low, NOTHING, seeded())
+    damaged, levels = augment_condition(low, NOTHING, Draws(0, 5))
     assert torch.equal(damaged, low)
     assert levels.shape == (5, LEVELS)
     assert not levels.any()
@@ -57,7 +58,7 @@ def test_blur_is_a_gaussian_filter(sigma: float, height: int, width: int) -> Non
 def test_noise_has_the_spread_that_the_level_tells() -> None:
     config = dataclasses.replace(NOTHING, noise_probability=1.0, noise=(0.1, 0.5))
     low = planes(200, 16, 16)
-    damaged, levels = augment_condition(low, config, seeded())
+    damaged, levels = augment_condition(low, config, Draws(0, 200))
     spread = (damaged - low).flatten(1).std(dim=1)
     torch.testing.assert_close(spread, levels[:, 2] * 0.5, rtol=0.1, atol=0.0)
     assert not levels[:, :2].any()
@@ -69,14 +70,14 @@ def test_noise_has_the_spread_that_the_level_tells() -> None:
 def test_half_size_loses_what_half_the_texels_cannot_tell() -> None:
     config = dataclasses.replace(NOTHING, half_probability=1.0)
     low = planes(3)
-    damaged, levels = augment_condition(low, config, seeded())
+    damaged, levels = augment_condition(low, config, Draws(0, 3))
     torch.testing.assert_close(damaged, resize(resize(low, 4, 6), 8, 12))
     assert levels.tolist() == [[1.0, 0.0, 0.0]] * 3
 
 
 def test_every_kind_is_drawn_as_often_as_asked_and_by_itself() -> None:
     config = ConditionAugment()
-    _, levels = augment_condition(planes(4000, 2, 2), config, seeded())
+    _, levels = augment_condition(planes(4000, 2, 2), config, Draws(0, 4000))
     assert levels.min() >= 0
     assert levels.max() <= 1
     drawn = (levels > 0).double()

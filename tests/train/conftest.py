@@ -21,9 +21,9 @@ BEGIN = """
     from pathlib import Path
 
     sys.path.append(sys.argv[2])
-    import test_chain, test_clock, test_loop, test_sketch
+    import test_chain, test_clock, test_loop, test_sharded, test_sketch
 
-    for module in (test_sketch, test_clock, test_chain, test_loop):
+    for module in (test_sketch, test_clock, test_sharded, test_chain, test_loop):
         module.on_each_rank(Path(sys.argv[1]))
 """
 GO_ON = """
@@ -122,11 +122,15 @@ def two_ranks(
 ) -> TwoRanks:
     def make(folder: Path) -> None:
         here = str(Path(__file__).parent)
-        shutil.copytree(
-            trained, folder / "run", ignore=shutil.ignore_patterns("base*", "upsampler*", "refiner*", "model")
-        )
         shutil.copy(quick_preset, folder / "quick.yaml")
         (folder / "balls").symlink_to(balls)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(here)
+            import test_chain
+            import test_sharded
+
+            test_chain.prepare(folder, trained)
+            test_sharded.prepare(folder)
         code, said = run_ranks(folder, BEGIN, str(folder), here)
         assert code != 0, said
         assert (folder / "whole-1.pt").exists(), said

@@ -362,14 +362,14 @@ def test_the_first_rank_alone_reads_the_held_out_subjects(
     seen: list[int] = []
     load, state = rodin.train.base.load_subjects, rodin.train.base.process_state
 
-    def noted(run: Path, size: int, chosen: list[int], *rest: Any) -> Any:
+    def noted(run: Path, size: int, chosen: list[int], **rest: Any) -> Any:
         seen.append(len(chosen))
-        return load(run, size, chosen, *rest)
+        return load(run, size, chosen, **rest)
 
     monkeypatch.setattr(rodin.train.base, "load_subjects", noted)
     if not first:
         monkeypatch.setattr(rodin.train.base, "process_state", lambda: OtherRank(state()))
     loop = dataclasses.replace(LOOP, steps=2)
     train_base(run, dataclasses.replace(BASE, loop=loop, held_out_every=4))
-    assert len(seen) == read, "training subjects, and the held-out ones"
+    assert len(seen) == read, "the training subjects that are drawn, and the held-out ones"
     assert (run / "base").exists() == first

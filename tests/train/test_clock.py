@@ -18,11 +18,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.train import clock, loop
 from rodin.train.clock import Clock
 from rodin.train.log import LOG_NAME
-from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, process_state, run_loop
+from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, run_loop
+from rodin.train.ranks import process_state
 
 CONFIG = LoopConfig(steps=8, batch_size=2, learning_rate=0.05, warmup_steps=4, checkpoint_every=10, ema_decay=0.9)
 STEP_SECONDS = 1.0
@@ -41,10 +43,10 @@ class Time:
     def passes(self, seconds: float) -> None:
         self.now += seconds
 
-    def loss(self, model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(self, model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         """A training step that takes `STEP_SECONDS`."""
         self.passes(STEP_SECONDS)
-        return quick_loss(model, generator)
+        return quick_loss(model, draws)
 
 
 @pytest.fixture
@@ -54,8 +56,8 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Time:
     return found
 
 
-def quick_loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-    x = torch.randn(2, 4, generator=generator)
+def quick_loss(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+    x = draws.noise(4)
     return {"loss": (model(x) - x[:, :2]).square().mean()}
 
 
@@ -84,12 +86,12 @@ def test_hours_decide_in_place_of_steps(tmp_path: Path, watch: Time) -> None:
 def test_interruptions_do_not_count_and_the_time_may_change(tmp_path: Path, watch: Time) -> None:
     calls = 0
 
-    def interrupted(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def interrupted(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         nonlocal calls
         calls += 1
         if calls > 30:
             raise KeyboardInterrupt
-        return watch.loss(model, generator)
+        return watch.loss(model, draws)
 
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, 80 / HOUR, interrupted)
@@ -110,11 +112,11 @@ def on_each_rank(folder: Path) -> None:
     """What a rank does, each by a clock of its own; see conftest.py."""
     rank, watch, steps = process_state().process_index, Time(), 0
 
-    def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         nonlocal steps
         steps += 1
         watch.passes(1.0 + 2 * rank)
-        return quick_loss(model, generator)
+        return quick_loss(model, draws)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock, "perf_counter", watch)
@@ -133,12 +135,12 @@ def test_checkpoints_by_time_change_no_row(tmp_path: Path, monkeypatch: pytest.M
     config = LoopConfig(steps=12, batch_size=2, learning_rate=0.05, warmup_steps=2, checkpoint_every=12)
     saved: list[int] = []
 
-    def cut(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def cut(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         if (tmp_path / "cut" / CHECKPOINT_NAME).exists():
             saved.append(torch.load(tmp_path / "cut" / CHECKPOINT_NAME, weights_only=True)["step"])
         if len(saved) == 5:
             raise KeyboardInterrupt
-        return quick_loss(model, generator)
+        return quick_loss(model, draws)
 
     wanted = train(tmp_path / "whole", None, quick_loss, config)
     monkeypatch.setattr(clock, "SAVE_SECONDS", 0.0)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from rodin.camera import orbit
 from rodin.data.captures import front_views
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.models.clip import Encoder, EncoderConfig
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
@@ -179,7 +180,7 @@ def test_only_the_front_half_is_used_frontal_first(data: Path) -> None:
 
 def test_a_drawn_caption_is_one_of_the_subjects_own() -> None:
     captions = [("a", "b", "c"), (), ("d",)]
-    drawn = [draw_captions(captions, _generator(seed)) for seed in range(60)]
+    drawn = [draw_captions(captions, Draws(seed, len(captions))) for seed in range(60)]
     assert {texts[0] for texts in drawn} == {"a", "b", "c"}
     assert {tuple(texts[1:]) for texts in drawn} == {("", "d")}
 
@@ -224,11 +225,11 @@ def test_split_subjects() -> None:
 def test_two_views_are_drawn_by_their_chances() -> None:
     """Against the closed form of drawing without replacement; a lone view is drawn twice."""
     chances = torch.tensor([0.5, 0.3, 0.2, 0.0])
-    pairs = draw_two(chances.expand(40000, 4), _generator())
+    pairs = draw_two(chances.expand(40000, 4), Draws(0, 40000))
     for first, second in itertools.permutations(range(3), 2):
         share = float(((pairs[:, 0] == first) & (pairs[:, 1] == second)).float().mean())
         assert share == pytest.approx(float(chances[first] * chances[second] / (1 - chances[first])), abs=0.01)
-    assert draw_two(torch.tensor([[0.0, 0.7]]), _generator()).tolist() == [[1, 1]]
+    assert draw_two(torch.tensor([[0.0, 0.7]]), Draws(0, 1)).tolist() == [[1, 1]]
 
 
 def test_contrast_is_the_mean_cross_entropy_of_both_directions() -> None:
@@ -239,17 +240,13 @@ def test_contrast_is_the_mean_cross_entropy_of_both_directions() -> None:
     torch.testing.assert_close(contrast(one, other, torch.tensor(5.0)), expected)
 
 
-def _generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def test_all_views_of_a_subject_are_mirrored_or_none() -> None:
     images = torch.rand(6, 4, 4, 4)  # two views of three subjects
-    assert torch.equal(mirror_some(images, 2, 0.0, _generator()), images)
-    assert torch.equal(mirror_some(images, 2, 1.0, _generator()), images.flip(2))
+    assert torch.equal(mirror_some(images, 2, 0.0, Draws(0, 3)), images)
+    assert torch.equal(mirror_some(images, 2, 1.0, Draws(0, 3)), images.flip(2))
     seen = set()
     for seed in range(40):
-        result = mirror_some(images, 2, 0.5, _generator(seed))
+        result = mirror_some(images, 2, 0.5, Draws(seed, 3))
         kinds = [torch.equal(one, image.flip(1)) for one, image in zip(result, images, strict=True)]
         assert all(kind or torch.equal(one, image) for kind, one, image in zip(kinds, result, images, strict=True))
         assert kinds[:3] == kinds[3:]
@@ -260,14 +257,14 @@ def test_all_views_of_a_subject_are_mirrored_or_none() -> None:
 def test_no_change_lays_the_image_on_white() -> None:
     images = torch.rand(2, 12, 12, 4)
     expected = images[..., :3] * images[..., 3:] + 1 - images[..., 3:]
-    result = augment_images(images, UNCHANGED, _generator())
+    result = augment_images(images, UNCHANGED, Draws(0, 2))
     torch.testing.assert_close(result, expected.permute(0, 3, 1, 2), atol=1e-4, rtol=1e-4)
 
 
-def test_augmentation_is_drawn_from_the_generator_and_stays_in_range() -> None:
+def test_augmentation_hangs_on_the_draws_alone_and_stays_in_range() -> None:
     images = torch.rand(5, 20, 20, 4)
-    one, same = (augment_images(images, AugmentConfig(), _generator(3)) for _ in range(2))
-    other = augment_images(images, AugmentConfig(), _generator(4))
+    one, same = (augment_images(images, AugmentConfig(), Draws(3, 5)) for _ in range(2))
+    other = augment_images(images, AugmentConfig(), Draws(4, 5))
     assert one.shape == (5, 3, 20, 20)
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
@@ -277,7 +274,7 @@ def test_augmentation_is_drawn_from_the_generator_and_stays_in_range() -> None:
 
 def test_every_image_gets_its_own_change() -> None:
     images = torch.rand(1, 16, 16, 4).expand(6, -1, -1, -1)
-    result = augment_images(images, AugmentConfig(), _generator())
+    result = augment_images(images, AugmentConfig(), Draws(0, 6))
     assert float(torch.pdist(result.flatten(1)).min()) > 0.1
 
 
@@ -285,7 +282,7 @@ def test_blur_keeps_the_mean_and_lowers_the_contrast() -> None:
     config = AugmentConfig(**{**{f: getattr(UNCHANGED, f) for f in UNCHANGED.__slots__}, "blur": 0.2})
     images = torch.ones(8, 24, 24, 4)
     images[:, 8:16, 8:16, :3] = 0.0
-    result = augment_images(images, config, _generator(1))
+    result = augment_images(images, config, Draws(1, 8))
     spread = result.std(dim=(1, 2, 3))
     torch.testing.assert_close(result.mean(dim=(1, 2, 3)), torch.full((8,), 8 / 9), atol=0.03, rtol=0)
     assert float(spread.max()) > 1.5 * float(spread.min())
@@ -293,13 +290,13 @@ def test_blur_keeps_the_mean_and_lowers_the_contrast() -> None:
 
 def test_dropping_phrases() -> None:
     caption = "a man, brown hair, glasses, a hat"
-    assert drop_phrases([caption], 0.0, _generator()) == [caption]
+    assert drop_phrases([caption], 0.0, Draws(0, 1)) == [caption]
     phrases = caption.split(", ")
-    for result in drop_phrases([caption] * 50, 0.5, _generator()):
+    for result in drop_phrases([caption] * 50, 0.5, Draws(0, 50)):
         kept = result.split(", ")
         assert kept
         assert [phrase for phrase in phrases if phrase in kept] == kept
-    assert all(result in phrases for result in drop_phrases([caption] * 20, 1.0, _generator()))
+    assert all(result in phrases for result in drop_phrases([caption] * 20, 1.0, Draws(0, 20)))
 
 
 @pytest.mark.parametrize("change", [{"noise": -0.1}, {"phrase_drop": 1.5}, {"zoom": -1.0}])

@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 from torch import Tensor, nn
 
+from rodin.draws import Draws
 from rodin.train.log import EVENTS_NAME, LOG_NAME, SAMPLES_NAME
 from rodin.train.loop import LoopConfig, Measure, run_loop
 
@@ -29,8 +30,8 @@ def _first_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
-def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-    x = torch.randn(2, 4, generator=generator)
+def loss(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+    x = draws.noise(4)
     return {"loss": (model(x) - x[:, :2]).square().mean(), "size": x.abs().mean()}
 
 
@@ -49,12 +50,12 @@ def draw(average: nn.Module) -> Tensor:
 
 
 def train(folder: Path, stop: int = 99) -> nn.Module:
-    def stopping(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def stopping(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         nonlocal stop
         stop -= 1
         if stop < 0:
             raise KeyboardInterrupt
-        return loss(model, generator)
+        return loss(model, draws)
 
     torch.manual_seed(0)
     return run_loop(nn.Linear(4, 2), stopping, CONFIG, folder, "test", measure=MEASURE, draw=draw)

@@ -1,14 +1,15 @@
 """Contract: the training loop learns, and neither a kill nor a second process changes what it computes.
 
 A run that was stopped anywhere and resumed ends with the same bits as one that was not; ranks see different data and
-end with the same weights, which are those of one process on the joint batch; the average is the average; what cannot go
-on says why.
+end with the same weights, which are those of one process and of a batch in parts; the average is the average; what
+cannot go on says why.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import math
 import os
 import signal
@@ -22,10 +23,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.signals import orderly_end
 from rodin.train.log import LOG_NAME
-from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, process_state, run_loop
+from rodin.train.loop import CHECKPOINT_NAME, LoopConfig, run_loop
+from rodin.train.ranks import process_state
 
 Launcher = Callable[..., subprocess.Popen[str]]
 Until = Callable[[Callable[[], bool]], None]
@@ -37,8 +40,8 @@ def new_model() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 16), nn.SiLU(), nn.Dropout(0.1), nn.Linear(16, 2))
 
 
-def fit_halves(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-    x = torch.randn(8, 4, generator=generator)
+def fit_halves(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+    x = draws.noise(4)
     error = (model(x).float() - x[:, :2] + x[:, 2:]).square().mean()
     return {"loss": error, "size": x.abs().mean()}
 
@@ -69,12 +72,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, stop: int) ->
     wanted = run_loop(new_model(), fit_halves, CONFIG, tmp_path / "whole", "test")
     calls = 0
 
-    def interrupted(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def interrupted(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         nonlocal calls
         calls += 1
         if calls > stop:
             raise KeyboardInterrupt
-        return fit_halves(model, generator)
+        return fit_halves(model, draws)
 
     with pytest.raises(KeyboardInterrupt):
         run_loop(new_model(), interrupted, CONFIG, tmp_path / "cut", "test")
@@ -93,12 +96,12 @@ def test_one_that_is_asked_to_end_saves_itself_first(tmp_path: Path, stop: int, 
     wanted = run_loop(new_model(), fit_halves, config, tmp_path / "whole", "test")
     calls = 0
 
-    def asked(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def asked(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         nonlocal calls
         calls += 1
         if calls == stop:
             os.kill(os.getpid(), number)
-        return fit_halves(model, generator)
+        return fit_halves(model, draws)
 
     with pytest.raises(KeyboardInterrupt), orderly_end():
         run_loop(new_model(), asked, config, tmp_path / "cut", "test")
@@ -118,13 +121,13 @@ KILLED = """
 
     folder, calls = Path(sys.argv[1]), 0
 
-    def hanging(model, generator):
+    def hanging(model, draws):
         global calls
         calls += 1
         if calls == CONFIG.checkpoint_every + 4:
             (folder.parent / "in the middle").touch()
             time.sleep(1800)  # there it is killed
-        return fit_halves(model, generator)
+        return fit_halves(model, draws)
 
     run_loop(new_model(), hanging, CONFIG, folder, "test")
 """
@@ -155,10 +158,10 @@ def record(end: int):
     """A loss that can be had `end` times, and the list of the batches that it has drawn."""
     seen: list[Tensor] = []
 
-    def loss(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         if len(seen) == end:
             raise SystemExit(f"step {end + 1} is not to be had")
-        x = torch.randn(8, 4, generator=generator)
+        x = draws.noise(4)
         seen.append(x)
         return {"loss": (model(x) - x[:, :2]).square().mean()}
 
@@ -189,18 +192,49 @@ def test_two_ranks_train_one_model_on_different_data(tmp_path: Path, two_ranks: 
     assert not any(torch.equal(a, b) for a, b in zip(first["seen"], second["seen"], strict=True))
     assert two_ranks.begun.count("test: step 0 of 3, 2 x cpu") == 2  # of two runs: only rank 0 speaks
 
-    # one process that sees both halves of each batch takes the same steps, from rank 0's weights
-    joint = iter([torch.cat(pair) for pair in zip(first["seen"], second["seen"], strict=True)])
-
-    def both(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        x = next(joint)
-        return {"loss": (model(x) - x[:, :2]).square().mean()}
-
-    alone = run_loop(new_linear(0), both, PARALLEL_CONFIG, tmp_path / "alone", "test")
+    # one process draws both halves of each batch, and takes the same steps from rank 0's weights
+    loss, seen = record(PARALLEL_CONFIG.steps)
+    alone = run_loop(new_linear(0), loss, PARALLEL_CONFIG, tmp_path / "alone", "test")
+    for batch, *halves in zip(seen, first["seen"], second["seen"], strict=True):
+        assert torch.equal(batch, torch.cat(halves))
     for name, value in alone.state_dict().items():
         torch.testing.assert_close(first["average"][name], value, atol=1e-6, rtol=1e-5)
     for found, wanted in zip(rows(two_ranks.folder / "whole"), rows(tmp_path / "alone"), strict=True):
         assert float(found["loss"]) == pytest.approx(float(wanted["loss"]), rel=1e-4)
+
+
+@pytest.mark.parametrize("accumulate", [2, 8])
+def test_a_batch_in_parts_is_the_same_batch(tmp_path: Path, accumulate: int) -> None:
+    config = dataclasses.replace(PARALLEL_CONFIG, steps=20, gradient_clip=0.5)
+    parts = dataclasses.replace(config, accumulate=accumulate)
+    loss, seen = record(config.steps)
+    whole = run_loop(new_linear(0), loss, config, tmp_path / "whole", "test")
+    loss, seen_in_parts = record(accumulate * config.steps)
+    found = run_loop(new_linear(0), loss, parts, tmp_path / "parts", "test")
+    assert torch.equal(torch.cat(seen), torch.cat(seen_in_parts))
+    assert {len(x) for x in seen_in_parts} == {config.batch_size // accumulate}
+    torch.testing.assert_close(weights(found), weights(whole), atol=1e-6, rtol=1e-5)
+    for one, other in zip(rows(tmp_path / "parts"), rows(tmp_path / "whole"), strict=True):
+        assert {name: float(value) for name, value in one.items()} == pytest.approx(
+            {name: float(value) for name, value in other.items()}, rel=1e-4
+        )
+    # the parts may change while a run is not finished
+    run_loop(new_linear(0), record(1)[0], config, tmp_path / "parts", "test")
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, accumulate=3)
+    with pytest.raises(UserError, match=r"loop.batch_size: 8 samples .* 1 processes, .* 3 parts .* a multiple of 3"):
+        run_loop(new_model(), fit_halves, config, tmp_path, "test")
+
+
+def test_runs_whose_batches_were_of_each_process_do_not_go_on(tmp_path: Path) -> None:
+    run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test")
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    del settings["batch"]
+    (tmp_path / "settings.json").write_text(json.dumps({**settings, "processes": 2}))
+    with pytest.raises(UserError, match=r"the unfinished run has batch None, not of all processes; .*delete"):
+        run_loop(new_model(), fit_halves, CONFIG, tmp_path, "test")
 
 
 def test_two_ranks_go_on_where_they_were_cut(two_ranks: Any) -> None:
@@ -233,9 +267,9 @@ def test_learning_rate_rises_then_falls(tmp_path: Path) -> None:
 def test_the_average_is_the_average(tmp_path: Path) -> None:
     history: list[Tensor] = []
 
-    def watched(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def watched(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         history.append(weights(model).clone())
-        return fit_halves(model, generator)
+        return fit_halves(model, draws)
 
     model = new_model()
     average = run_loop(model, watched, CONFIG, tmp_path, "test")
@@ -248,8 +282,8 @@ def test_the_average_is_the_average(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("clip", "bounded"), [(0.5, True), (0.0, False)])
 def test_gradients_are_clipped(tmp_path: Path, clip: float, bounded: bool) -> None:
-    def steep(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"loss": 1e3 * fit_halves(model, generator)["loss"]}
+    def steep(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        return {"loss": 1e3 * fit_halves(model, draws)["loss"]}
 
     run_loop(new_model(), steep, dataclasses.replace(CONFIG, gradient_clip=clip), tmp_path, "test")
     moments = torch.load(tmp_path / CHECKPOINT_NAME, weights_only=True)["optimizers"][0]["state"].values()
@@ -260,9 +294,9 @@ def test_gradients_are_clipped(tmp_path: Path, clip: float, bounded: bool) -> No
 def test_bfloat16_runs_where_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kinds: list[torch.dtype] = []
 
-    def watched(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    def watched(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
         kinds.append(model(torch.zeros(1, 4)).dtype)
-        return fit_halves(model, generator)
+        return fit_halves(model, draws)
 
     run_loop(new_model(), watched, dataclasses.replace(CONFIG, bf16=True), tmp_path, "test")
     said = capsys.readouterr().out
@@ -307,8 +341,8 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, damage: bytes) -> None:
 
 
 def test_an_infinite_loss_stops_before_it_is_saved(tmp_path: Path) -> None:
-    def broken(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"loss": fit_halves(model, generator)["loss"] * math.inf}
+    def broken(model: nn.Module, draws: Draws) -> dict[str, Tensor]:
+        return {"loss": fit_halves(model, draws)["loss"] * math.inf}
 
     with pytest.raises(UserError, match="learning_rate"):
         run_loop(new_model(), broken, CONFIG, tmp_path, "test")
@@ -320,6 +354,7 @@ def test_an_infinite_loss_stops_before_it_is_saved(tmp_path: Path) -> None:
     [
         ("steps", 0),
         ("batch_size", 0),
+        ("accumulate", 0),
         ("learning_rate", 0.0),
         ("warmup_steps", 21),
         ("weight_decay", -1.0),
@@ -332,6 +367,11 @@ def test_an_infinite_loss_stops_before_it_is_saved(tmp_path: Path) -> None:
 def test_impossible_configs_are_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         dataclasses.replace(CONFIG, **{name: value})
+
+
+def test_muon_and_shards_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match="sharding fsdp leaves no rank the whole matrices that muon turns"):
+        dataclasses.replace(CONFIG, optimizer="muon", sharding="fsdp")
 
 
 def test_damaged_settings_are_refused_before_anything_is_trained(tmp_path: Path) -> None:

@@ -75,9 +75,7 @@ def test_what_is_predicted_where_nothing_is_shows(decoder: Decoder) -> None:
     predicted[:, 0, corner, :] += 1.5
     predicted.requires_grad_()
     config = dataclasses.replace(CONFIG, size=32, least_matter=0.0)
-    images, targets = rendered_patches(
-        predicted[None], true[None], decoder, config, generator=torch.Generator().manual_seed(7)
-    )
+    images, targets = rendered_patches(predicted[None], true[None], decoder, config, seeds=[7])
     window = draw_window(config, torch.Generator().manual_seed(7))
     rays = camera_rays(window)
     everywhere, _ = render_patch(predicted, decoder, rays, occupied_bins(rays, config.samples, None))

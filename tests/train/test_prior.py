@@ -86,7 +86,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[TextCondition]:
 
 def kinds_of(drawn: Tensor, run: Path) -> list[str]:
     """The colour whose subjects' mean latent is nearest to each z."""
-    latents, _ = load_latents(run, Encoder.from_pretrained(run / "encoder"), 0, 1)
+    latents, _ = load_latents(run, Encoder.from_pretrained(run / "encoder"))
     centres = torch.stack([latents[kind::3].mean(dim=0) for kind in range(3)])
     return [NAMES[index] for index in torch.cdist(drawn, centres).argmin(dim=1).tolist()]
 
@@ -198,22 +198,16 @@ def test_an_unfinished_run_goes_on_with_its_own_settings_only(run: Path, monkeyp
     assert (run / "prior" / "model.safetensors").is_file()
 
 
-def test_ranks_share_the_subjects(run: Path) -> None:
+def test_every_subject_is_known_by_its_latent_and_captions(run: Path) -> None:
     encoder = Encoder.from_pretrained(run / "encoder")
-    latents, captions = load_latents(run, encoder, 0, 1)
+    latents, captions = load_latents(run, encoder)
     torch.testing.assert_close(latents.norm(dim=-1), torch.ones(COUNT))
     assert captions == [phrases(index) for index in range(COUNT)]
-    for rank in range(5):
-        some, texts = load_latents(run, encoder, rank, 5)
-        torch.testing.assert_close(some, latents[rank::5])
-        assert texts == captions[rank::5]
-    both, twice = load_latents(run, encoder, 0, 1, mirrored=True)
+    both, twice = load_latents(run, encoder, mirrored=True)
     torch.testing.assert_close(both[::2], latents)
     frontals = torch.stack([subject.frontal for subject in read_shards(run / "planes")])
     torch.testing.assert_close(both[1::2], encoder.encode_images(frontals.flip(2)))
     assert twice == [one for one in captions for _ in range(2)]
-    with pytest.raises(UserError, match="fewer subjects than the 20 processes"):
-        load_latents(run, encoder, 19, 20)
 
 
 @pytest.mark.parametrize("spoken", [True, False])

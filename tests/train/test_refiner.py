@@ -24,6 +24,7 @@ from torch import Tensor
 from rodin.data.captures import load_subject
 from rodin.data.shards import FittedSubject, write_shards
 from rodin.data.subject_folders import list_subjects
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.fit.planes import FitConfig, fit_planes
 from rodin.fit.scene import prepare
@@ -188,12 +189,12 @@ def test_patches_are_cut_alike_and_hold_matter() -> None:
     inputs[0, 3, 7, 2] = inputs[1, 3, 0, 13] = inputs[2, 3, 5, 6] = 1.0  # the only matter
     true = torch.stack([rows, columns, rows, rows]).repeat(3, 1, 1, 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
     pairs = Pairs(inputs.half(), true.to(torch.uint8))
-    some, large = pairs.patches(60, 4, torch.Generator().manual_seed(0))
+    some, large = pairs.patches(4, Draws(0, 60))
     assert some.shape == (60, 5, 4, 4)
     assert large.shape == (60, 4, 8, 8)
     torch.testing.assert_close(F.avg_pool2d(large[:, :2] * 255, 2), some[:, :2])
     assert (some[:, 3].amax(dim=(1, 2)) == 1).float().mean() > 0.95
-    again = pairs.patches(60, 4, torch.Generator().manual_seed(0))
+    again = pairs.patches(4, Draws(0, 60))
     assert torch.equal(some, again[0])
 
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from rodin.networks.linear_sketch import Sketch
-from rodin.train.loop import process_state
+from rodin.train.ranks import process_state
 from rodin.train.sketch import LEAST_NOISE, learn_sketch
+from rodin.train.subjects import Loaded
 
 D, CHANNELS, SIZE = 12, 2, 4
 
@@ -28,7 +29,7 @@ def subjects(count: int = 40) -> tuple[Tensor, Tensor]:
 
 def learned(rank: int, noise: float) -> Sketch:
     sketch = Sketch(D, rank, CHANNELS, SIZE)
-    learn_sketch(sketch, *subjects(), noise)
+    learn_sketch(sketch, [Loaded(*subjects(), None)], noise)
     return sketch
 
 
@@ -92,7 +93,7 @@ def test_its_basis_is_orthonormal_and_little_noise_counts_as_some() -> None:
 def test_fewer_subjects_than_ranks_are_no_trouble() -> None:
     planes, latents = subjects(2)
     sketch = Sketch(D, 6, CHANNELS, SIZE)
-    learn_sketch(sketch, planes.half(), latents, 0.1)
+    learn_sketch(sketch, [Loaded(planes.half(), latents, None)], 0.1)
     left = (sketch(latents) - planes).square().mean() / planes.square().mean()
     assert math.isfinite(left.item())
     assert left < 0.05
@@ -103,7 +104,7 @@ def on_each_rank(folder: Path) -> None:
     state = process_state()
     sketch = Sketch(D, 4, CHANNELS, SIZE)
     planes, latents = (part[state.process_index :: state.num_processes] for part in subjects())
-    learn_sketch(sketch, planes, latents, 0.4)
+    learn_sketch(sketch, [Loaded(planes, latents, None)], 0.4)
     torch.save(sketch.state_dict(), folder / f"sketch-{state.process_index}.pt")
 
 

@@ -21,6 +21,7 @@ import rodin.train.upsampler
 from rodin.data.shards import FittedSubject, read_shards
 from rodin.diffusion.config import DiffusionConfig
 from rodin.diffusion.losses import Diffusion
+from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import load_denoiser, save_denoiser
@@ -139,20 +140,17 @@ def test_without_renders_the_planes_alone_count(run: Path) -> None:
 def test_rendered_losses_are_zero_for_the_truth_and_reach_the_planes(
     tiny_encoder: Callable[[list[str]], Encoder],
 ) -> None:
-    generator = torch.Generator().manual_seed(0)
     decoder = Decoder(DecoderConfig(channels=4, hidden=8, density_shift=-1.0)).requires_grad_(False)
     features = EncoderFeatures(tiny_encoder(["a head"]))
     true = torch.stack([subject(index).planes for index in range(2)])
-    pixel, perceptual = rendered_losses(true, true, decoder, features, config=PATCHES, generator=generator)
+    pixel, perceptual = rendered_losses(true, true, decoder, features, config=PATCHES, seeds=[0, 1])
     assert pixel.item() == pytest.approx(0.0, abs=1e-8)
     assert perceptual.item() == pytest.approx(0.0, abs=1e-8)
     predicted = (true * 0.5).requires_grad_()
     results = []
     for autocast in (False, True):  # rays in bfloat16 would miss their pixels
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            losses = rendered_losses(
-                predicted, true, decoder, features, config=PATCHES, generator=generator.manual_seed(1)
-            )
+            losses = rendered_losses(predicted, true, decoder, features, config=PATCHES, seeds=[1, 2])
         gradients = [torch.autograd.grad(loss, predicted, retain_graph=True)[0] for loss in losses]
         assert all(torch.isfinite(gradient).all() for gradient in gradients)
         assert all((gradient.flatten(1).abs().amax(dim=1) > 0).all() for gradient in gradients)
@@ -170,7 +168,7 @@ def test_levels_and_low_resolution_planes_reach_the_network() -> None:
     x0 = torch.randn(64, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     network = Watched()
     latents = torch.nn.functional.normalize(torch.randn(64, 512), dim=1)
-    predict_clean(network, x0, latents, Diffusion(CONFIG.diffusion), CONFIG, torch.Generator().manual_seed(1))
+    predict_clean(network, x0, latents, Diffusion(CONFIG.diffusion), CONFIG, Draws(1, 64))
     x, t, levels, low_res = network.given
     assert levels.shape == (64, 3)  # and no z
     assert x.shape == x0.shape
@@ -191,7 +189,7 @@ WITH_LATENT = dataclasses.replace(CONFIG, network=dataclasses.replace(UNET, late
 def test_a_network_made_for_it_is_told_z() -> None:
     x0, network = torch.randn(64, 3, 4, 16, 16), Watched()
     latents = torch.nn.functional.normalize(torch.randn(64, 512), dim=1)
-    predict_clean(network, x0, latents, Diffusion(CONFIG.diffusion), WITH_LATENT, torch.Generator().manual_seed(1))
+    predict_clean(network, x0, latents, Diffusion(CONFIG.diffusion), WITH_LATENT, Draws(1, 64))
     vector = network.given[2]
     assert vector.shape == (64, 515)
     told = vector[:, 3:]
