@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from rodin.diffusion.losses import Diffusion
 from rodin.errors import UserError
+from rodin.fan_out import Pool
 from rodin.fit.subjects import fit_subject, load_for
 from rodin.networks.unet import UNet
 from rodin.plan.machine import Machine
@@ -72,10 +73,10 @@ def measure_machine(name: str | None = None) -> Machine:
 def _render_seconds(out: Path, views: int) -> tuple[float, float]:
     """Of one subject, as the second and the third of a process, and of the process's start."""
     times = []
-    config = SynthConfig(out=out, count=3, views=views, size=SIZE, seed=0, workers=1, heads="sdf", samples=SAMPLES)
+    config = SynthConfig(out=out, count=3, views=views, size=SIZE, seed=0, heads="sdf", samples=SAMPLES)
     for one in (replace(config, out=out.with_name(f"{out.name}-start"), count=1), config):
         began = _childrens_seconds()
-        generate(one)
+        generate(one, Pool(workers=1))
         times.append(_childrens_seconds() - began)
     each = (times[1] - times[0]) / 2
     return each, max(times[0] - each, 0.0)

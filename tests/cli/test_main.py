@@ -221,7 +221,7 @@ def test_a_model_is_trained_further(
     trained: Path,
     quick_preset: Path,
     tmp_path: Path,
-    fits_here: None,
+    works_here: None,
     capsys: pytest.CaptureFixture[str],
     fails: Fails,
 ) -> None:
