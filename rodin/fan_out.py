@@ -62,6 +62,9 @@ class Pool:
         if self.workers < 1:
             raise UserError(f"--workers: {self.workers}; choose 1 or more")
 
+    def check(self) -> None:
+        """Nothing: this machine is there."""
+
     def results(
         self, work: Callable[[Task], Result], tasks: Sequence[Task], tell: Callable[[int], object]
     ) -> list[Result]:
@@ -134,6 +137,14 @@ class Ray:
         if not 0 <= self.gpus < math.inf:
             raise UserError(f"--task-gpus: {self.gpus}; choose 0 or more, such as 0.25")
 
+    def check(self) -> None:
+        """To be called before long work that the cluster's is to follow.
+
+        Raises:
+            UserError: Ray is not installed, or no cluster answers.
+        """
+        _found(self.address)
+
     def results(
         self, work: Callable[[Task], Result], tasks: Sequence[Task], tell: Callable[[int], object]
     ) -> list[Result]:
@@ -182,39 +193,48 @@ def _connected(address: str) -> Any:
     """The library, connected to a cluster.
 
     Raises:
-        UserError: it is not installed, or the cluster does not answer.
+        UserError: as `Ray.check`.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
-    try:
-        import ray
-        from ray._private.services import get_ray_address_from_environment
-    except ImportError as error:
-        raise UserError(f"--ray {address}: Ray is not installed; pip install 'rodin[cluster]'") from error
+    found = _found(address)
+    import ray
+
     own = {name: value for name, value in os.environ.items() if name.startswith("RODIN_")}
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        found = get_ray_address_from_environment("auto", None) if address == "auto" else address
-        _check_reached(str(found))  # Ray itself would try for minutes
         ray.init(
             address=found,
             log_to_driver=False,
             logging_level="ERROR",
             runtime_env={"env_vars": own} if own else None,
         )
-    except (ConnectionError, OSError, ValueError, RuntimeError, SystemExit) as error:
-        raise UserError(
-            f"--ray {address}: no Ray cluster answers there ({one_line(error)}); start one with `ray start --head`, or "
-            "give HOST:PORT of its head"
-        ) from error
+    except (OSError, ValueError, RuntimeError, SystemExit) as error:
+        raise _unreached(address, error) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # Ray has put its own in place, which exits
     return ray
 
 
-def _check_reached(address: str) -> None:
-    """Raise OSError or ValueError unless something listens at HOST:PORT, perhaps after ray://."""
-    parts = urlsplit(address if "://" in address else f"//{address}")
-    if parts.hostname is None or parts.port is None:
-        raise ValueError(f"{address} is no HOST:PORT")
-    socket.create_connection((parts.hostname, parts.port), REACHED_S).close()
+def _found(address: str) -> str:
+    """HOST:PORT of a cluster, perhaps after ray://, at which something listens. Ray itself would try for minutes."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+    try:
+        from ray._private.services import get_ray_address_from_environment
+    except ImportError as error:
+        raise UserError(f"--ray {address}: Ray is not installed; pip install 'rodin[cluster]'") from error
+    try:
+        found = str(get_ray_address_from_environment("auto", None)) if address == "auto" else address
+        parts = urlsplit(found if "://" in found else f"//{found}")
+        if parts.hostname is None or parts.port is None:
+            raise ValueError(f"{found} is no HOST:PORT")
+        socket.create_connection((parts.hostname, parts.port), REACHED_S).close()
+    except (OSError, ValueError) as error:
+        raise _unreached(address, error) from error
+    return found
+
+
+def _unreached(address: str, error: BaseException) -> UserError:
+    return UserError(
+        f"--ray {address}: no Ray cluster answers there ({one_line(error)}); start one: `ray start --head`, or give "
+        "HOST:PORT of its head"
+    )

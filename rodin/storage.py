@@ -169,6 +169,18 @@ def written(place: Place) -> Iterator[Path]:
         _put(Path(folder) / place.name, place)
 
 
+def check_writable(folder: Url) -> None:
+    """To be called before long work whose results go there.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    probe = folder / f".writing-{own_name()}"
+    with written(probe) as file:
+        file.touch()
+    remove(probe)
+
+
 def put_folder(folder: Path, url: Url, last: str) -> None:
     """Copy all files in a folder to a URL, the one that says that it is finished last.
 

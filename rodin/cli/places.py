@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from rodin.fan_out import Engine, Pool, Ray
 from rodin.storage import Place, as_place
+
+if TYPE_CHECKING:  # processes are for commands that start some
+    from rodin.fan_out import Engine
 
 Somewhere = Annotated[
     Any,  # a Place
@@ -27,5 +29,7 @@ def engine(workers: int, ray: str | None, task_gpus: float = 0.0) -> Engine:
     Raises:
         UserError: a number is out of range.
     """
+    from rodin.fan_out import Pool, Ray
+
     pool = Pool(workers=workers)
     return pool if ray is None else Ray(address=ray, gpus=task_gpus)

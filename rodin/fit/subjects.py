@@ -64,7 +64,7 @@ from rodin.models.statistics import (
 )
 from rodin.parts import load_component, module_hash, noted, read_tensors, save_component
 from rodin.render.decoder import Decoder, DecoderConfig
-from rodin.storage import Place, at_hand, names_in, put_folder, remove
+from rodin.storage import Place, at_hand, check_writable, names_in, put_folder, remove
 
 DECODER_NAME = "decoder"
 SETTINGS_NAME = "fitting.json"
@@ -88,7 +88,7 @@ class FittingConfig:
     decoder: DecoderConfig
     shared: SharedConfig
     planes: FitConfig
-    per_shard: int = 16
+    per_shard: int = 8
 
     def __post_init__(self) -> None:
         if self.decoder.materials not in (0, len(MATERIALS)):
@@ -137,6 +137,7 @@ def fit_dataset(
     """
     if device != "cpu" and isinstance(engine, Pool) and not torch.cuda.is_available():
         raise UserError(f"--device: {device}, but PyTorch finds no such device; leave it out to fit on the CPU")
+    engine.check()
     folders = list_subjects(data)
     with _settled(run) as local:
         if start is not None:
@@ -189,6 +190,8 @@ def _settled(run: Place) -> Iterator[Path]:
     """A run's decoder and settings in a folder of this machine: its own, or, of one under a URL, copies, which go back
     there in the end."""
     with _run_at_hand(run) as local:
+        if not isinstance(run, Path):
+            check_writable(run)
         yield local
         if not isinstance(run, Path):
             put_folder(local, run, last=SETTINGS_NAME)

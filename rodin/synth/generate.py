@@ -20,7 +20,7 @@ from rodin.synth.worker import Job, Worker
 from rodin.writer import own_name
 
 LOGS_NAME = ".logs"
-MOST_TOGETHER = 16  # subjects that one task renders
+MOST_TOGETHER = 8  # subjects that one task renders
 _RANGES = (("count", 1, 100_000), ("views", 1, 1000), ("size", 16, 4096), ("samples", 1, 4096))
 
 
@@ -64,6 +64,7 @@ def generate(config: SynthConfig, engine: Engine) -> None:
     # Only drawing needs fonts and images: the package itself stays cheap to import.
     from rodin.synth.overview import write_overview
 
+    engine.check()
     _claim_folder(config)
     folders = [config.out / folder_name(index) for index in range(config.count)]
     tasks = ranges(config.count, MOST_TOGETHER)

@@ -59,7 +59,8 @@ def train_all(
         device: where the planes are fitted. The networks train on a GPU wherever there is one.
         engine: who fits; by default so many workers.
     """
-    pool = Pool(workers=workers)
+    fitters = engine or Pool(workers=workers)
+    fitters.check()
     if clip is not None and start is not None:
         raise UserError(f"--clip {clip}: the networks of {start} know the latents of its own encoder; leave out one")
     processes = workers if device == "cpu" else 1
@@ -68,7 +69,7 @@ def train_all(
         "encoder": lambda: (
             encoder(data, run, preset, None, start=start) if clip is None else adopt_clip(clip, run, preset)
         ),
-        "planes": lambda: fit(data, run, preset, engine or pool, seed=seed, device=device, start=start),
+        "planes": lambda: fit(data, run, preset, fitters, seed=seed, device=device, start=start),
         "palette": lambda: palette(run, preset),
         "base": lambda: on_processes(base, run / "base", (run, preset, None, start), processes),
         "prior": lambda: prior(run, preset),

@@ -91,6 +91,7 @@ def test_help_is_cheap() -> None:
         "rodin.files",
         "rodin.lock",
         "rodin.signals",
+        "rodin.storage",
         "rodin.writer",
         "rodin.framing",
         "rodin.waiting",
@@ -109,11 +110,11 @@ def test_help_is_cheap() -> None:
 
 FLAGS = {
     ("assets", "makehuman"): "out",
-    ("synth",): "out count views size seed workers heads samples",
+    ("synth",): "out count views size seed workers heads samples ray",
     ("synth-words",): "",
     ("describe",): "",
-    ("fit",): "run preset workers seed device start up scale allow-outside",
-    ("train", "all"): "run preset workers seed clip large vgg start up scale device allow-outside",
+    ("fit",): "run preset workers seed device start up scale ray task-gpus allow-outside",
+    ("train", "all"): "run preset workers seed clip large vgg start up scale device ray task-gpus allow-outside",
     ("train", "encoder"): "run preset hours start allow-outside",
     ("train", "palette"): "run preset",
     ("train", "prior"): "run preset hours",
