@@ -157,12 +157,12 @@ class Ray:
         try:
             remote = ray.remote(num_cpus=1, num_gpus=self.gpus, max_retries=RETRIES)(_counted)
             shared = ray.put(work)
-            jobs = waiting = [remote.remote(shared, task) for task in tasks]
-            while waiting:
-                done, waiting = ray.wait(waiting)
-                for _, units in ray.get(done):
-                    tell(units)
-            return [result for result, _ in ray.get(jobs)]
+            given = [remote.remote(shared, task) for task in tasks]
+            jobs = [one.future() for one in given]  # ray.wait makes a Ctrl-C of every signal
+            for job in as_completed(jobs):
+                _, units = job.result()
+                tell(units)
+            return [job.result()[0] for job in jobs]
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, ModuleNotFoundError):
                 raise UserError(

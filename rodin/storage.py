@@ -176,9 +176,12 @@ def check_writable(folder: Url) -> None:
         UserError: it cannot be written.
     """
     probe = folder / f".writing-{own_name()}"
-    with written(probe) as file:
-        file.touch()
-    remove(probe)
+    try:
+        with written(probe) as file:
+            file.touch()
+        remove(probe)
+    except UserError as error:
+        raise UserError(str(error).replace(str(probe), str(folder))) from error
 
 
 def put_folder(folder: Path, url: Url, last: str) -> None:
@@ -235,9 +238,9 @@ def _spoken(url: Url, done: str) -> Iterator[tuple[Any, str]]:
         yield _resolved(url)
     except UserError:
         raise
-    except FileNotFoundError as error:
-        raise UserError(f"{url}: no such file or folder; check the address") from error
     except Exception as error:  # of the storage's own library, such as botocore's, which are of no common kind
+        if isinstance(error, FileNotFoundError) and done == "read":
+            raise UserError(f"{url}: no such file or folder; check the address") from error
         said = one_line(error, kind=True)
         raise UserError(f"{url}: cannot be {done} ({said}); check address, network and credentials") from error
 
