@@ -126,7 +126,7 @@ class Ray:
     """The nodes of a Ray cluster, on each of which this version of Rodin is installed. A task takes one CPU.
 
     Args:
-        address: "auto" for the cluster that this machine is a node of, HOST:PORT of its head, or ray://HOST:PORT.
+        address: "auto" for the cluster that this machine is a node of, or HOST:PORT of its head.
         gpus: that a task takes; 0.25 lets four share one.
     """
 
@@ -216,7 +216,7 @@ def _connected(address: str) -> Any:
 
 
 def _found(address: str) -> str:
-    """HOST:PORT of a cluster, perhaps after ray://, at which something listens. Ray itself would try for minutes."""
+    """HOST:PORT of a cluster, at which something listens. Ray itself would try for minutes."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
     try:
         from ray._private.services import get_ray_address_from_environment
@@ -224,7 +224,7 @@ def _found(address: str) -> str:
         raise UserError(f"--ray {address}: Ray is not installed; pip install 'rodin[cluster]'") from error
     try:
         found = str(get_ray_address_from_environment("auto", None)) if address == "auto" else address
-        parts = urlsplit(found if "://" in found else f"//{found}")
+        parts = urlsplit(f"//{found}")
         if parts.hostname is None or parts.port is None:
             raise ValueError(f"{found} is no HOST:PORT")
         socket.create_connection((parts.hostname, parts.port), REACHED_S).close()

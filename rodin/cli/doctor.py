@@ -16,6 +16,7 @@ from rodin.kernels import loader
 
 EXTRAS = {  # of pyproject.toml, and what each installs
     "blender": "bpy",
+    "cluster": "ray",
     "heic": "pillow-heif",
     "mesh": "xatlas",
     "studio": "fastapi",

@@ -51,7 +51,7 @@ def measure_machine(name: str | None = None) -> Machine:
         bar.update()
         fit, ray = _fit_seconds(folder / f"{MANY}")
         bar.update()
-        gflops = _training_gflops()
+        gflops = training_gflops()
         bar.update()
         disk = _disk_mb_s(folder / "file")
         bar.update()
@@ -107,7 +107,7 @@ def _fit_seconds(data: Path) -> tuple[float, float]:
     return max(times[1] - few * step, 0.0), step / preset.planes.rays
 
 
-def _training_gflops() -> float:
+def training_gflops() -> float:
     """Of one device that trains mini's base model, optimizer and moving average included."""
     base = mini().base
     network, batch = base.network, base.loop.batch_size
