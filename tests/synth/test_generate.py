@@ -19,6 +19,7 @@ from rodin.data.captures import load_subject
 from rodin.errors import UserError
 from rodin.fan_out import Pool
 from rodin.materials import MATERIALS
+from rodin.storage import Place, Url, at_hand
 from rodin.synth.body.build import build_avatar, detail_for
 from rodin.synth.body.geometry import to_world
 from rodin.synth.generate import SynthConfig, generate
@@ -31,7 +32,7 @@ ONE = Pool(workers=1)
 needs_blender = pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="bpy is not installed")
 
 
-def config(out: Path, **changes: object) -> SynthConfig:
+def config(out: Place, **changes: object) -> SynthConfig:
     """The tests' small set in `out`."""
     values: dict[str, object] = {"out": out, "count": 1, "views": VIEWS, "size": SIZE, "seed": SEED}
     return SynthConfig(**(values | changes))  # type: ignore[arg-type]
@@ -180,6 +181,21 @@ def test_unfinished_subject_is_redone_to_the_same_bytes(rendered: Path, tmp_path
     for name in names:
         assert (copy / "00000" / name).read_bytes() == (rendered / "00000" / name).read_bytes()
     assert not (copy / "00000" / ".writing-old").exists()
+
+
+@needs_blender
+def test_a_set_under_a_url_is_the_same(rendered: Path, works_here: None) -> None:
+    out = Url("memory://test-generate/set")
+    generate(config(out), ONE)
+    with at_hand(out) as copy:
+        assert contents(copy) == contents(rendered)
+    with pytest.raises(UserError, match=r"^views: memory://test-generate/set was made with 3, not 4"):
+        generate(config(out, views=4), ONE)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a set."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(("field", "value"), [("size", 48), ("views", 4), ("seed", 5), ("samples", 8)])
