@@ -40,7 +40,11 @@ def ranges(count: int, most: int) -> list[range]:
     return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
 
-_tell: Callable[[int], object] = id  # in a process that works for another: passes on what is done
+def _nobody(units: int) -> None:
+    """Who waits for a task that this process does for itself."""
+
+
+_tell: Callable[[int], object] = _nobody
 
 
 def advance(units: int = 1) -> None:

@@ -218,7 +218,9 @@ def _finish(planes: Place, parts: Sequence[Written], decoder_hash: str) -> None:
     """Write statistics and, last, the index of shards, which are read once for it, and so checked."""
     index = index_of(planes, parts, decoder_hash)
     read = (subject.planes for shard in index.shards for subject in read_shard(planes, index, shard))
-    statistics = measure_statistics(tqdm(read, desc="statistics", total=index.count, leave=False), clip=CLIP)
+    statistics = measure_statistics(
+        tqdm(read, desc="statistics", total=index.count, unit="subject", leave=False), clip=CLIP
+    )
     if isinstance(planes, Path):
         save_statistics(statistics, planes)
     else:
