@@ -112,7 +112,7 @@ def _problem(path: Place, name: str, sums: Mapping[str, str], copy: Path | None 
 
 
 def _own_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_dir() and not path.name.startswith(SCRATCH) and not (path / NAME).exists():
             yield from _own_files(path)
         elif path.is_file() and path.name not in (NAME, *NOT_LISTED):

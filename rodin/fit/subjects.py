@@ -91,6 +91,8 @@ class FittingConfig:
     per_shard: int = 8
 
     def __post_init__(self) -> None:
+        if self.per_shard < 1:
+            raise ValueError(f"per_shard must be 1 or more, got {self.per_shard}")
         if self.decoder.materials not in (0, len(MATERIALS)):
             raise ValueError(
                 f"decoder.materials must be {len(MATERIALS)}, as many as rodin synth names, or 0, got "
