@@ -140,7 +140,7 @@ build/tools/.made: scripts/release-tools.txt
 .venv/.all: .venv/.made $(SOURCES)
 	@scripts/debian-libraries
 	@echo "Installing Rodin with Blender and the test tools into .venv (a few minutes the first time) ..."
-	$(PIP_INSTALL) '.[blender,mesh,video,studio,plot,tensorboard,words,docs,dev]'
+	$(PIP_INSTALL) '.[blender,cluster,mesh,video,studio,plot,tensorboard,words,docs,dev]'
 	touch $@ .venv/.core .venv/.docs
 
 clean:

@@ -29,6 +29,7 @@ from rodin.data.subject_folders import list_subjects
 from rodin.diffusion.losses import Diffusion
 from rodin.evaluate.accuracy import judge
 from rodin.evaluate.attribute_reader import AttributeReader, Lesson, read_size, train_reader
+from rodin.fan_out import Pool
 from rodin.fit.subjects import FittingConfig, fit_dataset, quality_table
 from rodin.images import over, psnr, to_bytes
 from rodin.materials import MATERIALS
@@ -83,7 +84,8 @@ def train(data: Path, run: Path, encoder: Path, minutes: float) -> None:
     shared = replace(preset.fitting.shared, steps=1200)
     if not (run / "encoder").exists():
         Encoder.from_pretrained(encoder).save_pretrained(run / "encoder")
-    fitted = fit_dataset(data, run, FittingConfig(decoder=decoder, shared=shared, planes=planes), workers=1, seed=0)
+    config = FittingConfig(decoder=decoder, shared=shared, planes=planes)
+    fitted = fit_dataset(data, run, config, Pool(workers=1), seed=0)
     print("\n".join(quality_table(fitted)), flush=True)
     if decoder.materials:
         train_palette(run, PALETTE)

@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from rodin.fan_out import Pool
 from rodin.fit.subjects import fit_dataset
 from rodin.plan.machine import Machine
 from rodin.plan.measure import SAMPLES, SIZE, measure_machine
@@ -34,20 +35,20 @@ def main() -> None:
         for workers in (1, 2):
             expected = by_name(replace(machine, cores=workers))
             data, run = Path(scratch) / f"data-{workers}", Path(scratch) / f"run-{workers}"
-            config = SynthConfig(
-                out=data, count=FIRST, views=VIEWS, size=SIZE, seed=1, workers=workers, heads="sdf", samples=SAMPLES
-            )
-            generate(config)
-            rows.append(row("synth", workers, expected, lambda c=config: generate(replace(c, count=FIRST + LATER))))
+            config = SynthConfig(out=data, count=FIRST, views=VIEWS, size=SIZE, seed=1, heads="sdf", samples=SAMPLES)
+            pool = Pool(workers=workers)
+            generate(config, pool)
+            longer = replace(config, count=FIRST + LATER)
+            rows.append(row("synth", workers, expected, lambda c=longer, p=pool: generate(c, p)))
             first = Path(scratch) / f"first-{workers}"
             first.mkdir()
             for k in range(FIRST):
                 (first / f"{k:05d}").symlink_to(data / f"{k:05d}")
             settings = mini().fitting
             quick = replace(settings, shared=replace(settings.shared, subjects=FIRST, common_steps=1, steps=1))
-            fit_dataset(first, run, quick, workers, seed=0)
+            fit_dataset(first, run, quick, pool, seed=0)
             rows.append(
-                row("fit", workers, expected, lambda d=data, r=run, w=workers, q=quick: fit_dataset(d, r, q, w, seed=0))
+                row("fit", workers, expected, lambda d=data, r=run, p=pool, q=quick: fit_dataset(d, r, q, p, seed=0))
             )
     print("\n".join(aligned(rows)))
 

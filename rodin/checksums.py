@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rodin.errors import UserError
-from rodin.files import SCRATCH, atomic_path, check_schema, write_json
-from rodin.storage import Place, open_file, read_json
+from rodin.files import SCRATCH, check_schema
+from rodin.storage import Place, open_file, read_json, write_json, written
 
 NAME = "checksums.json"
 SCHEMA = 1
@@ -37,17 +37,20 @@ def note(folder: Path) -> None:
     write_list(folder, {str(path.relative_to(folder)): file_sum(path) for path in _own_files(folder)})
 
 
-def write_list(folder: Path, sums: Mapping[str, str]) -> None:
+def write_list(folder: Place, sums: Mapping[str, str]) -> None:
     """Write the list of a folder, of checksums by names with slashes."""
-    write_json(Path(folder) / NAME, {"schema": SCHEMA, "crc32": dict(sorted(sums.items()))})
+    write_json(folder / NAME, {"schema": SCHEMA, "crc32": dict(sorted(sums.items()))})
 
 
 def finish(folder: Path, name: str, value: Any) -> None:
     """Write the JSON file that says of a folder that it is finished, and before it is there, the folder's list."""
-    folder = Path(folder)
-    with atomic_path(folder / name) as temporary:
+    finish_with(folder, name, value, {str(path.relative_to(folder)): file_sum(path) for path in _own_files(folder)})
+
+
+def finish_with(folder: Place, name: str, value: Any, sums: Mapping[str, str]) -> None:
+    """As `finish`, where the checksums of the other files are known."""
+    with written(folder / name) as temporary:
         write_json(temporary, value)
-        sums = {str(path.relative_to(folder)): file_sum(path) for path in _own_files(folder)}
         write_list(folder, {**sums, name: file_sum(temporary)})
 
 
@@ -109,7 +112,7 @@ def _problem(path: Place, name: str, sums: Mapping[str, str], copy: Path | None 
 
 
 def _own_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_dir() and not path.name.startswith(SCRATCH) and not (path / NAME).exists():
             yield from _own_files(path)
         elif path.is_file() and path.name not in (NAME, *NOT_LISTED):

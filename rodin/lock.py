@@ -16,24 +16,28 @@ from pathlib import Path
 from rodin.errors import UserError
 from rodin.files import sweep
 from rodin.held_file import hold
+from rodin.storage import Place, Url
 from rodin.writer import described, is_gone, own_name
 
 LOCK_NAME = ".lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Place) -> Iterator[None]:
     """Have `folder` for oneself, which is made if it is not there, and sweep what dead processes left half-written.
 
-    A folder that is empty in the end is removed.
+    A folder that is empty in the end is removed. Under a URL there are no locks, and nothing half-written either: what
+    two write there is the same.
 
     Raises:
         UserError: another process has it; it cannot be made; or it was deleted while this ran.
     """
+    if isinstance(folder, Url):
+        yield
+        return
     if os.environ.get("RANK", "0") != "0":  # of a run on several processes (torchrun): the first has it for all
         yield
         return
-    folder = Path(folder)
     path = folder / LOCK_NAME
     try:
         made = not folder.exists()

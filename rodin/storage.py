@@ -6,7 +6,6 @@ locks nor renames: a file is put there at once, whole or not at all, and what fi
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from rodin.errors import UserError, one_line
 from rodin.files import atomic_path, json_of
 from rodin.files import read_json as read_json_file
+from rodin.files import write_json as write_json_file
 from rodin.writer import own_name
 
 PUTS_WHOLE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")  # what else there is gets a rename
@@ -123,58 +123,94 @@ def open_file(place: Place) -> Iterator[BinaryIO]:
 
 @contextmanager
 def at_hand(place: Place) -> Iterator[Path]:
-    """A file as one of this machine: itself, or a copy of what a URL names, for as long as this runs.
+    """A file or folder as one of this machine: itself, or a copy of what a URL names, for as long as this runs.
 
     Raises:
-        UserError: a URL is missing or cannot be reached.
+        UserError: a URL is missing or cannot be reached. What others say of the copy, this says of the URL.
     """
     if isinstance(place, Path):
         yield place
         return
     with tempfile.TemporaryDirectory(prefix="rodin-") as folder:
         copy = Path(folder) / place.name
-        with _spoken(place, "read") as (system, path):
+        _fetch(place, copy)
+        try:
+            yield copy
+        except UserError as error:
+            raise UserError(str(error).replace(str(copy), str(place))) from error
+
+
+def _fetch(url: Url, copy: Path) -> None:
+    with _spoken(url, "read") as (system, path):
+        if system.isfile(path):
             system.get_file(path, str(copy))
-        yield copy
+            return
+        for one in system.find(path) or [path]:  # a folder that is not there is a file that is not there
+            inner = copy / one.removeprefix(path.rstrip("/")).lstrip("/")
+            if not inner.resolve().is_relative_to(copy.parent.resolve()):
+                raise UserError(f"{url}: {one} leaves the folder; rename it")
+            inner.parent.mkdir(parents=True, exist_ok=True)
+            system.get_file(one, str(inner))
 
 
-def fetch(place: Url, folder: Path) -> None:
-    """Copy all files below a URL into a folder of this machine.
-
-    Raises:
-        UserError: there are none, or the storage cannot be reached.
-    """
-    with _spoken(place, "read") as (system, path):
-        found = system.find(path)
-        if not found:
-            raise FileNotFoundError(path)
-        for one in found:
-            copy = folder / one.removeprefix(path.rstrip("/")).lstrip("/")
-            if not copy.resolve().is_relative_to(folder.resolve()):
-                raise UserError(f"{place}: {one} leaves the folder; rename it")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            system.get_file(one, str(copy))
-
-
-def put(file: Path, place: Place) -> None:
-    """Copy a file of this machine to a place, whole or not at all.
+@contextmanager
+def written(place: Place) -> Iterator[Path]:
+    """Yield a file to write on this machine, which is then at the place: whole, or not at all if the block fails.
 
     Raises:
-        UserError: the place cannot be written.
+        UserError: the place cannot be written, or the disk is full.
     """
     if isinstance(place, Path):
         with atomic_path(place) as temporary:
-            shutil.copyfile(file, temporary)
+            yield temporary
         return
-    with _spoken(place, "written") as (system, path):
-        if place.text.partition("://")[0] in PUTS_WHOLE:
+    with tempfile.TemporaryDirectory(prefix="rodin-") as folder:
+        yield Path(folder) / place.name
+        _put(Path(folder) / place.name, place)
+
+
+def check_writable(folder: Url) -> None:
+    """To be called before long work whose results go there.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    probe = folder / f".writing-{own_name()}"
+    try:
+        with written(probe) as file:
+            file.touch()
+        remove(probe)
+    except UserError as error:
+        raise UserError(str(error).replace(str(probe), str(folder))) from error
+
+
+def put_folder(folder: Path, url: Url, last: str) -> None:
+    """Copy all files in a folder to a URL, the one that says that it is finished last.
+
+    Raises:
+        UserError: the URL cannot be written.
+    """
+    names = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
+    for name in sorted(names, key=lambda name: name == last):
+        _put(folder / name, url / name)
+
+
+def _put(file: Path, url: Url) -> None:
+    with _spoken(url, "written") as (system, path):
+        if url.text.partition("://")[0] in PUTS_WHOLE:
             system.put_file(str(file), path)
             return
         folder, _, name = path.rpartition("/")
         system.makedirs(folder, exist_ok=True)
-        temporary_path = f"{folder}/.writing-{own_name()}-{name}"
-        system.put_file(str(file), temporary_path)
-        system.mv(temporary_path, path)
+        temporary = f"{folder}/.writing-{own_name()}-{name}"
+        system.put_file(str(file), temporary)
+        system.mv(temporary, path)
+
+
+def write_json(place: Place, value: Any) -> None:
+    """As `rodin.files.write_json`, to any place."""
+    with written(place) as temporary:
+        write_json_file(temporary, value)
 
 
 def remove(place: Place) -> None:
@@ -202,9 +238,9 @@ def _spoken(url: Url, done: str) -> Iterator[tuple[Any, str]]:
         yield _resolved(url)
     except UserError:
         raise
-    except FileNotFoundError as error:
-        raise UserError(f"{url}: no such file or folder; check the address") from error
     except Exception as error:  # of the storage's own library, such as botocore's, which are of no common kind
+        if isinstance(error, FileNotFoundError) and done == "read":
+            raise UserError(f"{url}: no such file or folder; check the address") from error
         said = one_line(error, kind=True)
         raise UserError(f"{url}: cannot be {done} ({said}); check address, network and credentials") from error
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -451,21 +451,11 @@ def of_materials() -> Avatar:
 
 
 @pytest.fixture
-def fits_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Subjects are fitted in the tests' own process, as a worker fits them; starting one takes longer than the fits."""
-    from rodin.data.shards import write_subject
-    from rodin.fit import subjects
-    from rodin.parts import load_component
-    from rodin.render.decoder import Decoder, DecoderConfig
+def works_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool's work is done in the tests' own process; starting one takes longer than the fits."""
+    from rodin.fan_out import Pool
 
-    def one_after_another(todo: Any, run: Path, config: Any, workers: int, seed: int) -> None:
-        decoder = load_component(Decoder, DecoderConfig, run / "decoder").requires_grad_(False)
-        start = subjects.read_start(run)
-        for folder, path in todo:
-            subject = subjects.load_for(decoder.config, folder, config.image_size)
-            write_subject(path, subjects.fit_subject(subject, decoder, start, config, seed))
-
-    monkeypatch.setattr(subjects, "fit_in_parallel", one_after_another)
+    monkeypatch.setattr(Pool, "results", lambda pool, work, tasks, tell: [work(task) for task in tasks])
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ an address, its library or its storage is one line with a remedy. Shards are rea
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import uuid
 from pathlib import Path
@@ -20,13 +21,13 @@ from rodin.storage import (
     Url,
     as_place,
     at_hand,
-    fetch,
     names_in,
     open_file,
-    put,
+    put_folder,
     read_json,
     remove,
     size_of,
+    written,
 )
 
 
@@ -39,6 +40,11 @@ def bucket() -> Url:
 @pytest.fixture(params=["folder", "memory"])
 def somewhere(request: pytest.FixtureRequest, tmp_path: Path, bucket: Url) -> Place:
     return bucket if request.param == "memory" else tmp_path / "somewhere"
+
+
+def put(file: Path, place: Place) -> None:
+    with written(place) as temporary:
+        shutil.copy(file, temporary)
 
 
 def test_what_an_argument_means(tmp_path: Path) -> None:
@@ -87,13 +93,32 @@ def test_a_folder_is_fetched_with_all_that_is_in_it(bucket: Url, tmp_path: Path)
     for name in ("a", "inner/b"):
         put(tmp_path / "new", bucket / "set" / name)
     put(tmp_path / "new", bucket / "settle" / "other")
-    fetch(bucket / "set", tmp_path / "copy")
-    assert sorted(str(p.relative_to(tmp_path / "copy")) for p in (tmp_path / "copy").rglob("*") if p.is_file()) == [
-        "a",
-        "inner/b",
-    ]
-    with pytest.raises(UserError, match="nothing: no such file or folder; check the address"):
-        fetch(bucket / "nothing", tmp_path / "other")
+    with at_hand(bucket / "set") as copy:
+        assert copy.name == "set"
+        assert sorted(str(p.relative_to(copy)) for p in copy.rglob("*") if p.is_file()) == ["a", "inner/b"]
+    assert not copy.exists()
+    with pytest.raises(UserError, match=rf"^{bucket}/set/a: is bad$"), at_hand(bucket / "set") as copy:
+        raise UserError(f"{copy / 'a'}: is bad")
+    missing = pytest.raises(UserError, match="nothing: no such file or folder; check the address")
+    with missing, at_hand(bucket / "nothing"):
+        pass
+
+
+def test_what_finishes_a_folder_is_put_last(bucket: Url, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "index.json", "z"):
+        (tmp_path / name).write_bytes(b"x")
+    system, seen = type(fsspec.filesystem("memory")), []
+    put_file = system.put_file
+    monkeypatch.setattr(system, "put_file", lambda self, a, b, **named: (seen.append(b), put_file(self, a, b, **named)))
+    put_folder(tmp_path, bucket / "set", last="index.json")
+    assert [name.rpartition("/")[2] for name in seen] == ["a", "z", "index.json"]
+
+
+def test_a_block_that_fails_puts_nothing(somewhere: Place) -> None:
+    with contextlib.suppress(RuntimeError), written(somewhere / "file") as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError
+    assert names_in(somewhere) == []
 
 
 def test_what_is_wrong_with_an_address_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from rodin.models.index import read_index, shipped_folder
 
 EXTRAS = {  # of pyproject.toml, and what each installs
     "blender": "bpy",
+    "cluster": "ray",
     "heic": "pillow-heif",
     "mesh": "xatlas",
     "studio": "fastapi",

@@ -10,11 +10,12 @@ from pathlib import Path
 from rodin.avatars.avatar_file import check_is_there
 from rodin.errors import UserError
 from rodin.models.index import read_index, shipped_folder
+from rodin.storage import Place
 
 
-def check_folder(out: Path) -> None:
+def check_folder(out: Place) -> None:
     """Raise UserError if a folder cannot be written to `out`, since it is a file."""
-    if out.exists() and not out.is_dir():
+    if isinstance(out, Path) and out.exists() and not out.is_dir():
         raise UserError(f"--out: {out} is a file; choose a folder")
 
 
@@ -43,7 +44,7 @@ def check_evaluation(held_out: Path, train_data: Path, out: Path, model: Path | 
         check_preset(preset)
 
 
-def check_training(data: Path | None, preset: str) -> None:
+def check_training(data: Place | None, preset: str) -> None:
     """Raise UserError unless there are subjects to train on, where any are named, and such a preset."""
     from rodin.data.subject_folders import list_subjects
     from rodin.train.preset_file import check_preset

@@ -18,6 +18,7 @@ from rodin.cli.avatars import AVATARS, DEFAULT_SAMPLING
 from rodin.cli.completion import Shell, print_completion
 from rodin.cli.console import console, flush
 from rodin.cli.early import check_evaluation, check_folder, check_training
+from rodin.cli.places import Somewhere, engine
 from rodin.cli.plan import plan
 from rodin.cli.training import TRAINING, Ablation, Data, Up
 from rodin.data import named_files
@@ -28,7 +29,7 @@ from rodin.waiting import heartbeat
 
 
 def synth(
-    out: Path,
+    out: Somewhere,
     count: int = 16,
     views: int = 24,
     size: int = 128,
@@ -36,13 +37,17 @@ def synth(
     workers: int = 1,
     heads: str = "sdf",
     samples: int = 16,
+    ray: str | None = None,
 ) -> None:
     """Render synthetic avatars with Blender: subject folders with views, cameras and captions.
 
     An interrupted run goes on where it stopped. Needs Blender's module: pip install 'rodin-avatars[blender]'.
 
+    On many machines: start Ray on each (ray start --head, then ray start --address HOST:6379), and add --ray auto. OUT
+    is then a folder that all of them share, or a URL.
+
     Args:
-        out: Folder for the set: one folder per subject, and overview.png.
+        out: Folder for the set: one folder per subject, and overview.png. A URL, such as s3://bucket/set, will do.
         count: Number of subjects.
         views: Images per subject; the first is frontal.
         size: Edge of an image in pixels.
@@ -50,15 +55,16 @@ def synth(
         workers: Number of Blender processes, one thread each.
         heads: sdf for the built-in procedural head, or an .npz file with a morphable head.
         samples: Rays per pixel. 8 take two thirds of the time of 16 and leave more noise in alpha.
+        ray: Render on a Ray cluster instead of WORKERS processes: auto for the one that this machine is a node of, or
+            HOST:PORT of its head. Needs pip install 'rodin-avatars[cluster]'.
     """
     from rodin.synth.generate import SynthConfig, generate
 
-    config = SynthConfig(
-        out=out, count=count, views=views, size=size, seed=seed, workers=workers, heads=heads, samples=samples
-    )
+    config = SynthConfig(out=out, count=count, views=views, size=size, seed=seed, heads=heads, samples=samples)
     check_folder(out)
+    who = engine(workers, ray)
     with locked(out):
-        generate(config)
+        generate(config, who)
 
 
 def synth_words(data: Data) -> None:
@@ -88,8 +94,8 @@ def describe(data: Data) -> None:
 
 
 def fit(
-    data: Data,
-    run: Path,
+    data: Annotated[Somewhere, tyro.conf.Positional],
+    run: Somewhere,
     preset: str = "smoke",
     workers: int = 2,
     seed: int = 0,
@@ -97,6 +103,8 @@ def fit(
     start: Path | None = None,
     up: Up | None = None,
     scale: Literal["auto"] | None = None,
+    ray: str | None = None,
+    task_gpus: float = 0.25,
     allow_outside: bool = False,
 ) -> None:
     """Fit tri-planes to multi-view images: the shared decoder first, then every subject.
@@ -104,9 +112,12 @@ def fit(
     What looks wrong with the captures is said before. A fit below 20 dB on held-out views has failed: it is named with
     the likely cause and left out; if all fail, so does the command.
 
+    On many machines: start Ray on each (ray start --head, then ray start --address HOST:6379), and add --ray auto. DATA
+    and RUN are then folders that all of them share, or URLs. A node that is lost costs what it was fitting.
+
     Args:
-        data: Folder of subjects, each with a transforms.json.
-        run: Run folder. What it already holds is not made again.
+        data: Folder of subjects, each with a transforms.json. A URL, such as s3://bucket/set, will do.
+        run: Run folder, or its URL. What it already holds is not made again.
         preset: smoke, mini, mini-gpu, paper, or a YAML file (see: rodin preset).
         workers: Processes of one thread each; with --device cuda, threads that load subjects while the GPU fits.
         seed: Seed of the fits.
@@ -115,16 +126,20 @@ def fit(
         up: The axis that points up in the captures, such as z for those of nerfstudio; auto asks the cameras.
             Otherwise +y, or what the captures say.
         scale: auto moves and scales each subject into the box by its silhouettes.
+        ray: Fit on a Ray cluster instead of WORKERS processes: auto for the one that this machine is a node of, or
+            HOST:PORT of its head. Needs pip install 'rodin-avatars[cluster]'.
+        task_gpus: GPUs that a task takes with --ray and --device cuda; 0.25 lets four share one.
         allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
     if allow_outside:
         named_files.allow_outside()
+    who = engine(workers, ray, task_gpus if device == "cuda" else 0.0)
     check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
 
     with locked(run):
-        chain.fit(data, run, load_preset(preset), workers, seed=seed, device=device, start=start, up=up, scale=scale)
+        chain.fit(data, run, load_preset(preset), who, seed=seed, device=device, start=start, up=up, scale=scale)
 
 
 def ship(model: Data, out: Path, limit: float = 48.0) -> None:

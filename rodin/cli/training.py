@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from rodin.cli.early import check_training
+from rodin.cli.places import engine
 from rodin.data import named_files
 from rodin.lock import locked
 
@@ -178,6 +179,8 @@ def train_all(
     up: Up | None = None,
     scale: Literal["auto"] | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
+    ray: str | None = None,
+    task_gpus: float = 0.25,
     allow_outside: bool = False,
 ) -> None:
     """Train the whole chain: encoder, fitted planes, base model, prior, upsampler, refiner. The result is RUN/model.
@@ -197,10 +200,14 @@ def train_all(
             Otherwise +y, or what the captures say.
         scale: auto moves and scales each subject into the box by its silhouettes.
         device: cuda fits on a GPU too, and trains in one process; WORKERS threads then load subjects.
+        ray: Fit the subjects on a Ray cluster: auto for the one that this machine is a node of, or HOST:PORT of its
+            head. DATA and RUN are then folders that all nodes share.
+        task_gpus: GPUs that a fitting task takes with --ray and --device cuda; 0.25 lets four share one.
         allow_outside: Read files outside their folder that a transforms.json names. Only for sets that you trust.
     """
     if allow_outside:
         named_files.allow_outside()
+    who = engine(workers, ray, task_gpus if device == "cuda" else 0.0)
     check_training(data, preset)
     from rodin.train import chain
     from rodin.train.presets import load_preset
@@ -219,6 +226,7 @@ def train_all(
             up=up,
             scale=scale,
             device=device,
+            engine=who,
         )
 
 

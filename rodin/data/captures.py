@@ -24,7 +24,7 @@ from rodin.data.maps import load_map, material_names
 from rodin.data.masks import load_mask
 from rodin.data.named_files import named_file
 from rodin.data.silhouettes import silhouette_box
-from rodin.data.subject_folders import TRANSFORMS_NAMES, transforms_path
+from rodin.data.subject_folders import TRANSFORMS_NAMES, transforms_name
 from rodin.data.worlds import Placement, Up, placement
 from rodin.errors import UserError, shown
 from rodin.files import read_json
@@ -160,9 +160,10 @@ def _read_document(folder: Path) -> tuple[dict[str, Any], Path]:
     """What `transforms.json` of a subject folder holds, and where it lies."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give a folder with {TRANSFORMS_NAMES[0]} and its images")
-    path = transforms_path(folder)
-    if path is None:
+    name = transforms_name(folder)
+    if name is None:
         raise UserError(f"{folder}: has no {TRANSFORMS_NAMES[0]}; write one beside the images")
+    path = folder / name
     document = read_json(path)
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(document).__name__}")

@@ -3,8 +3,8 @@
 While fitting, each subject is one safetensors file, so that an interrupted run goes on where it was. The finished set
 is a folder of webdataset shards:
 
-    planes-00000.tar ...  members NAME.safetensors (planes, fp16; palette and presence, where the decoder has
-                          materials), NAME.json (id, captions, quality), NAME.png (frontal)
+    planes-00000.tar ...  a range of subjects each; members NAME.safetensors (planes, fp16; palette and presence, where
+                          the decoder has materials), NAME.json (id, captions, quality), NAME.png (frontal)
     index.json            written last: schema, the decoder's hash, plane shape, and name, count and bytes of each shard
     statistics/           what maps planes to the unit-variance residuals that the diffusion learns, and back
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -34,10 +34,10 @@ from torch import Tensor
 
 from rodin import checksums
 from rodin.errors import UserError, one_line
-from rodin.files import atomic_path, check_schema, parse_json
+from rodin.files import check_schema, parse_json
 from rodin.images import check_colours, check_pixels, from_bytes, to_bytes
 from rodin.parts import check_finite, config_from_dict
-from rodin.storage import Place, as_place, at_hand, read_json, size_of
+from rodin.storage import Place, as_place, at_hand, names_in, read_json, remove, size_of, written
 from rodin.triplane import check_planes, mirror
 
 SCHEMA = 2
@@ -109,6 +109,16 @@ class Shard:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Written:
+    """What is known of a shard by who has written it: its line of the index, its checksum, and what it holds."""
+
+    shard: Shard
+    crc32: str
+    plane_shape: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Index:
     """What `index.json` says about a folder of shards."""
 
@@ -126,28 +136,29 @@ class Index:
 # ---- one subject
 
 
-def write_subject(path: Path, subject: FittedSubject) -> None:
+def write_subject(path: Place, subject: FittedSubject) -> None:
     """Write one subject to a safetensors file, whole or not at all."""
     tensors = {**_tensors(subject), "frontal": to_bytes(subject.frontal)}
-    with atomic_path(path) as temporary:
+    with written(path) as temporary:
         save_file(tensors, temporary, metadata={"subject": json.dumps(_facts(subject))})
         checksums.seal(temporary)
 
 
-def read_subject(path: Path) -> FittedSubject:
+def read_subject(path: Place) -> FittedSubject:
     """Read a file of `write_subject`.
 
     Raises:
         UserError: the file is missing, cut off, or of another kind.
     """
-    if not Path(path).is_file():
+    if not path.is_file():
         raise UserError(f"{path}: no such file; check the path")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            facts = parse_json(metadata["subject"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        checksums.check_seal(path, metadata)
+        with at_hand(path) as copy:
+            with safe_open(copy, framework="pt") as file:
+                metadata = file.metadata() or {}
+                facts = parse_json(metadata["subject"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            checksums.check_seal(copy, metadata)
         return _subject(tensors, from_bytes(tensors["frontal"]), facts)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(
@@ -169,31 +180,86 @@ def write_shards(folder: Path, subjects: Iterable[FittedSubject], *, decoder_has
     """
     if per_shard < 1:
         raise UserError(f"per_shard: {per_shard} subjects; choose at least 1")
-    folder = Path(folder)
-    for name in (INDEX_NAME, checksums.NAME):
-        (folder / name).unlink(missing_ok=True)
-    shards: list[Shard] = []
-    keys: set[str] = set()
-    shape: tuple[int, ...] | None = None
+    begin_shards(folder)
     remaining = iter(subjects)
+    parts: list[Written] = []
     while batch := list(islice(remaining, per_shard)):
-        for subject in batch:
-            shape = shape or tuple(subject.planes.shape)
-            if tuple(subject.planes.shape) != shape:
-                found = list(subject.planes.shape)
-                raise UserError(f"{subject.name}: planes are {found}, the first subject's {list(shape)}; fit all alike")
-            key = sample_key(subject.name)
-            if key in keys:
-                raise UserError(f"{subject.name}: two subjects have this name; rename one")
-            keys.add(key)
-        name = f"planes-{len(shards):05d}.tar"
-        shards.append(Shard(name=name, count=len(batch), bytes=_write_shard(folder / name, batch)))
-    if shape is None:
+        parts.append(write_shard(folder, len(parts), batch))
+    finish_shards(folder, index_of(folder, parts, decoder_hash), parts)
+
+
+def begin_shards(folder: Place) -> None:
+    """Let the set that a folder has not count from now on."""
+    for name in (INDEX_NAME, checksums.NAME):
+        remove(folder / name)
+
+
+def write_shard(folder: Place, number: int, subjects: Sequence[FittedSubject]) -> Written:
+    """Write one shard of a set, at least one subject, whole or not at all. Any number of processes may do so, for any
+    shards, in any order.
+
+    Raises:
+        UserError: planes of different shapes, the place cannot be written, or the disk is full.
+    """
+    from webdataset import TarWriter  # a second of imports that only writing and reading shards need
+
+    shape = tuple(subjects[0].planes.shape)
+    for subject in subjects:
+        if tuple(subject.planes.shape) != shape:
+            raise _other_shape(subject.name, tuple(subject.planes.shape), shape)
+    name = f"planes-{number:05d}.tar"
+    with written(folder / name) as temporary:
+        # PAX: long names. mtime 0: the same planes make the same file
+        with open(temporary, "wb") as file, TarWriter(file, encoder=False, mtime=0, format="PAX_FORMAT") as tar:
+            for subject in subjects:
+                tar.write(
+                    {
+                        "__key__": sample_key(subject.name),
+                        "safetensors": save(_tensors(subject)),
+                        "json": json.dumps(_facts(subject)).encode(),
+                        "png": _png(subject.frontal),
+                    }
+                )
+        return Written(
+            shard=Shard(name=name, count=len(subjects), bytes=temporary.stat().st_size),
+            crc32=checksums.file_sum(temporary),
+            plane_shape=shape,
+            names=tuple(subject.name for subject in subjects),
+        )
+
+
+def index_of(folder: Place, parts: Sequence[Written], decoder_hash: str) -> Index:
+    """The index of a set of shards, all of which are written.
+
+    Raises:
+        UserError: no subjects, two of one name, or planes of different shapes.
+    """
+    if not parts:
         raise UserError(f"{folder}: there are no subjects to write; fit some first")
-    for stale in set(folder.glob("planes-*.tar")) - {folder / shard.name for shard in shards}:
-        stale.unlink()
-    index = Index(schema=SCHEMA, decoder_hash=decoder_hash, plane_shape=shape, shards=tuple(shards))
-    checksums.finish(folder, INDEX_NAME, dataclasses.asdict(index))
+    keys: set[str] = set()
+    for part in parts:
+        if part.plane_shape != parts[0].plane_shape:
+            raise _other_shape(part.names[0], part.plane_shape, parts[0].plane_shape)
+        for name in part.names:
+            if (key := sample_key(name)) in keys:
+                raise UserError(f"{name}: two subjects have this name; rename one")
+            keys.add(key)
+    shards = tuple(part.shard for part in parts)
+    return Index(schema=SCHEMA, decoder_hash=decoder_hash, plane_shape=parts[0].plane_shape, shards=shards)
+
+
+def finish_shards(folder: Place, index: Index, parts: Sequence[Written]) -> None:
+    """Write checksums and index of a set of shards, and remove shards that are no part of it."""
+    kept = {shard.name for shard in index.shards}
+    for name in names_in(folder):
+        if name.startswith("planes-") and name.endswith(".tar") and name not in kept:
+            remove(folder / name)
+    sums = {part.shard.name: part.crc32 for part in parts}
+    checksums.finish_with(folder, INDEX_NAME, dataclasses.asdict(index), sums)
+
+
+def _other_shape(name: str, found: tuple[int, ...], first: tuple[int, ...]) -> UserError:
+    return UserError(f"{name}: planes are {list(found)}, the first subject's {list(first)}; fit all alike")
 
 
 def read_index(folder: str | Place, *, decoder_hash: str | None = None) -> Index:
@@ -251,25 +317,6 @@ def read_shards(folder: str | Place, *, decoder_hash: str | None = None) -> Iter
 def sample_key(name: str) -> str:
     """A subject's name as a tar member may have it: webdataset splits keys at dots and slashes, so both are escaped."""
     return quote(name, safe="", errors="surrogateescape").replace(".", "%2E")
-
-
-def _write_shard(path: Path, subjects: list[FittedSubject]) -> int:
-    """Returns the size of the file in bytes."""
-    from webdataset import TarWriter  # a second of imports that only writing and reading shards need
-
-    with atomic_path(path) as temporary:
-        # PAX: long names. mtime 0: the same planes make the same file
-        with open(temporary, "wb") as file, TarWriter(file, encoder=False, mtime=0, format="PAX_FORMAT") as tar:
-            for subject in subjects:
-                tar.write(
-                    {
-                        "__key__": sample_key(subject.name),
-                        "safetensors": save(_tensors(subject)),
-                        "json": json.dumps(_facts(subject)).encode(),
-                        "png": _png(subject.frontal),
-                    }
-                )
-        return temporary.stat().st_size
 
 
 def read_shard(folder: Place, index: Index, shard: Shard) -> Iterator[FittedSubject]:

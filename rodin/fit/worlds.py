@@ -6,15 +6,18 @@ that all see one world.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from tqdm import tqdm
 
 from rodin.data.captures import find_placement
+from rodin.data.subject_folders import subject_name
 from rodin.data.worlds import Placement, Up
 from rodin.errors import UserError
 from rodin.files import read_json, write_json
+from rodin.storage import Place, at_hand
 
 WORLDS_NAME = "worlds.json"
 
@@ -35,7 +38,7 @@ def run_placements(run: Path) -> dict[str, Placement]:
     return {name: Placement.read(value, f"{path}: {name}") for name, value in subjects.items()}
 
 
-def place_subjects(folders: list[Path], run: Path, up: Up | None, scale: Literal["auto"] | None) -> None:
+def place_subjects(folders: Sequence[Place], run: Path, up: Up | None, scale: Literal["auto"] | None) -> None:
     """Write RUN/worlds.json for these subjects, where a flag asks for it now or did so before.
 
     Args:
@@ -61,9 +64,10 @@ def place_subjects(folders: list[Path], run: Path, up: Up | None, scale: Literal
         raise UserError(f"{run}: its subjects were fitted without --up and --scale; give another --run")
     else:
         placed = {}
-    missing = [folder for folder in folders if folder.resolve().name not in placed]
+    missing = [folder for folder in folders if subject_name(folder) not in placed]
     for folder in tqdm(missing, desc="placing", unit="subject", leave=False):
-        placed[folder.resolve().name] = find_placement(folder, up, fill=scale == "auto")
+        with at_hand(folder) as local:
+            placed[subject_name(folder)] = find_placement(local, up, fill=scale == "auto")
     if missing:
         subjects = {name: one.plain() for name, one in placed.items()}
         write_json(path, {"up": up, "scale": scale, "subjects": subjects})

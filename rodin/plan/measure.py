@@ -22,6 +22,7 @@ from tqdm import tqdm
 from rodin.diffusion.losses import Diffusion
 from rodin.draws import Draws
 from rodin.errors import UserError
+from rodin.fan_out import Pool
 from rodin.fit.subjects import fit_subject, load_for
 from rodin.networks.unet import UNet
 from rodin.plan.machine import Machine
@@ -52,7 +53,7 @@ def measure_machine(name: str | None = None) -> Machine:
         bar.update()
         fit, ray = _fit_seconds(folder / f"{MANY}")
         bar.update()
-        gflops = _training_gflops()
+        gflops = training_gflops()
         bar.update()
         disk = _disk_mb_s(folder / "file")
         bar.update()
@@ -74,10 +75,10 @@ def measure_machine(name: str | None = None) -> Machine:
 def _render_seconds(out: Path, views: int) -> tuple[float, float]:
     """Of one subject, as the second and the third of a process, and of the process's start."""
     times = []
-    config = SynthConfig(out=out, count=3, views=views, size=SIZE, seed=0, workers=1, heads="sdf", samples=SAMPLES)
+    config = SynthConfig(out=out, count=3, views=views, size=SIZE, seed=0, heads="sdf", samples=SAMPLES)
     for one in (replace(config, out=out.with_name(f"{out.name}-start"), count=1), config):
         began = _childrens_seconds()
-        generate(one)
+        generate(one, Pool(workers=1))
         times.append(_childrens_seconds() - began)
     each = (times[1] - times[0]) / 2
     return each, max(times[0] - each, 0.0)
@@ -108,7 +109,7 @@ def _fit_seconds(data: Path) -> tuple[float, float]:
     return max(times[1] - few * step, 0.0), step / preset.planes.rays
 
 
-def _training_gflops() -> float:
+def training_gflops() -> float:
     """Of one device that trains mini's base model, optimizer and moving average included."""
     base = mini().base
     network, batch = base.network, base.loop.batch_size

@@ -11,10 +11,12 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import OpenEXR
@@ -28,12 +30,12 @@ from rodin.synth.lighting import LIGHTING, Lighting
 from rodin.synth.pixels import straight_srgb, whole_shares
 from rodin.synth.recipe import make_recipe
 from rodin.synth.subject import (
+    folder_name,
     frame_name,
     has_view,
     map_name,
     save_frame,
     save_map,
-    subject_folder,
     touches_border,
     write_transforms,
 )
@@ -308,7 +310,7 @@ def render_view(cam_to_world: Array, scratch: Path) -> tuple[Array, Array]:
 def render_subject(job: Job, index: int, answer: Answer) -> None:
     """Build and render one subject; views that an earlier run finished are kept."""
     recipe = make_recipe(job.seed, index)
-    folder = subject_folder(Path(job.out), index)
+    folder = Path(job.out) / folder_name(index)
     poses = camera_poses(job.seed, index, job.views, job.size)
     todo = [view for view in range(job.views) if not has_view(folder, view)]
     if todo:
@@ -326,6 +328,13 @@ def render_subject(job: Job, index: int, answer: Answer) -> None:
     write_transforms(folder, recipe, poses, job.size)
 
 
+def _listen(asked: SimpleQueue[int]) -> None:
+    """Pass on what is asked for, and end this process where nobody is left who could ask."""
+    for line in sys.stdin:
+        asked.put(int(line))
+    os._exit(0)
+
+
 def main() -> None:
     """Serve subjects from standard input until it ends; see worker.py for the protocol."""
     job = Job.from_json(sys.argv[1])
@@ -337,9 +346,11 @@ def main() -> None:
         channel.write(json.dumps(message) + "\n")
         channel.flush()
 
+    asked: SimpleQueue[int] = SimpleQueue()
+    threading.Thread(target=_listen, args=(asked,), daemon=True).start()
     answer({"ready": True})
-    for line in sys.stdin:
-        index = int(line)
+    while True:
+        index = asked.get()
         try:
             render_subject(job, index, answer)
         except UserError as error:

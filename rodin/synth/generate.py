@@ -1,22 +1,27 @@
-"""Make a set of synthetic subjects: share the work among Blender processes, resume what is unfinished, show it."""
+"""Make a set of synthetic subjects: share it among Blender processes, resume what is unfinished, show it."""
 
 from __future__ import annotations
 
+import atexit
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from tqdm import tqdm
 
 from rodin.errors import UserError
-from rodin.files import read_json, write_json
+from rodin.fan_out import Engine, advance, ranges
+from rodin.storage import Place, Url, names_in, put_folder, read_json, write_json
 from rodin.synth.recipe import VERSION
-from rodin.synth.subject import is_finished, subject_folder
+from rodin.synth.subject import FINISHED_NAME, folder_name, is_finished
 from rodin.synth.worker import Job, Worker
+from rodin.writer import own_name
 
-_RANGES = (("count", 1, 100_000), ("views", 1, 1000), ("size", 16, 4096), ("workers", 1, 256), ("samples", 1, 4096))
+LOGS_NAME = ".logs"
+MOST_TOGETHER = 8  # subjects that one task renders
+_RANGES = (("count", 1, 100_000), ("views", 1, 1000), ("size", 16, 4096), ("samples", 1, 4096))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,22 +29,20 @@ class SynthConfig:
     """A set of synthetic subjects.
 
     Args:
-        out: Folder of the set; an existing set of the same settings is resumed or extended.
+        out: Folder of the set, or its URL; an existing set of the same settings is resumed or extended.
         count: Number of subjects.
         views: Images of each subject; the first is frontal.
         size: Edge of an image in pixels.
         seed: Seed of the set; subject i depends on (seed, i) alone.
-        workers: Blender processes at work at the same time, one thread each.
         heads: `sdf` for the built-in procedural head, or an .npz file with a morphable head.
         samples: Rays a pixel before the denoiser, which cleans colour but not alpha.
     """
 
-    out: Path
+    out: Place
     count: int
     views: int
     size: int
     seed: int
-    workers: int
     heads: str = "sdf"
     samples: int = 16
 
@@ -52,7 +55,7 @@ class SynthConfig:
             raise UserError(f"seed: {self.seed} is negative; choose 0 or more")
 
 
-def generate(config: SynthConfig) -> None:
+def generate(config: SynthConfig, engine: Engine) -> None:
     """Render every subject of the set that is not finished yet, then draw the overview.
 
     Raises:
@@ -61,16 +64,22 @@ def generate(config: SynthConfig) -> None:
     # Only drawing needs fonts and images: the package itself stays cheap to import.
     from rodin.synth.overview import write_overview
 
+    engine.check()
     _claim_folder(config)
-    folders = {index: subject_folder(config.out, index) for index in range(config.count)}
-    missing = [index for index, folder in folders.items() if not is_finished(folder)]
-    for index in missing:
-        for leftover in folders[index].glob(".writing-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-    if missing:
-        _render(config, missing)
-    if missing or not (config.out / "overview.png").is_file():
-        write_overview(list(folders.values()), config.out / "overview.png")
+    folders = [config.out / folder_name(index) for index in range(config.count)]
+    tasks = ranges(config.count, MOST_TOGETHER)
+    if isinstance(config.out, Path):  # under a URL each task looks itself, which takes its time
+        missing = {index for index, folder in enumerate(folders) if not is_finished(folder)}
+        for index in missing:
+            for leftover in (config.out / folder_name(index)).glob(".writing-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+        tasks = [task for task in tasks if not missing.isdisjoint(task)]
+    if tasks:
+        with tqdm(total=config.views * sum(map(len, tasks)), unit="frame", desc="synth") as progress:
+            engine.results(_work(config), tasks, progress.update)
+        _forget_logs(config.out)
+    if tasks or "overview.png" not in names_in(config.out):
+        write_overview(folders, config.out / "overview.png")
 
 
 def _claim_folder(config: SynthConfig) -> None:
@@ -83,7 +92,7 @@ def _claim_folder(config: SynthConfig) -> None:
         "samples": config.samples,
         "heads": _heads_identity(config.heads),
     }
-    if config.out.exists() and not config.out.is_dir():
+    if isinstance(config.out, Path) and config.out.exists() and not config.out.is_dir():
         raise UserError(f"{config.out}: is a file; choose a folder")
     marker = config.out / "synth.json"
     if marker.is_file():
@@ -95,7 +104,7 @@ def _claim_folder(config: SynthConfig) -> None:
                     f"{name}: {config.out} was made with {old!r}, not {value!r}; use the same {name} or another folder"
                 )
         return
-    if any(config.out.glob("[0-9]*/transforms.json")):
+    if any(name[0].isdigit() and is_finished(config.out / name) for name in names_in(config.out)):
         raise UserError(f"{marker}: missing although the folder holds subjects; choose another folder")
     write_json(marker, settings)
 
@@ -109,38 +118,56 @@ def _heads_identity(heads: str) -> str:
     return "npz " + load_morph_model(Path(heads)).digest()
 
 
-def _render(config: SynthConfig, missing: list[int]) -> None:
-    """Let the workers take subjects from one queue until it is empty or one of them fails."""
+def _work(config: SynthConfig) -> RenderRange:
+    """What a task of the set does."""
     heads = config.heads if config.heads == "sdf" else str(Path(config.heads).resolve())
-    job = Job(
-        out=str(config.out.resolve()), views=config.views, size=config.size, seed=config.seed, heads=heads,
-        samples=config.samples,
-    )  # fmt: skip
-    logs = config.out / ".logs"
-    logs.mkdir(exist_ok=True)
-    queue: SimpleQueue[int] = SimpleQueue()
-    for index in missing:
-        queue.put(index)
-    count = min(config.workers, len(missing))
-    workers = [Worker(job, logs / f"worker-{number}.log") for number in range(count)]
+    out = config.out.resolve() if isinstance(config.out, Path) else config.out
+    return RenderRange(
+        out=out, views=config.views, size=config.size, seed=config.seed, heads=heads, samples=config.samples
+    )
 
-    def serve(worker: Worker) -> None:
-        worker.start()
-        while True:
-            try:
-                index = queue.get_nowait()
-            except Empty:
-                return
-            worker.render(index, progress.update)
 
-    with (
-        tqdm(total=len(missing) * config.views, unit="frame", desc="synth") as progress,
-        ThreadPoolExecutor(count) as pool,
-    ):
-        try:
-            for future in [pool.submit(serve, worker) for worker in workers]:
-                future.result()
-        finally:
-            # On a failure or an interrupt nothing must wait for the subjects that are still queued.
-            for worker in workers:
-                worker.stop()
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderRange:
+    """What a task does, wherever it runs: render those of its subjects that are not finished. See `SynthConfig`."""
+
+    out: Place
+    views: int
+    size: int
+    seed: int
+    heads: str
+    samples: int
+
+    def __call__(self, task: range) -> None:
+        """Render subjects by their indices.
+
+        Raises:
+            UserError: Blender cannot be imported or fails, or the place cannot be written.
+        """
+        for index in task:
+            folder = self.out / folder_name(index)
+            if is_finished(folder):
+                advance(self.views)
+                continue
+            worker, local = _blender(self)
+            worker.render(index, advance)
+            if isinstance(folder, Url):
+                put_folder(local / folder_name(index), folder, last=FINISHED_NAME)
+                shutil.rmtree(local / folder_name(index))
+
+
+@lru_cache(1)
+def _blender(work: RenderRange) -> tuple[Worker, Path]:
+    """The Blender of this process, which ends with it, and the folder that it renders into."""
+    out = work.out if isinstance(work.out, Path) else Path(tempfile.mkdtemp(prefix="rodin-synth-"))
+    job = Job(out=str(out), views=work.views, size=work.size, seed=work.seed, heads=work.heads, samples=work.samples)
+    worker = Worker(job, out / LOGS_NAME / f"{own_name()}.log")
+    atexit.register(worker.stop)
+    worker.start()
+    return worker, out
+
+
+def _forget_logs(out: Place) -> None:
+    """Remove the logs of a set that is finished; they are empty."""
+    if isinstance(out, Path):
+        shutil.rmtree(out / LOGS_NAME, ignore_errors=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from rodin.files import atomic_path, read_json
+from rodin.files import read_json
 from rodin.lettering import wrapped
+from rodin.storage import Place, at_hand, written
 
 MOST = 24
 COLUMNS = 3
@@ -60,10 +62,13 @@ def _card(folder: Path) -> Image.Image:
     return card
 
 
-def write_overview(folders: list[Path], path: Path) -> None:
+def write_overview(folders: Sequence[Place], path: Place) -> None:
     """Draw up to `MOST` subjects, spread over the set, into one PNG."""
     shown = [folders[i] for i in sorted({round(k) for k in np.linspace(0, len(folders) - 1, min(MOST, len(folders)))})]
-    cards = [_card(folder) for folder in shown]
+    cards = []
+    for place in shown:
+        with at_hand(place) as folder:
+            cards.append(_card(folder))
     columns = min(COLUMNS, len(cards))
     rows = -(-len(cards) // columns)
     width, height = cards[0].size
@@ -71,5 +76,5 @@ def write_overview(folders: list[Path], path: Path) -> None:
     for number, card in enumerate(cards):
         row, column = divmod(number, columns)
         sheet.paste(card, (_GAP + column * (width + _GAP), _GAP + row * (height + _GAP)))
-    with atomic_path(path) as temporary:
+    with written(path) as temporary:
         sheet.save(temporary, optimize=True)

@@ -18,6 +18,7 @@ from PIL import Image
 from rodin.checksums import finish
 from rodin.files import atomic_path
 from rodin.materials import MATERIALS
+from rodin.storage import Place
 from rodin.synth.body.geometry import Array
 from rodin.synth.cameras import BORDER, FOV, focal_length
 from rodin.synth.recipe import VERSION, AvatarRecipe
@@ -25,17 +26,18 @@ from rodin.synth.words import WORDS_VERSION
 from rodin.synth.words.caption import make_caption
 from rodin.synth.words.paraphrase import paraphrases
 
+FINISHED_NAME = "transforms.json"
 QUALITY = 90
 
 
-def subject_folder(out: Path, index: int) -> Path:
-    """The folder of subject `index` in the set `out`."""
-    return out / f"{index:05d}"
+def folder_name(index: int) -> str:
+    """The name of a subject's folder in a set."""
+    return f"{index:05d}"
 
 
-def is_finished(folder: Path) -> bool:
+def is_finished(folder: Place) -> bool:
     """Whether the subject in `folder` was written to its end."""
-    return (folder / "transforms.json").is_file()
+    return (folder / FINISHED_NAME).is_file()
 
 
 def frame_name(view: int) -> str:
@@ -97,7 +99,7 @@ def write_transforms(folder: Path, recipe: AvatarRecipe, poses: Array, size: int
     ]
     finish(
         folder,
-        "transforms.json",
+        FINISHED_NAME,
         {
             "camera_angle_x": FOV,
             "fl_x": focal,

@@ -1,7 +1,8 @@
-"""The line protocol between `generate` and its Blender processes, and the parent's side of it.
+"""The line protocol between a task of `generate` and its Blender process, and the task's side of it.
 
 A worker gets the set's `Job` as one JSON argument, one subject's index a line on standard input, and answers JSON
-lines: `{"ready": true}` once, `{"frame": view}` for each image, `{"done": index}`, or `{"error": message}`.
+lines: `{"ready": true}` once, `{"frame": view}` for each image, `{"done": index}`, or `{"error": message}`. It ends
+when its standard input does, whatever it is doing: then whoever asked is gone.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Worker:
 
     def __init__(self, job: Job, log: Path) -> None:
         self._log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
         with log.open("ab") as sink:  # appended to, since it is emptied under the process's hands
             self._process = subprocess.Popen(

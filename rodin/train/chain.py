@@ -17,8 +17,9 @@ from typing import Any, Literal
 from rodin.data.subject_folders import list_subjects
 from rodin.data.worlds import Up
 from rodin.errors import UserError
+from rodin.fan_out import Engine, Pool
 from rodin.files import write_text
-from rodin.fit.subjects import adopt_decoder, fit_dataset, quality_table
+from rodin.fit.subjects import fit_dataset, quality_table
 from rodin.fit.worlds import place_subjects
 from rodin.models.clip import Encoder
 from rodin.models.folder import assemble, save_model
@@ -57,6 +58,7 @@ def train_all(
     up: Up | None = None,
     scale: Literal["auto"] | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
+    engine: Engine | None = None,
 ) -> None:
     """All stages and RUN/model; what the run holds is not made again.
 
@@ -67,8 +69,10 @@ def train_all(
         start: a model whose decoder is kept, and whose encoder, base model and upsampler are trained further.
         up, scale: see `rodin.fit.worlds.place_subjects`.
         device: where the planes are fitted. The networks train on a GPU wherever there is one.
+        engine: who fits; by default so many workers.
     """
-    check_workers(workers)
+    fitters = engine or Pool(workers=workers)
+    fitters.check()
     if clip is not None and start is not None:
         raise UserError(f"--clip {clip}: the networks of {start} know the latents of its own encoder; leave out one")
     processes = workers if device == "cpu" else 1
@@ -77,7 +81,7 @@ def train_all(
         "encoder": lambda: (
             encoder(data, run, preset, None, start=start) if clip is None else adopt_clip(clip, run, preset)
         ),
-        "planes": lambda: fit(data, run, preset, workers, seed=seed, device=device, start=start),
+        "planes": lambda: fit(data, run, preset, fitters, seed=seed, device=device, start=start),
         "palette": lambda: palette(run, preset),
         "base": lambda: on_processes(base, run / "base", (run, preset, None, start), preset.base.loop, processes),
         "prior": lambda: prior(run, preset),
@@ -96,12 +100,6 @@ def train_all(
         if name == "planes":  # which shows that the preset suits the data
             write_text(run / PRESET_NAME, preset_yaml(preset))
     model(run)
-
-
-def check_workers(workers: int) -> None:
-    """Raise UserError unless there is a worker."""
-    if workers < 1:
-        raise UserError(f"--workers: {workers}; choose 1 or more")
 
 
 def check_hours(hours: float | None) -> None:
@@ -170,10 +168,10 @@ def adopt_clip(clip: str, run: Path, preset: Preset) -> None:
 
 
 def fit(
-    data: Path,
-    run: Path,
+    data: Place,
+    run: Place,
     preset: Preset,
-    workers: int,
+    engine: Engine,
     seed: int,
     device: str = "cpu",
     start: Path | None = None,
@@ -181,11 +179,9 @@ def fit(
     scale: Literal["auto"] | None = None,
 ) -> None:
     """RUN/decoder and RUN/planes, and how well held-out views are met."""
-    check_workers(workers)
-    if start is not None:
-        adopt_decoder(start, run)
-    subjects = fit_dataset(data, run, preset.fitting, workers, seed=seed, device=device, up=up, scale=scale)
-    print("\n".join(quality_table(subjects)))
+    fitting = preset.fitting
+    fitted = fit_dataset(data, run, fitting, engine, seed=seed, device=device, start=start, up=up, scale=scale)
+    print("\n".join(quality_table(fitted)))
 
 
 def palette(run: Path, preset: Preset) -> None:

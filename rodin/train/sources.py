@@ -26,7 +26,7 @@ from rodin.errors import UserError
 from rodin.files import atomic_path
 from rodin.models.clip import Encoder
 from rodin.models.statistics import STATISTICS_NAME
-from rodin.storage import Place, fetch
+from rodin.storage import Place, at_hand
 from rodin.train.subjects import Lesson, Loaded, known, lessons, load_subjects, read_chosen, statistics_at
 
 if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
@@ -79,11 +79,8 @@ def adopt_statistics(planes: Place, run: Path, state: PartialState) -> None:
     """Copy the statistics of a set that lies elsewhere into the run, unless it has some."""
     target = run / "planes" / STATISTICS_NAME
     if state.is_main_process and not target.exists():
-        with atomic_path(target) as temporary:
-            if isinstance(planes, Path):
-                shutil.copytree(planes / STATISTICS_NAME, temporary)
-            else:
-                fetch(planes / STATISTICS_NAME, temporary)
+        with at_hand(planes / STATISTICS_NAME) as found, atomic_path(target) as temporary:
+            shutil.copytree(found, temporary)
     state.wait_for_everyone()
 
 

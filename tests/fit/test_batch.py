@@ -14,6 +14,7 @@ from rodin import triplane
 from rodin.data.captures import load_subject
 from rodin.data.shards import write_subject
 from rodin.errors import UserError
+from rodin.fan_out import Pool
 from rodin.fit import subjects as fitting
 from rodin.fit.batch import BatchFit, Crowd, Draws, fit_planes_batch, look_up, objective
 from rodin.fit.losses import Batch, LossConfig
@@ -179,7 +180,7 @@ def test_a_run_fitted_in_batches_is_whole_and_resumes(
     folder, path = todo[3]
     last = load_subject(folder, PLANES.image_size)
     write_subject(path, fit_subject(last, decoder, read_start(tmp_path), PLANES, 0))  # as a parallel process does
-    subjects = fit_dataset(balls, tmp_path, config, workers=1, seed=0)
+    subjects = fit_dataset(balls, tmp_path, config, Pool(workers=1), seed=0)
     assert [path.stat().st_mtime_ns for _, path in todo[:3]] == stamps
     assert [subject.name for subject in subjects] == [folder.name for folder in folders]
     psnr = [subject.psnr for subject in subjects]
@@ -192,7 +193,7 @@ def test_a_gpu_that_is_not_there_is_refused_before_any_work(balls: Path, tmp_pat
         pytest.skip("there is one")
     config = FittingConfig(decoder=DecoderConfig(channels=4), shared=SharedConfig(), planes=PLANES)
     with pytest.raises(UserError, match="--device: cuda, but PyTorch finds no such device"):
-        fit_dataset(balls, tmp_path / "run", config, workers=1, seed=0, device="cuda")
+        fit_dataset(balls, tmp_path / "run", config, Pool(workers=1), seed=0, device="cuda")
     assert not (tmp_path / "run").exists()
 
 

@@ -13,9 +13,10 @@ import torch
 
 from rodin import triplane
 from rodin.data.captures import load_subject
-from rodin.data.shards import read_shards
+from rodin.data.shards import read_shards, read_subject
 from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
+from rodin.fan_out import Pool
 from rodin.fit.hull import visual_hull
 from rodin.fit.measure import judge
 from rodin.fit.planes import FitConfig, fit_planes, learning_rate_at, random_size
@@ -97,12 +98,14 @@ def test_a_finished_set_is_whole_and_of_mean_0_and_deviation_1(
     shutil.rmtree(run / "planes")
     fits = next(run.glob("fits-*"))
     stamps = {path: path.stat().st_mtime_ns for path in fits.iterdir()}
-    subjects = fit_dataset(balls, run, config, workers=2, seed=0)
+    subjects = fit_dataset(balls, run, config, Pool(workers=2), seed=0)
     assert {path: path.stat().st_mtime_ns for path in fits.iterdir()} == stamps
     stored = list(read_shards(run / "planes"))
     assert [subject.name for subject in stored] == ["ball0", "ball1", "ball2", "ball3"]
-    for one, first in zip(stored, subjects, strict=True):
-        assert torch.equal(one.planes, first.planes)
+    for one, told in zip(stored, subjects, strict=True):
+        fitted = read_subject(fits / f"{one.name}.safetensors")
+        assert torch.equal(one.planes, fitted.planes)
+        assert (told.name, told.psnr, told.ssim) == (one.name, one.psnr, one.ssim)
     statistics = load_statistics(run / "planes")
     residual = torch.stack(
         [(subject.planes - statistics.mean_planes) / statistics.std[:, None, None] for subject in stored]
@@ -117,7 +120,7 @@ def test_another_decoder_is_refused(balls: Path, tmp_path: Path) -> None:
     shared_decoder(list_subjects(balls), tmp_path, quick, seed=0)
     other = dataclasses.replace(quick, decoder=DecoderConfig(channels=6))
     with pytest.raises(UserError, match=r"decoder: holds .*channels=4.* asked for .*channels=6.* another --run"):
-        fit_dataset(balls, tmp_path, other, workers=1, seed=0)
+        fit_dataset(balls, tmp_path, other, Pool(workers=1), seed=0)
 
 
 def test_a_models_decoder_is_taken_over_and_never_mixed_with_another(tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_a_subject_without_matter_is_named(ball_maker, tmp_path: Path) -> None:
     for path in (data / "ball0").glob("*.png"):
         Image.new("RGBA", (24, 24)).save(path)
     with pytest.raises(UserError, match="ball0: no view sees matter"):
-        fit_dataset(data, tmp_path, CONFIG, workers=1, seed=0)
+        fit_dataset(data, tmp_path, CONFIG, Pool(workers=1), seed=0)
 
 
 def test_the_folder_that_one_stands_in_is_a_subject_with_a_name(
@@ -156,7 +159,7 @@ def test_the_folder_that_one_stands_in_is_a_subject_with_a_name(
     quick = dataclasses.replace(
         CONFIG, planes=dataclasses.replace(PLANES, steps=8), shared=SharedConfig(subjects=1, common_steps=2, steps=2)
     )
-    (fitted,) = fit_dataset(Path("."), tmp_path, quick, workers=1, seed=0)
+    (fitted,) = fit_dataset(Path("."), tmp_path, quick, Pool(workers=1), seed=0)
     assert fitted.name == "ball0"
     assert [path.name for path in tmp_path.glob("fits-*/*")] == ["ball0.safetensors"]
 
@@ -166,7 +169,7 @@ def test_a_failed_fit_is_named_and_left_out(
     trained: Path,
     tiny_preset: Path,
     tmp_path: Path,
-    fits_here: None,
+    works_here: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -185,7 +188,7 @@ def test_a_failed_fit_is_named_and_left_out(
     for path in run.glob("fits-*/ball1.safetensors"):
         path.unlink()
     config = load_preset(str(tiny_preset)).fitting
-    found = fit_dataset(data, run, config, workers=1, seed=0)
+    found = fit_dataset(data, run, config, Pool(workers=1), seed=0)
     said = capsys.readouterr().out
     assert [subject.name for subject in found] == ["ball0", "ball2", "ball3"]
     assert "ball1: all pictures are opaque" in said
@@ -193,10 +196,10 @@ def test_a_failed_fit_is_named_and_left_out(
     assert [subject.name for subject in read_shards(run / "planes")] == ["ball0", "ball2", "ball3"]
     for path, content in whole.items():
         path.write_bytes(content)
-    assert len(fit_dataset(data, run, config, workers=1, seed=0)) == 4
+    assert len(fit_dataset(data, run, config, Pool(workers=1), seed=0)) == 4
     monkeypatch.setattr("rodin.fit.subjects.LEAST_PSNR", 99.0)
     with pytest.raises(UserError, match=r"every fit has failed, below 99 dB .*; mend the captures, and give another"):
-        fit_dataset(data, run, config, workers=1, seed=0)
+        fit_dataset(data, run, config, Pool(workers=1), seed=0)
 
 
 def test_a_runs_world_is_noted_once(balls: Path, tmp_path: Path) -> None:

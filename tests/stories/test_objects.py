@@ -83,7 +83,7 @@ def overlap(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def test_vases_are_learned_by_the_commands_that_learn_avatars(
-    vases: Path, tiny_preset: Path, tmp_path: Path, fits_here: None, capsys: pytest.CaptureFixture[str]
+    vases: Path, tiny_preset: Path, tmp_path: Path, works_here: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is drawn from nothing has a vase's silhouette from all sides, and not that of one that lies."""
     run, out = tmp_path / "run", tmp_path / "out"

@@ -8,7 +8,6 @@ import importlib.util
 import json
 import math
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,9 @@ from PIL import Image
 import rodin.synth.worker
 from rodin.data.captures import load_subject
 from rodin.errors import UserError
+from rodin.fan_out import Pool
 from rodin.materials import MATERIALS
+from rodin.storage import Place, Url, at_hand
 from rodin.synth.body.build import build_avatar, detail_for
 from rodin.synth.body.geometry import to_world
 from rodin.synth.generate import SynthConfig, generate
@@ -27,19 +28,20 @@ from rodin.synth.subject import save_frame
 from rodin.synth.words.paraphrase import paraphrases
 
 SIZE, VIEWS, SEED = 32, 3, 21
+ONE = Pool(workers=1)
 needs_blender = pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="bpy is not installed")
 
 
-def config(out: Path, **changes: object) -> SynthConfig:
+def config(out: Place, **changes: object) -> SynthConfig:
     """The tests' small set in `out`."""
-    values: dict[str, object] = {"out": out, "count": 1, "views": VIEWS, "size": SIZE, "seed": SEED, "workers": 1}
+    values: dict[str, object] = {"out": out, "count": 1, "views": VIEWS, "size": SIZE, "seed": SEED}
     return SynthConfig(**(values | changes))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("synth") / "set"
-    generate(config(out))
+    generate(config(out), ONE)
     return out
 
 
@@ -72,7 +74,7 @@ def test_format(rendered: Path) -> None:
 
 @needs_blender
 def test_the_logs_keep_nothing_of_subjects_that_went_well(rendered: Path) -> None:
-    assert "Fra:" not in (rendered / ".logs" / "worker-0.log").read_text()
+    assert not (rendered / ".logs").exists()
 
 
 def shares(out: Path, view: int) -> np.ndarray:
@@ -158,10 +160,9 @@ def test_transforms_project_the_geometry_onto_the_images(rendered: Path) -> None
 
 @needs_blender
 def test_second_run_renders_nothing(rendered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The package's function `generate` hides its module of the same name.
-    monkeypatch.setattr(sys.modules["rodin.synth.generate"], "Worker", None)
+    monkeypatch.setattr(Pool, "results", None)
     before = {path: path.stat().st_mtime_ns for path in rendered.rglob("*")}
-    generate(config(rendered))
+    generate(config(rendered), ONE)
     assert {path: path.stat().st_mtime_ns for path in rendered.rglob("*")} == before
 
 
@@ -174,12 +175,27 @@ def test_unfinished_subject_is_redone_to_the_same_bytes(rendered: Path, tmp_path
     (copy / "00000" / "002.materials.webp").unlink()
     (copy / "00000" / ".writing-old").mkdir()
     kept = (copy / "00000" / "000.webp").stat().st_mtime_ns
-    generate(config(copy))
+    generate(config(copy), ONE)
     assert (copy / "00000" / "000.webp").stat().st_mtime_ns == kept
     names = ("000.webp", "001.webp", "002.webp", "001.materials.webp", "002.materials.webp", "transforms.json")
     for name in names:
         assert (copy / "00000" / name).read_bytes() == (rendered / "00000" / name).read_bytes()
     assert not (copy / "00000" / ".writing-old").exists()
+
+
+@needs_blender
+def test_a_set_under_a_url_is_the_same(rendered: Path, works_here: None) -> None:
+    out = Url("memory://test-generate/set")
+    generate(config(out), ONE)
+    with at_hand(out) as copy:
+        assert contents(copy) == contents(rendered)
+    with pytest.raises(UserError, match=r"^views: memory://test-generate/set was made with 3, not 4"):
+        generate(config(out, views=4), ONE)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a set."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(("field", "value"), [("size", 48), ("views", 4), ("seed", 5), ("samples", 8)])
@@ -188,16 +204,16 @@ def test_other_settings_on_an_old_folder(tmp_path: Path, field: str, value: int)
                 "heads": "sdf"}  # fmt: skip
     (tmp_path / "synth.json").write_text(json.dumps(settings))
     with pytest.raises(UserError, match=rf"^{field}: .* made with {settings[field]}, not {value}"):
-        generate(config(tmp_path, **{field: value}))
+        generate(config(tmp_path, **{field: value}), ONE)
 
 
 def test_a_folder_of_another_recipe(tmp_path: Path) -> None:
     (tmp_path / "synth.json").write_text(json.dumps({"generator": "rodin-synth 1", "seed": SEED}))
     with pytest.raises(UserError, match=rf"^generator: .* made with 'rodin-synth 1', not 'rodin-synth {VERSION}'"):
-        generate(config(tmp_path))
+        generate(config(tmp_path), ONE)
 
 
-BAD = [("count", 0), ("size", 8), ("views", 0), ("workers", 0), ("seed", -1), ("samples", 0)]
+BAD = [("count", 0), ("size", 8), ("views", 0), ("seed", -1), ("samples", 0)]
 
 
 @pytest.mark.parametrize(("field", "value"), BAD)
@@ -209,12 +225,12 @@ def test_bad_settings(tmp_path: Path, field: str, value: int) -> None:
 def test_out_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is a file"):
-        generate(config(tmp_path / "file"))
+        generate(config(tmp_path / "file"), ONE)
 
 
 def test_missing_head_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"heads: .*does not exist"):
-        generate(config(tmp_path / "set", heads=str(tmp_path / "none.npz")))
+        generate(config(tmp_path / "set", heads=str(tmp_path / "none.npz")), ONE)
     assert not (tmp_path / "set").exists()
 
 
@@ -224,13 +240,15 @@ def test_missing_blender_names_the_remedy(tmp_path: Path, monkeypatch: pytest.Mo
     (shadow / "bpy.py").write_text("raise ImportError('libXfixes.so.3: cannot open shared object file')")
     monkeypatch.setenv("PYTHONPATH", str(shadow))
     with pytest.raises(UserError, match=r"pip install 'rodin\[blender\]'.*libxfixes3"):
-        generate(config(tmp_path / "set"))
+        generate(config(tmp_path / "set"), ONE)
 
 
-def test_worker_failure_is_one_line_with_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_failure_is_one_line_with_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works_here: None
+) -> None:
     monkeypatch.setattr(rodin.synth.worker.sys, "executable", "/bin/false")
-    with pytest.raises(UserError, match=r"ended with code 1 .*see .*worker-0\.log") as caught:
-        generate(config(tmp_path / "set"))
+    with pytest.raises(UserError, match=r"ended with code 1 .*see .*\.logs/.*\.log") as caught:
+        generate(config(tmp_path / "set"), ONE)
     assert "\n" not in str(caught.value)
 
 

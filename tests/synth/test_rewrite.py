@@ -13,7 +13,7 @@ from rodin.cli.main import main
 from rodin.files import read_json, write_json
 from rodin.synth.cameras import camera_poses
 from rodin.synth.recipe import make_recipe
-from rodin.synth.subject import subject_folder, write_transforms
+from rodin.synth.subject import folder_name, write_transforms
 from rodin.synth.words import WORDS_VERSION
 from rodin.synth.words.caption import make_caption
 from rodin.synth.words.paraphrase import paraphrases
@@ -25,7 +25,7 @@ SEED, COUNT = 17, 3
 def finished(tmp_path: Path) -> Path:
     """A set as `generate` leaves it, but for its pictures."""
     for index in range(COUNT):
-        folder = subject_folder(tmp_path, index)
+        folder = tmp_path / folder_name(index)
         write_transforms(folder, make_recipe(SEED, index), camera_poses(SEED, index, 2, 32), 32)
     return tmp_path
 
