@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageCms, ImageColor
 from torch import Tensor
 
-from rodin.errors import UserError, one_line
+from rodin.errors import UserError, one_line, shown
 from rodin.files import atomic_path, check_regular
 
 MAX_PIXELS = 2**26  # 8192 x 8192: a larger header is a mistake or an attack, and is refused before it is decoded
@@ -69,11 +69,13 @@ def parse_colour(text: str) -> tuple[float, float, float]:
     try:
         channels = ImageColor.getrgb(text)
     except ValueError as error:
-        raise UserError(f"{text!r} is no colour; give a CSS name such as navy, or #rrggbb such as #a03020") from error
+        raise UserError(
+            f"{shown(text)} is no colour; give a CSS name such as navy, or #rrggbb such as #a03020"
+        ) from error
     if len(channels) != 3:
-        raise UserError(f"{text!r} has an alpha, but nothing here is transparent; give #rgb or #rrggbb")
+        raise UserError(f"{shown(text)} has an alpha, but nothing here is transparent; give #rgb or #rrggbb")
     if max(channels) > 255:
-        raise UserError(f"{text!r} is beyond white; give numbers from 0 to 255")
+        raise UserError(f"{shown(text)} is beyond white; give numbers from 0 to 255")
     red, green, blue = (channel / 255 for channel in channels)
     return red, green, blue
 

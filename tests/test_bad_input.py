@@ -28,13 +28,14 @@ from rodin.cli.main import LONGEST, main
 from rodin.cli.prompt_file import read_prompt_file
 from rodin.data import captures, packed
 from rodin.data.captures import load_subject
+from rodin.data.maps import material_names
 from rodin.data.named_files import OUTSIDE
 from rodin.data.shards import FittedSubject, read_shards, read_subject, write_shards, write_subject
 from rodin.draws import Draws
 from rodin.errors import UserError, shown
 from rodin.evaluate.prompts import read_prompts
 from rodin.files import read_json
-from rodin.images import open_image
+from rodin.images import open_image, parse_colour
 from rodin.models.clip import Encoder
 from rodin.models.folder import load_model
 from rodin.models.refiner import Refiner, RefinerConfig
@@ -376,6 +377,30 @@ def test_metadata_that_are_nested_too_deep(tmp_path: Path, read: Callable[[Path]
 def test_prompts_that_are_nested_too_deep(tmp_path: Path) -> None:
     (tmp_path / "one.jsonl").write_text(DEEP)
     assert "too deep" in refusal(lambda: read_prompts([tmp_path / "one.jsonl"], []))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("preprocessor_config.json", {"image_mean": [10**400, 0, 0]}, "image_mean"),
+        ("tokenizer_config.json", {"pad_token": None}, "no token that pads"),
+    ],
+)
+def test_encoders_whose_numbers_or_tokens_are_none(
+    trained: Path, tmp_path: Path, name: str, change: dict[str, Any], said: str
+) -> None:
+    folder = Path(shutil.copytree(trained / "encoder", tmp_path / "encoder"))
+    document = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps({**document, **change}))
+    assert said in refusal(lambda: Encoder.from_pretrained(folder).encode_texts(["a man"]))
+
+
+def test_names_without_end_are_shown_in_short() -> None:
+    for read in (
+        lambda: material_names({"materials": ["x" * 10**6]}, Path("transforms.json")),
+        lambda: parse_colour("x" * 10**6),
+    ):
+        assert len(refusal(read)) < 400
 
 
 def test_values_are_shown_in_short() -> None:

@@ -28,7 +28,7 @@ from rodin.avatars.material_map import painted_map
 from rodin.avatars.mesh import Mesh, extract_mesh
 from rodin.avatars.surface_colours import seen_along_normals
 from rodin.camera import Camera, around, camera_at
-from rodin.errors import UserError, one_line
+from rodin.errors import UserError, one_line, shown
 from rodin.files import atomic_path, check_regular, check_schema, parse_json
 from rodin.images import check_colours
 from rodin.materials import MATERIALS
@@ -117,7 +117,7 @@ class Avatar:
         palette = self.palette.clone()
         for name, colour in colours.items():
             if name not in MATERIALS:
-                raise UserError(f"colours: {name!r} is no material; choose from {', '.join(MATERIALS)}")
+                raise UserError(f"colours: {shown(name)} is no material; choose from {', '.join(MATERIALS)}")
             if len(colour) != 3 or not all(0 <= value <= 1 for value in colour):
                 raise UserError(f"colours: {name} is {tuple(colour)}; give red, green and blue from 0 to 1")
             palette[MATERIALS.index(name)] = torch.tensor(colour)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rodin.data.named_files import named_file
-from rodin.errors import UserError
+from rodin.errors import UserError, shown
 from rodin.images import decode_image, open_image
 from rodin.materials import MATERIALS
 
@@ -34,9 +34,9 @@ def material_names(document: dict[str, Any], transforms: Path) -> list[str]:
         raise UserError(f"{transforms}: materials is no list of names; give some of {', '.join(MATERIALS)}")
     for name in names:
         if name not in MATERIALS:
-            raise UserError(f"{transforms}: materials: {name!r} is unknown; choose from {', '.join(MATERIALS)}")
+            raise UserError(f"{transforms}: materials: {shown(name)} is unknown; choose from {', '.join(MATERIALS)}")
         if names.count(name) > 1:
-            raise UserError(f"{transforms}: materials: {name!r} stands twice; name each band of the maps once")
+            raise UserError(f"{transforms}: materials: {shown(name)} stands twice; name each band of the maps once")
     return names
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rodin.errors import UserError
+from rodin.errors import UserError, shown
 from rodin.evaluate.subjects import RealSet
 from rodin.files import parse_json
 
@@ -79,16 +79,18 @@ def _prompt(line: str, where: str, training: Sequence[dict[str, Any]]) -> Prompt
         raise UserError(f'{where}: expected {{"text": ..., "attributes": ...}} and nothing else; mend the line')
     text, attributes = value["text"], value["attributes"]
     if not isinstance(text, str) or not text.strip():
-        raise UserError(f"{where}: text is {text!r}; describe an avatar")
+        raise UserError(f"{where}: text is {shown(text)}; describe an avatar")
     if not isinstance(attributes, dict):
-        raise UserError(f"{where}: attributes is {attributes!r}; give a JSON object")
+        raise UserError(f"{where}: attributes is {shown(attributes)}; give a JSON object")
     for name, word in attributes.items():
         missing = sum(name not in one for one in training)
         if 0 < missing < len(training):
             raise UserError(f"{where}: {missing} of {len(training)} training subjects have no {name}; leave it out")
         known = sorted({str(one[name]) for one in training if name in one})
         if str(word) not in known:
-            raise UserError(f"{where}: {name} is {word!r}; the training subjects' are {', '.join(known) or 'none'}")
+            raise UserError(
+                f"{where}: {name} is {shown(word)}; the training subjects' are {', '.join(known) or 'none'}"
+            )
     return Prompt(text, {name: str(word) for name, word in attributes.items()})
 
 

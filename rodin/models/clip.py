@@ -28,7 +28,7 @@ from rodin.files import atomic_path, read_json
 from rodin.images import over
 from rodin.models.text import TextCondition
 from rodin.models.tokenizer import BYTE_TOKENS, train_tokenizer
-from rodin.parts import check_range
+from rodin.parts import LARGEST, check_range
 
 if TYPE_CHECKING:  # two seconds of imports, which only an encoder in use needs: functions import what they call
     from transformers import CLIPModel, CLIPTokenizer
@@ -160,6 +160,8 @@ class Encoder(nn.Module):
         if len(tokenizer) > model.config.text_config.vocab_size:
             tokens = f"{len(tokenizer)} tokens, the model {model.config.text_config.vocab_size}"
             raise UserError(f"{folder}: the tokenizer has {tokens}; copy both from one model")
+        if tokenizer.pad_token is None:
+            raise UserError(f"{folder}: the tokenizer has no token that pads; copy the whole folder again")
         return Encoder(model, tokenizer, mean, std)
 
     def save_pretrained(self, folder: Path) -> None:
@@ -395,7 +397,9 @@ def _pixel_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]
     values = []
     for key in ("image_mean", "image_std"):
         value = document.get(key) if isinstance(document, dict) else None
-        numbers = [v for v in value if isinstance(v, (int, float))] if isinstance(value, list) else []
+        numbers = (
+            [v for v in value if isinstance(v, (int, float)) and abs(v) < LARGEST] if isinstance(value, list) else []
+        )
         if len(numbers) != 3 or (key == "image_std" and min(numbers) <= 0):
             raise UserError(f"{path}: {key} is {shown(value)}; give three numbers, the standard deviations above 0")
         values.append(tuple(map(float, numbers)))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rodin.errors import UserError
+from rodin.errors import UserError, shown
 from rodin.fan_out import Engine, advance, ranges
 from rodin.storage import Place, Url, names_in, put_folder, read_json, write_json
 from rodin.synth.recipe import VERSION
@@ -101,7 +101,8 @@ def _claim_folder(config: SynthConfig) -> None:
             if not isinstance(found, dict) or found.get(name) != value:
                 old = found.get(name) if isinstance(found, dict) else found
                 raise UserError(
-                    f"{name}: {config.out} was made with {old!r}, not {value!r}; use the same {name} or another folder"
+                    f"{name}: {config.out} was made with {shown(old)}, not {shown(value)}; use the same {name} or "
+                    "another folder"
                 )
         return
     if any(name[0].isdigit() and is_finished(config.out / name) for name in names_in(config.out)):
