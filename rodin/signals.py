@@ -32,6 +32,13 @@ def orderly_end() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def no_more() -> None:
+    """All is done: what comes while the interpreter ends is too late, and would give a finished command another exit
+    code."""
+    for number in ASKING:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def put_off() -> Iterator[Callable[[], bool]]:
     """While this runs, Ctrl-C and SIGTERM only note that the end is asked for, which what this yields tells; after it

@@ -159,7 +159,10 @@ def killed(command: Command, names: dict[str, str], number: signal.Signals, mome
     if found == 0:
         return False
     early = moment < STARTING and found == -number  # Python itself was not there yet
-    if found != SIGNALS[number] and not early:
+    # A Ctrl-C that passes through code of `exec`, as dataclasses are made of, makes CPython die of it in the end, which
+    # shells call 130 too.
+    died = found == -signal.SIGINT and "rodin: interrupted" in text
+    if found != SIGNALS[number] and not early and not died:
         sys.exit(f"{command.name}: exit code {found} after {number.name}\n{text[-2000:]}")
     if "Traceback" in text and not (early or number == signal.SIGKILL):
         sys.exit(f"{command.name}: a traceback after {number.name}\n{text[-4000:]}")

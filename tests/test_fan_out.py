@@ -220,7 +220,7 @@ def test_a_cluster_that_is_not_there_is_one_line() -> None:
 def test_ray_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ray", "ray._private", "ray._private.services"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r"^--ray auto: Ray is not installed; pip install 'rodin\[cluster\]'$"):
+    with pytest.raises(UserError, match=r"^--ray auto: Ray is not installed; pip install 'rodin-avatars\[cluster\]'$"):
         Ray(address="auto").check()
 
 

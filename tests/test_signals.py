@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -62,3 +64,14 @@ def test_the_second_does_not_wait() -> None:
 def test_without_a_signal_nothing_happens() -> None:
     with orderly_end(), put_off() as asked:
         assert not asked()
+
+
+def test_a_command_that_is_done_is_not_interrupted_any_more() -> None:
+    """What comes while the interpreter ends finds no handler, and would kill it."""
+    code = (
+        "import atexit, os, signal, sys; from rodin.cli.main import main\n"
+        "atexit.register(lambda: [os.kill(os.getpid(), one) for one in (signal.SIGINT, signal.SIGTERM)])\n"
+        "sys.argv = ['rodin', '--version']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

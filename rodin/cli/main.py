@@ -24,7 +24,7 @@ from rodin.cli.training import TRAINING, Ablation, Data, Up
 from rodin.data import named_files
 from rodin.errors import UserError
 from rodin.lock import locked
-from rodin.signals import Terminated, orderly_end
+from rodin.signals import Terminated, no_more, orderly_end
 from rodin.waiting import heartbeat
 
 
@@ -345,6 +345,7 @@ def main(arguments: list[str] | None = None) -> None:
             return
         with heartbeat():
             _run(sys.argv[1:])
+    no_more()
 
 
 def _run(arguments: list[str]) -> None:

@@ -257,7 +257,7 @@ def test_a_texture_shows_the_colours_of_the_finer_mesh(sphere: Mesh) -> None:
 
 def test_a_texture_without_its_package(sphere: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xatlas", None)
-    with pytest.raises(UserError, match=r"rodin\[mesh\]"):
+    with pytest.raises(UserError, match=r"rodin-avatars\[mesh\]"):
         textured(sphere, sphere, 64)
 
 

@@ -153,7 +153,7 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"a\.mp4: an MP4 cannot be transparent; choose a colour"):
         write_video(tmp_path / "a.mp4", frames, fps=10, background=None)
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(UserError, match=r"rodin\[video\]"):
+    with pytest.raises(UserError, match=r"rodin-avatars\[video\]"):
         write_video(tmp_path / "a.mp4", frames, fps=10)
     for bad in (frames[0], frames[:0], frames[..., :2]):
         with pytest.raises(ValueError, match="frames must be"):

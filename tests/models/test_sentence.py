@@ -47,7 +47,7 @@ def test_what_means_the_same_lies_near(encoder: SentenceEncoder, text: str, near
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rodin.models.sentence, "PACKAGE", "no_such_package")
-    with pytest.raises(UserError, match=r"pip install 'rodin\[words\]'"):
+    with pytest.raises(UserError, match=r"pip install 'rodin-avatars\[words\]'"):
         SentenceEncoder()
 
 
@@ -57,5 +57,5 @@ def test_a_damaged_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     (tmp_path / "damaged_package" / "model" / "config.json").write_text("{}")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(rodin.models.sentence, "PACKAGE", "damaged_package")
-    with pytest.raises(UserError, match="install 'rodin\\[words\\]' again"):
+    with pytest.raises(UserError, match="install 'rodin-avatars\\[words\\]' again"):
         SentenceEncoder().embed(["a man"])

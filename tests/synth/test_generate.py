@@ -239,7 +239,7 @@ def test_missing_blender_names_the_remedy(tmp_path: Path, monkeypatch: pytest.Mo
     shadow.mkdir()
     (shadow / "bpy.py").write_text("raise ImportError('libXfixes.so.3: cannot open shared object file')")
     monkeypatch.setenv("PYTHONPATH", str(shadow))
-    with pytest.raises(UserError, match=r"pip install 'rodin\[blender\]'.*libxfixes3"):
+    with pytest.raises(UserError, match=r"pip install 'rodin-avatars\[blender\]'.*libxfixes3"):
         generate(config(tmp_path / "set"), ONE)
 
 
