@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -206,3 +208,17 @@ def test_a_newer_avatar_is_refused(avatar: Path, tmp_path: Path) -> None:
     checksums.seal(other)
     with pytest.raises(UserError, match=r"schema is 'rodin-avatar-77', .* it was written by a newer version"):
         Avatar.load(other)
+
+
+@given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_bit_of_a_picture_is_found(tmp_path: Path, place: int, bit: int) -> None:
+    """It has checksums of its own, and needs no list."""
+    path = tmp_path / "one.png"
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3)).save(path)
+    verify(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= 1 << bit
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="1 of 1 files are damaged"):
+        verify(tmp_path)

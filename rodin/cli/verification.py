@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
@@ -60,6 +61,8 @@ def _checked(folder: Path) -> Iterator[tuple[Path, str | None]]:
             yield from _sealed(path)
         elif path.suffix == ".pt":
             yield path, _archive_problem(path)
+        elif path.suffix == ".png":
+            yield path, _picture_problem(path)
 
 
 def _sealed(path: Path) -> Iterator[tuple[Path, str | None]]:
@@ -71,6 +74,16 @@ def _sealed(path: Path) -> Iterator[tuple[Path, str | None]]:
     else:
         if sealed:
             yield path, None
+
+
+def _picture_problem(path: Path) -> str | None:
+    """What is wrong with a PNG, each chunk of which has a checksum of its own."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            image.verify()
+    except Exception as error:  # SyntaxError, struct.error and others: whatever damaged bytes can raise in Pillow
+        return f"{path}: damaged ({one_line(error, kind=True)}); copy or make it again"
+    return None
 
 
 def _archive_problem(path: Path) -> str | None:
