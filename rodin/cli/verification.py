@@ -14,6 +14,7 @@ from rodin import checksums
 from rodin.errors import UserError, one_line
 
 SHOWN = 20  # damaged files that are named
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk, which Pillow does not compare
 CHECKED = (".safetensors", ".pt", ".tar", ".png", ".webp", ".npz")  # files that are worth a checksum
 
 
@@ -81,6 +82,8 @@ def _picture_problem(path: Path) -> str | None:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             image.verify()
+        if not path.read_bytes().endswith(PNG_END):
+            raise ValueError("its end is not that of a PNG")
     except Exception as error:  # SyntaxError, struct.error and others: whatever damaged bytes can raise in Pillow
         return f"{path}: damaged ({one_line(error, kind=True)}); copy or make it again"
     return None
