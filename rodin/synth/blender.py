@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
+from typing import NoReturn
 
 import numpy as np
 import OpenEXR
@@ -366,5 +367,16 @@ def main() -> None:
         answer({"done": index})
 
 
+def run() -> NoReturn:
+    """Serve, and end without Blender's own farewell, which can wait for its threads for ever."""
+    status = 0
+    try:
+        main()
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -26,6 +26,7 @@ from rodin.synth.generate import SynthConfig, generate
 from rodin.synth.recipe import VERSION, make_recipe
 from rodin.synth.subject import save_frame
 from rodin.synth.words.paraphrase import paraphrases
+from rodin.synth.worker import Job, Worker
 
 SIZE, VIEWS, SEED = 32, 3, 21
 ONE = Pool(workers=1)
@@ -250,6 +251,21 @@ def test_worker_failure_is_one_line_with_the_log(
     with pytest.raises(UserError, match=r"ended with code 1 .*see .*\.logs/.*\.log") as caught:
         generate(config(tmp_path / "set"), ONE)
     assert "\n" not in str(caught.value)
+
+
+@needs_blender
+@pytest.mark.parametrize("unheard", ["stdin", "stdout"])
+def test_blender_ends_where_nobody_is_left(tmp_path: Path, unheard: str) -> None:
+    """Whatever it is doing; by itself it may wait for its own threads for ever."""
+    job = Job(out=str(tmp_path), views=400, size=16, seed=0, heads="sdf", samples=1)
+    worker = Worker(job, tmp_path / "log")
+    worker.start()
+    process = worker._process
+    assert process.stdin is not None
+    process.stdin.write("0\n")
+    process.stdin.flush()
+    getattr(process, unheard).close()
+    assert process.wait(1800) is not None
 
 
 def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
