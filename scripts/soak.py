@@ -3,11 +3,11 @@
 
     python scripts/soak.py [--kills 44] [--seed 0] [--out out/soak] [--only NAME ...]
 
-One run makes a synthetic set, fits planes, trains every stage, draws avatars and exports a mesh. A second one does the
-same, and each command of it is ended at random moments of the time that the first took: by SIGKILL, SIGTERM and Ctrl-C
-in turn. It has to go on, say no traceback, exit with 143 or 130 where it may still speak, leave no half-written file,
-and end with the same bytes. Somebody draws in the studio, which is not ended by Ctrl-C: so
-one leaves it.
+One run makes a synthetic set, fits planes, trains every stage, draws avatars, exports a mesh and opens a studio, in
+which somebody draws. A second one does the same, and each command of it is ended at random moments of the time that it
+takes: by SIGKILL, SIGTERM and Ctrl-C in turn, the studio by the first two, since Ctrl-C is how one leaves it. It has to
+go on, say no traceback, exit with 143 or 130 where it may still speak, leave no half-written file, and end with the same
+bytes. So it goes on with a third run and more, until there were as many kills as wished.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from soak_studio import Visitor
 ROOT = Path(__file__).resolve().parents[1]
 SUBJECTS = 6  # of the examples
 STEPS = 100  # of each training
+KILLS_IN_A_ROW = 2  # of a command, before it may end: after more, little of it is left
 SIGNALS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
 PROMPTS = "a bald man\nan old woman with glasses\na man with a beard\n"
 DRAWN_BY_TIME = ("checkpoint", "events", "samples", ".logs", "studio")  # and so in no two runs alike
@@ -76,20 +78,24 @@ def main() -> None:
     needed = commands[: commands.index(chosen[-1]) + 1]
     needed = needed if "synth" in [one.name for one in chosen] else needed[1:]
     seconds = {one: undisturbed(one, {**names, "work": str(work / "whole")}) for one in needed}
-    rng, kills = random.Random(arguments.seed), 0
+    rng, kills = random.Random(arguments.seed), Counter[str]()
     cut = {**names, "work": str(work / "cut")}
-    for command in needed:
-        share = (arguments.kills - kills) // len(chosen[chosen.index(command) :]) if command in chosen else 0
-        for _ in range(share):
-            signals = [one for one in SIGNALS if command.name != "studio" or one != signal.SIGINT]
-            number = signals[kills % len(signals)]
-            moment = rng.uniform(0.05, 0.95) * seconds[command]
-            if not killed(command, cut, number, moment):
-                break  # it is done: the others are killed the more
-            kills += 1
-        undisturbed(command, cut)
-    compare(work / "whole", work / "cut")
-    print(f"{kills} kills of {len(chosen)} commands: the same as undisturbed")
+    while kills.total() < arguments.kills:
+        shutil.rmtree(work / "cut")
+        (work / "cut").mkdir()
+        for command in needed:
+            for _ in range(KILLS_IN_A_ROW if command in chosen else 0):
+                signals = [one for one in SIGNALS if command.name != "studio" or one != signal.SIGINT]
+                number = signals[kills.total() % len(signals)]
+                began, moment = time.monotonic(), rng.uniform(0.05, 0.95) * seconds[command]
+                if not killed(command, cut, number, moment):
+                    seconds[command] = time.monotonic() - began  # it is done: the machine has become faster
+                    break
+                kills[command.name] += 1
+            undisturbed(command, cut)
+        compare(work / "whole", work / "cut")
+    each = ", ".join(f"{name} {count}" for name, count in kills.items())
+    print(f"{kills.total()} kills ({each}): the same as undisturbed")
 
 
 def prepare(work: Path, data: Path | None, preset: Path | None) -> dict[str, str]:
