@@ -6,8 +6,8 @@
 One run makes a synthetic set, fits planes, trains every stage, draws avatars, exports a mesh and opens a studio, in
 which somebody draws. A second one does the same, and each command of it is ended at random moments of the time that it
 takes: by SIGKILL, SIGTERM and Ctrl-C in turn, the studio by the first two, since Ctrl-C is how one leaves it. It has to
-go on, say no traceback, exit with 143 or 130 where it may still speak, leave no half-written file, and end with the same
-bytes. So it goes on with a third run and more, until there were as many kills as wished.
+go on, say no traceback, exit with 143 or 130 where it may still speak, leave no half-written file, and end with the
+same bytes. So it goes on with a third run and more, until there were as many kills as wished.
 """
 
 from __future__ import annotations
