@@ -30,7 +30,8 @@ from rodin.diffusion.losses import Diffusion
 from rodin.evaluate.accuracy import judge
 from rodin.evaluate.attribute_reader import AttributeReader, Lesson, read_size, train_reader
 from rodin.fan_out import Pool
-from rodin.fit.subjects import FittingConfig, fit_dataset, quality_table
+from rodin.fit.config import FittingConfig
+from rodin.fit.subjects import fit_dataset, quality_table
 from rodin.images import over, psnr, to_bytes
 from rodin.materials import MATERIALS
 from rodin.models.clip import Encoder

@@ -26,8 +26,8 @@ from rodin.data.captures import MultiView, load_subject
 from rodin.data.shards import FittedSubject
 from rodin.fit.measure import judge
 from rodin.fit.planes import FitConfig, fit_planes
+from rodin.fit.run_folder import read_start
 from rodin.fit.scene import prepare
-from rodin.fit.subjects import read_start
 from rodin.images import over, straight
 from rodin.models.clip import Encoder
 from rodin.models.perceptual import load_features

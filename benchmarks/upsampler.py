@@ -24,8 +24,9 @@ from rodin.data.subject_folders import list_subjects
 from rodin.files import read_json
 from rodin.fit.palette import mean_colours
 from rodin.fit.planes import FitConfig, fit_planes
+from rodin.fit.run_folder import SETTINGS_NAME, read_start
 from rodin.fit.scene import HeldOut, prepare
-from rodin.fit.subjects import SETTINGS_NAME, load_for, read_start
+from rodin.fit.subject import load_for
 from rodin.images import over, psnr
 from rodin.models.clip import Encoder
 from rodin.models.denoiser import load_denoiser

@@ -288,9 +288,9 @@ def full_disk() -> FullDisk:
 @pytest.fixture(scope="session")
 def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A YAML preset of the whole chain, for the balls, that trains in seconds."""
+    from rodin.fit.config import FittingConfig
     from rodin.fit.planes import FitConfig
     from rodin.fit.shared import SharedConfig
-    from rodin.fit.subjects import FittingConfig
     from rodin.models.clip import EncoderConfig
     from rodin.models.prior import PriorConfig
     from rodin.models.refiner import RefinerConfig

@@ -19,7 +19,7 @@ from rodin.evaluate.features import features, top1
 from rodin.evaluate.fid import Distance, distance
 from rodin.evaluate.subjects import RealSet
 from rodin.fit.planes import FitConfig
-from rodin.fit.subjects import fit_subject, load_for
+from rodin.fit.subject import fit_subject, load_for
 from rodin.images import over, psnr
 from rodin.models.clip import Encoder
 from rodin.render.decoder import Decoder

@@ -23,7 +23,7 @@ from rodin.diffusion.losses import Diffusion
 from rodin.draws import Draws
 from rodin.errors import UserError
 from rodin.fan_out import Pool
-from rodin.fit.subjects import fit_subject, load_for
+from rodin.fit.subject import fit_subject, load_for
 from rodin.networks.unet import UNet
 from rodin.plan.machine import Machine
 from rodin.plan.work import TRAINED, unet_operations

@@ -15,10 +15,10 @@ import yaml
 
 from rodin.diffusion.config import DiffusionConfig
 from rodin.errors import UserError
+from rodin.fit.config import FittingConfig
 from rodin.fit.losses import LossConfig
 from rodin.fit.planes import FitConfig
 from rodin.fit.shared import SharedConfig
-from rodin.fit.subjects import FittingConfig
 from rodin.materials import MATERIALS
 from rodin.models.clip import LATENT_DIM, EncoderConfig
 from rodin.models.folder import Model

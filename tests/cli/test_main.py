@@ -257,16 +257,16 @@ KILLED = """
     import time
 
     from rodin.cli.main import main
-    from rodin.fit import subjects
+    from rodin.fit import task
 
-    write = subjects.write_subject
+    write = task.write_subject
 
     def hanging(path, fitted):
         write(path, fitted)
         if path.stem == "ball1":
             time.sleep(1800)  # there it is killed
 
-    subjects.write_subject = hanging  # in the worker too, which imports this script
+    task.write_subject = hanging  # in the worker too, which imports this script
     if __name__ == "__main__":
         main(sys.argv[1:])
 """

@@ -15,14 +15,19 @@ from rodin.data.captures import load_subject
 from rodin.data.shards import write_subject
 from rodin.errors import UserError
 from rodin.fan_out import Pool
-from rodin.fit import subjects as fitting
+from rodin.fit import task
 from rodin.fit.batch import BatchFit, Crowd, Draws, fit_planes_batch, look_up, objective
+from rodin.fit.config import FittingConfig
+from rodin.fit.decoder import shared_decoder
 from rodin.fit.losses import Batch, LossConfig
 from rodin.fit.planes import FitConfig
+from rodin.fit.run_folder import read_start
 from rodin.fit.scene import Scene, empty_cells, prepare
 from rodin.fit.shared import SharedConfig
 from rodin.fit.step import PlaneFit
-from rodin.fit.subjects import FittingConfig, fit_dataset, fit_on_device, fit_subject, read_start, shared_decoder
+from rodin.fit.subject import fit_subject
+from rodin.fit.subjects import fit_dataset
+from rodin.fit.task import fit_on_device
 from rodin.parts import module_hash
 from rodin.render.decoder import Decoder, DecoderConfig
 from rodin.render.rays import Occupancy
@@ -165,7 +170,7 @@ def test_the_objective_is_one_graph_for_all_sizes(scenes: list[Scene]) -> None:
 def test_a_run_fitted_in_batches_is_whole_and_resumes(
     balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "RAYS_AT_ONCE", 2 * PLANES.rays)
+    monkeypatch.setattr(task, "RAYS_AT_ONCE", 2 * PLANES.rays)
     config = FittingConfig(
         decoder=DecoderConfig(channels=4, hidden=16),
         shared=SharedConfig(subjects=3, common_steps=30, steps=60),

@@ -17,12 +17,15 @@ from rodin.data.shards import read_shards, read_subject
 from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
 from rodin.fan_out import Pool
+from rodin.fit.config import FittingConfig
+from rodin.fit.decoder import adopt_decoder, shared_decoder
 from rodin.fit.hull import visual_hull
 from rodin.fit.measure import judge
 from rodin.fit.planes import FitConfig, fit_planes, learning_rate_at, random_size
+from rodin.fit.run_folder import read_start
 from rodin.fit.scene import prepare
 from rodin.fit.shared import SharedConfig, learn_decoder
-from rodin.fit.subjects import FittingConfig, adopt_decoder, fit_dataset, quality_table, read_start, shared_decoder
+from rodin.fit.subjects import fit_dataset, quality_table
 from rodin.fit.worlds import place_subjects, run_placements
 from rodin.models.statistics import PlaneStatistics, PlaneStatisticsConfig, load_statistics
 from rodin.parts import load_component, module_hash, save_component
