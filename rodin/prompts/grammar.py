@@ -6,10 +6,11 @@ far as English lets it: "no" to its noun, "without" to the end of its list, both
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container
 
 from rodin.prompts import lexicon
 from rodin.prompts.lexicon import NOUNS, Thing
+from rodin.prompts.said import EXACT, PLAIN, WEAK, Said
 from rodin.prompts.tokens import Kind, Piece, pieces_of
 from rodin.prompts.understanding import NONE, VALUES, YES, Understanding
 from rodin.synth import recipe
@@ -25,8 +26,6 @@ def understand(prompt: str, translate: Callable[[str], str | None] | None = None
     return reading.result(prompt)
 
 
-# How much of an age a word says: a man may be young or old, a boy is a child, years are years.
-_WEAK, _PLAIN, _EXACT = range(3)
 _BEFORE_NOUNS = (Kind.COLOUR, Kind.ADJECTIVE, Kind.OR, Kind.AND)
 _OF_A_NOUN = (Kind.COLOUR, Kind.ADJECTIVE, Kind.NOUN, Kind.PERSON, Kind.UNKNOWN)
 _REMOVABLE = (Thing.BEARD, Thing.GLASSES, Thing.HAT)
@@ -38,11 +37,8 @@ class _Reading:
 
     def __init__(self, pieces: list[Piece]) -> None:
         self.pieces = pieces
-        self.asked: dict[str, tuple[str, ...]] = {}
-        self.denied: dict[str, tuple[str, ...]] = {}
-        self.words: dict[str, str] = {}
+        self.said = Said()
         self.unread: list[str] = []
-        self.age_strength = -1
         # Of the phrase that is being read.
         self.colours: list[tuple[Piece, bool]] = []  # with whether each is denied
         self.adjectives: list[tuple[Piece, bool]] = []
@@ -64,47 +60,7 @@ class _Reading:
     def result(self, prompt: str) -> Understanding:
         order = {word: place for place, word in reversed(list(enumerate(piece.text for piece in self.pieces)))}
         unread = sorted(dict.fromkeys(self.unread), key=lambda word: order.get(word, 0))
-        return Understanding(prompt, self.asked, self.denied, self.words, tuple(unread))
-
-    # ---- what is said
-
-    def _assert(self, name: str, values: tuple[str, ...], words: str) -> None:
-        """Something is asked for; what was asked before it of the same attribute gives way."""
-        if name == "beard" and values == ("moustache",) and name in self.asked and NONE not in self.asked[name]:
-            return  # a beard with a moustache is a beard
-        kept = tuple(value for value in values if value not in self.denied.get(name, ()))
-        if not kept:
-            del self.denied[name]
-        self.asked[name] = kept or values
-        self.words[name] = words
-
-    def _deny(self, name: str, values: Iterable[str], words: str) -> None:
-        values = tuple(values)
-        if name == "beard" and values == ("moustache",) and name in self.asked:
-            values = ("moustache", "full beard")  # which has one: what is left of a beard is that of the chin
-        self.denied[name] = tuple(dict.fromkeys((*self.denied.get(name, ()), *values)))
-        self.words.setdefault(name, words)
-        if name in self.asked:
-            kept = tuple(value for value in self.asked[name] if value not in self.denied[name])
-            self.asked.pop(name)
-            if kept:
-                self.asked[name] = kept
-            else:
-                self.words[name] = words
-        if len(set(self.denied[name])) >= len(VALUES[name]):  # everything: the last word counts
-            self.denied[name] = values
-
-    def _say(self, name: str, values: tuple[str, ...], words: str, denied: bool) -> None:
-        (self._deny if denied else self._assert)(name, values, words)
-
-    def _say_age(self, values: tuple[str, ...], words: str, strength: int, denied: bool) -> None:
-        if denied:
-            self._deny("age", values, words)
-        elif strength >= self.age_strength:
-            if strength == _WEAK and "age" in self.denied:
-                return
-            self.age_strength = strength
-            self._assert("age", values, words)
+        return Understanding(prompt, self.said.asked, self.said.denied, self.said.words, tuple(unread))
 
     # ---- denials
 
@@ -167,7 +123,7 @@ class _Reading:
             self._begin_denial(kind)
         elif kind is Kind.GONE:
             if self.last is not None and self.last.kind is Kind.MARK:
-                self._deny(self.last.key, (YES,), self.last.text)
+                self.said.deny(self.last.key, (YES,), self.last.text)
             elif self.last is not None and (self.last.key == "hair" or _is_removable(self.last)):
                 self._noun_alone(self.last, True)
         elif kind in (Kind.COMMA, Kind.STOP):
@@ -271,35 +227,35 @@ class _Reading:
             return
         self._use_denial(denied)
         if kind is Kind.PRONOUN:
-            self._assert("sex", (lexicon.PRONOUNS[piece.text],), piece.text)
+            self.said.ask("sex", (lexicon.PRONOUNS[piece.text],), piece.text)
             self.used = False
         elif kind is Kind.YEARS:
             years = int(piece.key)
             age = next(name for name, last in lexicon.LAST_YEARS.items() if years <= last or name == "elderly")
-            self._say_age((age,), piece.text, _EXACT, denied)
+            self.said.say_age((age,), piece.text, EXACT, denied)
         elif kind is Kind.ORIGIN:
-            self._say("skin", tuple(piece.key.split(", ")), piece.text, denied)
+            self.said.say("skin", tuple(piece.key.split(", ")), piece.text, denied)
         elif kind is Kind.HAIRED:
-            self._say("hair_color", (piece.key,), piece.text, denied)
+            self.said.say("hair_color", (piece.key,), piece.text, denied)
         elif kind is Kind.MARK:
             self._drop()
-            self._say(piece.key, (YES,), piece.text, denied)
+            self.said.say(piece.key, (YES,), piece.text, denied)
             self.last = piece
         elif kind is Kind.ABSENT:
             values = tuple(one for one in VALUES[piece.key] if one != NONE)
-            self._say(piece.key, values, piece.text, not denied)
+            self.said.say(piece.key, values, piece.text, not denied)
         elif kind is Kind.EXPRESSION:
             kin = {"smiling": ("smiling", "grinning")}.get(piece.key, (piece.key,)) if denied else (piece.key,)
-            self._say("expression", kin, piece.text, denied)
+            self.said.say("expression", kin, piece.text, denied)
         elif kind is Kind.FACE:
-            self._say("face_shape", (piece.key,), piece.text, denied)
+            self.said.say("face_shape", (piece.key,), piece.text, denied)
         elif kind is Kind.LIGHTING:
-            self._say("lighting", (piece.key,), piece.text, denied)
+            self.said.say("lighting", (piece.key,), piece.text, denied)
         elif kind is Kind.TRAIT:
             self.adjectives = []  # of what is named here as a whole
             names = piece.key.split()
             for name, sign in zip(names[::2], names[1::2], strict=True):
-                self._say(name, (sign,), piece.text, denied)
+                self.said.say(name, (sign,), piece.text, denied)
 
     # ---- nouns
 
@@ -329,15 +285,15 @@ class _Reading:
         noun = NOUNS[piece.key]
         if denied and noun.thing in _REMOVABLE:
             values = noun.values if noun.thing is Thing.BEARD and noun.values else _ALL_OF[noun.attribute]
-            if set(self.asked.get(noun.attribute, ())) - set(noun.values):
+            if set(self.said.asked.get(noun.attribute, ())) - set(noun.values):
                 values = noun.values or values  # glasses, but no sunglasses
-            self._deny(noun.attribute, values, piece.text)
+            self.said.deny(noun.attribute, values, piece.text)
         elif denied and noun.thing is Thing.HAIR and not noun.values:
-            self._assert("hair", ("bald",), f"no {piece.text}")
+            self.said.ask("hair", ("bald",), f"no {piece.text}")
         elif noun.values:
-            self._say(noun.attribute, noun.values, piece.text, denied)
-        elif noun.thing is Thing.HAT and noun.attribute not in self.asked:
-            self._assert("hat", recipe.HATS, piece.text)
+            self.said.say(noun.attribute, noun.values, piece.text, denied)
+        elif noun.thing is Thing.HAT and noun.attribute not in self.said.asked:
+            self.said.ask("hat", recipe.HATS, piece.text)
 
     def _dress(self, piece: Piece) -> None:
         """Give a noun the colours and adjectives that stand before it."""
@@ -370,10 +326,12 @@ class _Reading:
             thing, "top"
         )
         said = noun.values if noun is not None else ()
-        said = said or self.asked.get(attribute, ()) if late else said
+        said = said or self.said.asked.get(attribute, ()) if late else said
         chosen = tuple(value for value in said if value in chosen) or (chosen if late else said or chosen)
         noun_words = {Thing.HAIR: "hair"}.get(thing, "")
-        self._say(attribute, chosen, " ".join(filter(None, (*[one.text for one, _ in adjectives], noun_words))), denied)
+        self.said.say(
+            attribute, chosen, " ".join(filter(None, (*[one.text for one, _ in adjectives], noun_words))), denied
+        )
 
     def _paint(self, thing: Thing, colours: list[tuple[Piece, bool]], words: str) -> bool:
         """A thing's colour: the last of adjacent ones that can be said of it; the others were not read."""
@@ -388,12 +346,12 @@ class _Reading:
         if self.choice:
             values = tuple(dict.fromkeys(value for one, _ in fitting for value in hues[one.key]))
             said = " or ".join(one.text for one, _ in fitting)
-        if thing is Thing.BEARD and Thing.HAIR in self.heads and "hair_color" in self.asked and not denied:
-            if not set(self.asked["hair_color"]) & set(values):
+        if thing is Thing.BEARD and Thing.HAIR in self.heads and "hair_color" in self.said.asked and not denied:
+            if not set(self.said.asked["hair_color"]) & set(values):
                 self.unread.append(piece.text)  # a beard has the colour of the hair
             return False
         # "dark" of hair beside no other colour is black or brown; a person who says so of skin means dark.
-        self._say(name, values, said, denied)
+        self.said.say(name, values, said, denied)
         self.last_coloured = not denied
         return True
 
@@ -410,22 +368,22 @@ class _Reading:
         aged = any(name == "age" and len(values) == 1 for name, values in meanings)
         for name, values in meanings:
             if denied and not described and (name == "age") == aged:  # not an old woman: not old
-                self._deny(name, values, piece.text)
+                self.said.deny(name, values, piece.text)
             elif denied and name == "age":
                 continue
             elif name == "age":
-                self._say_age(values, piece.text, _WEAK if len(values) > 1 else _PLAIN, False)
-                if len(values) > 1 and self.words.get("age") == piece.text:
-                    del self.words["age"]
+                self.said.say_age(values, piece.text, WEAK if len(values) > 1 else PLAIN, False)
+                if len(values) > 1 and self.said.words.get("age") == piece.text:
+                    del self.said.words["age"]
             else:
-                self._assert(name, values, piece.text)
+                self.said.ask(name, values, piece.text)
         if denied:
             self._end_denial()
         self.last, self.last_coloured = piece, False
 
     def _ages(self) -> None:
         for piece, denied in self.age_words:
-            self._say_age((piece.key,), piece.text, _PLAIN, denied)
+            self.said.say_age((piece.key,), piece.text, PLAIN, denied)
             self._use_denial(denied)
         self.age_words = []
 
@@ -438,7 +396,7 @@ class _Reading:
             if people and Thing.SKIN in self.heads:
                 self.unread.append(piece.text)  # a light-skinned black woman
             elif people:
-                self._say("skin", people, piece.text, denied)
+                self.said.say("skin", people, piece.text, denied)
             else:
                 self._of_hair_or_skin(piece, denied, hair=lexicon.HAIR_OF_PEOPLE, skin=lexicon.SKIN_HUES)
             self._use_denial(denied)
@@ -447,9 +405,9 @@ class _Reading:
     def _of_hair_or_skin(self, piece: Piece, denied: bool, *, hair: Container[str], skin: Container[str]) -> None:
         """A colour without a noun, of the hair or the skin if its hue is among those that say so."""
         if piece.key in hair:
-            self._say("hair_color", lexicon.HAIR_HUES[piece.key], piece.text, denied)
+            self.said.say("hair_color", lexicon.HAIR_HUES[piece.key], piece.text, denied)
         elif piece.key in skin:
-            self._say("skin", lexicon.SKIN_HUES[piece.key], piece.text, denied)
+            self.said.say("skin", lexicon.SKIN_HUES[piece.key], piece.text, denied)
         else:
             self.unread.append(piece.text)
 
