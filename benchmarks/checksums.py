@@ -8,14 +8,10 @@ Once as every command loads it, in a process of its own, and once by reading alo
 from __future__ import annotations
 
 import argparse
-import os
-import resource
 import statistics
-import subprocess
-import sys
 
 from claims import table
-from timing import progress, ratios, spread
+from timing import fresh_python, progress, ratios, spread
 
 GOAL = 1.05
 LOADING = "from rodin.avatars.pipeline import RodinPipeline; RodinPipeline.from_pretrained(None)"
@@ -35,21 +31,12 @@ print(statistics.median(spent))
 """
 
 
-def in_a_process(code: str) -> tuple[float, str]:
-    """Seconds of the processor that code takes in a fresh process, and what it prints."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
-
-
 def loading(before: str) -> float:
-    return in_a_process(f"{before}\n{LOADING}")[0]
+    return fresh_python(["-c", f"{before}\n{LOADING}"]).cpu
 
 
 def reading(before: str) -> float:
-    return float(in_a_process(f"{before}\n{READING}")[1])
+    return float(fresh_python(["-c", f"{before}\n{READING}"]).said)
 
 
 def main() -> None:

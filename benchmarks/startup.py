@@ -9,16 +9,11 @@ files are in the disk's cache after the first turn, which is not counted.
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 from claims import table
-from timing import progress, spread
+from timing import fresh_python, progress, spread
 
 COMMANDS = {
     "unknown command": ["generat"],
@@ -32,14 +27,9 @@ COMMANDS = {
 
 def answer(tree: Path, words: list[str]) -> tuple[float, float]:
     """Seconds by the clock and of the processor that a command takes in a fresh process."""
-    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-m", "rodin", *(word.format(out=Path(out, "out")) for word in words)]
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run(command, env=environment, cwd=tree, capture_output=True, check=False)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.perf_counter() - began, spent
+        taken = fresh_python(["-m", "rodin", *(word.format(out=Path(out, "out")) for word in words)], tree)
+    return taken.wall, taken.cpu
 
 
 def main() -> None:

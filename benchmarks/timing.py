@@ -6,11 +6,15 @@ Processor time (of all threads) stands beside wall time: on a busy machine it is
 
 from __future__ import annotations
 
+import os
+import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -55,6 +59,24 @@ def _one_turn(contender: Contender) -> tuple[float, float]:
         cpu.append(time.process_time() - cpu_began)
     torch.set_num_threads(before)
     return statistics.median(wall), statistics.median(cpu)
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What Python took and said in a process of its own."""
+
+    wall: float
+    cpu: float
+    said: str
+
+
+def fresh_python(arguments: list[str], tree: Path | None = None) -> Fresh:
+    """Run Python with arguments in a process of its own, in a source tree if one is given, and wait for its end."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **({} if tree is None else {"PYTHONPATH": str(tree)})}
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run([sys.executable, *arguments], env=environment, cwd=tree, capture_output=True, text=True)
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Fresh(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout)
 
 
 def ratios(slow: Sequence[float], fast: Sequence[float]) -> list[float]:
