@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from rodin.draws import Draws
 from rodin.errors import UserError, one_line, shown
 from rodin.files import atomic_path
-from rodin.train.optimizers import make_optimizers
+from rodin.train.optimizers import make_optimizers, whole_state
 
 if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
     from accelerate import Accelerator
@@ -162,7 +162,7 @@ class Pupil:
         return {
             "model": self.plain.state_dict(),
             "average": self.average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "optimizers": [whole_state(optimizer) for optimizer in self.optimizers],
         }
 
     def _load(self, values: dict[str, Any]) -> None:

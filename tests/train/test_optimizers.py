@@ -1,9 +1,12 @@
 """Contract: Muon moves matrices and kernels by nearly orthogonal steps of AdamW's size, AdamW all else as it does
-alone, and a run by either goes on from its state as if it had not stopped."""
+alone, and a run by either goes on from its state as if it had not stopped. Ranks that share the matrices come to the
+same numbers as one alone, and either takes up the other's state."""
 
 from __future__ import annotations
 
 import copy
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +14,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from rodin.networks.unet import UNet, UNetConfig
-from rodin.train.optimizers import Kind, make_optimizers
+from rodin.train.optimizers import Kind, make_optimizers, whole_state
+from rodin.train.ranks import process_state
 
 RATE = 1e-2
 
@@ -117,3 +121,55 @@ def test_both_learn() -> None:
         begin = error(model)
         learn(model, kind, 60)
         assert error(model) < 0.5 * begin, kind
+
+
+STEPS = 3
+
+
+def on_each_rank(folder: Path) -> None:
+    """What a rank does; see conftest.py. All have the same gradients, as those of a training do."""
+    state = process_state()
+    model = new_model()
+    optimizers = learn(model, "muon", STEPS)
+    held = sum(len(matrix) for matrix in optimizers[0].optim.state.values())  # type: ignore[attr-defined]
+    states = copy.deepcopy([whole_state(optimizer) for optimizer in optimizers])  # whose tensors go on changing
+    begun = copy.deepcopy(model.state_dict())
+    go_on(model, optimizers, STEPS, STEPS)
+    taken_up = new_model()
+    taken_up.load_state_dict(begun)
+    others = make_optimizers(taken_up, "muon", RATE, 0.0, (0.9, 0.99))
+    if state.is_main_process:
+        torch.save(states, folder / "states.pt")
+    state.wait_for_everyone()
+    for optimizer, one in zip(others, torch.load(folder / "states.pt", weights_only=True), strict=True):
+        optimizer.load_state_dict(one)
+    go_on(taken_up, others, STEPS, STEPS)
+    found = {"begun": begun, "whole": model.state_dict(), "taken up": taken_up.state_dict(), "held": held}
+    torch.save(found, folder / f"optimizers-{state.process_index}.pt")
+
+
+def test_ranks_that_share_the_matrices_take_the_steps_of_one_alone(two_ranks: Any) -> None:
+    model = new_model()
+    optimizers = learn(model, "muon", STEPS)
+    states = [copy.deepcopy(optimizer.state_dict()) for optimizer in optimizers]
+    go_on(model, optimizers, STEPS, STEPS)
+    held = 0
+    for found in two_ranks.read("optimizers"):
+        held += found["held"]
+        for name, value in model.state_dict().items():
+            torch.testing.assert_close(found["whole"][name], value)
+            torch.testing.assert_close(found["taken up"][name], value)
+    assert held == 2, "one momentum a matrix, on one of the ranks"
+    # one alone takes up what the ranks have left, which is what it would have itself
+    left = torch.load(two_ranks.folder / "states.pt", weights_only=True)
+    alone = new_model()
+    alone.load_state_dict(two_ranks.read("optimizers")[0]["begun"])
+    others = make_optimizers(alone, "muon", RATE, 0.0, (0.9, 0.99))
+    for optimizer, one, own in zip(others, left, states, strict=True):
+        for index, kept in own["state"].items():
+            for key, value in kept.items():
+                torch.testing.assert_close(one["state"][index][key], value)
+        optimizer.load_state_dict(one)
+    go_on(alone, others, STEPS, STEPS)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(alone.state_dict()[name], value)
