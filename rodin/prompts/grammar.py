@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 
 from rodin.prompts import lexicon
+from rodin.prompts.choices import REMOVABLE, is_removable, without_choices
 from rodin.prompts.lexicon import NOUNS, Thing
 from rodin.prompts.said import EXACT, PLAIN, WEAK, Said
 from rodin.prompts.tokens import Kind, Piece, pieces_of
@@ -22,13 +23,12 @@ def understand(prompt: str, translate: Callable[[str], str | None] | None = None
     Args:
         translate: a known entry for a word that no entry has, or None; see `rodin.prompts.tokens.pieces_of`.
     """
-    reading = _Reading(pieces_of(prompt, translate))
+    reading = _Reading(without_choices(pieces_of(prompt, translate)))
     return reading.result(prompt)
 
 
 _BEFORE_NOUNS = (Kind.COLOUR, Kind.ADJECTIVE, Kind.OR, Kind.AND)
 _OF_A_NOUN = (Kind.COLOUR, Kind.ADJECTIVE, Kind.NOUN, Kind.PERSON, Kind.UNKNOWN)
-_REMOVABLE = (Thing.BEARD, Thing.GLASSES, Thing.HAT)
 _ALL_OF = {"beard": ("full beard", "chin beard"), "glasses": recipe.GLASSES, "hat": recipe.HATS}
 
 
@@ -94,7 +94,7 @@ class _Reading:
             if piece.kind is Kind.AND:
                 joined = True
             elif piece.kind is Kind.NOUN:
-                if NOUNS[piece.key].thing not in _REMOVABLE:
+                if NOUNS[piece.key].thing not in REMOVABLE:
                     return False
             elif piece.kind not in (Kind.MARK, Kind.ARTICLE, Kind.COMMA, Kind.FILLER):
                 break
@@ -106,7 +106,7 @@ class _Reading:
             following = next((one for one in self.pieces[at + 1 :] if one.kind is not Kind.FILLER), None)
             return following is not None and following.kind not in (Kind.HAS, Kind.WORN, Kind.BUT)
         if self.denial is Kind.NO and self.last is not None and at + 1 < len(self.pieces):
-            return _is_removable(self.last) and _is_removable(self.pieces[at + 1])  # who has no hair may have earrings
+            return is_removable(self.last) and is_removable(self.pieces[at + 1])  # who has no hair may have earrings
         return False
 
     # ---- pieces
@@ -124,7 +124,7 @@ class _Reading:
         elif kind is Kind.GONE:
             if self.last is not None and self.last.kind is Kind.MARK:
                 self.said.deny(self.last.key, (YES,), self.last.text)
-            elif self.last is not None and (self.last.key == "hair" or _is_removable(self.last)):
+            elif self.last is not None and (self.last.key == "hair" or is_removable(self.last)):
                 self._noun_alone(self.last, True)
         elif kind in (Kind.COMMA, Kind.STOP):
             self._flush()
@@ -171,7 +171,7 @@ class _Reading:
     def _end_unused_denial(self) -> None:
         """A denial that met nothing behind it is of the noun before it: "the beard shaved off"."""
         last = self.last if self.denial in (Kind.WITHOUT, Kind.NO) and not self.used else None
-        if last is not None and last.kind is Kind.NOUN and NOUNS[last.key].thing in _REMOVABLE:
+        if last is not None and last.kind is Kind.NOUN and NOUNS[last.key].thing in REMOVABLE:
             self._noun_alone(last, True)
 
     def _and(self, at: int) -> None:
@@ -267,13 +267,13 @@ class _Reading:
         if noun.thing not in (Thing.HAIR, Thing.SKIN, Thing.EYES):
             self.age_words = []
         qualified = bool(self.colours or self.adjectives)
-        if denied and noun.thing in _REMOVABLE:
+        if denied and noun.thing in REMOVABLE:
             self._noun_alone(piece, True)
         elif denied and qualified and not (noun.values and noun.thing is Thing.HAIR):
             pass  # of "no red hair" the colour is denied, not the hair
         else:
             self._noun_alone(piece, denied)
-        if not (denied and noun.thing in _REMOVABLE):
+        if not (denied and noun.thing in REMOVABLE):
             self._dress(piece)
         self.colours, self.adjectives, self.choice = [], [], False
         self._use_denial(denied)
@@ -283,7 +283,7 @@ class _Reading:
     def _noun_alone(self, piece: Piece, denied: bool) -> None:
         """What a noun says without the words before it."""
         noun = NOUNS[piece.key]
-        if denied and noun.thing in _REMOVABLE:
+        if denied and noun.thing in REMOVABLE:
             values = noun.values if noun.thing is Thing.BEARD and noun.values else _ALL_OF[noun.attribute]
             if set(self.said.asked.get(noun.attribute, ())) - set(noun.values):
                 values = noun.values or values  # glasses, but no sunglasses
@@ -451,8 +451,3 @@ class _Reading:
                 self._of_hair_or_skin(piece, denied, hair=lexicon.OF_HAIR_ALONE, skin=lexicon.OF_SKIN_ALONE)
         for _, denied in self.colours:
             self._use_denial(denied)
-
-
-def _is_removable(piece: Piece) -> bool:
-    """Whether it is something that a head has or has not."""
-    return piece.kind is Kind.MARK or (piece.kind is Kind.NOUN and NOUNS[piece.key].thing in _REMOVABLE)

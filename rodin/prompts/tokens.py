@@ -95,12 +95,14 @@ _GRAMMAR = {
     Kind.OR: "or",
     Kind.AND: "and, plus",
     Kind.BUT: "but, although, though, yet, instead, add, adds, give, gives, however, except that, by, replaced, just",
-    Kind.HAS: "with, has, have, having, who, whose, is, are, was, it, for, sports, sporting, got, gets, rocking, only",
+    Kind.HAS: """with, may, might, has, have, having, who, whose, is, are, was, it, for, sports, sporting, got, gets,
+        rocking, only""",
     Kind.WORN: "in, wears, wear, wearing, worn, dressed in, clad in, dressed, clad, clothed in, put on",
     Kind.AS: "as, like",
     Kind.ARTICLE: "a, an, the, his, her, their, its, any",
     Kind.UNKNOWN: "less hair, fewer hair, contact lenses, contact lens, contacts",  # not what their parts mean
-    Kind.FILLER: "not only, not just, no doubt, no one, nobody, with no doubt, off the shoulder",
+    Kind.FILLER: """either, optional, optionally, not only, not just, no doubt, no one, nobody, with no doubt, off the
+        shoulder""",
 }
 
 

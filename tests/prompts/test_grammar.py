@@ -26,6 +26,27 @@ PROMPTS = Path(__file__).parents[2] / "examples" / "prompts"
 GLASSES = {"round glasses", "square glasses"}
 ANY_HAT = {"beanie", "baseball cap", "fedora"}
 
+#: What leaves something open: prompt -> what is said of the rest, and nothing is of the attributes listed behind it.
+LEFT_OPEN: dict[str, tuple[dict[str, set[str]], str]] = {
+    "a man with or without a beard": ({"sex": {"man"}}, "beard"),
+    "a man without or with a beard": ({"sex": {"man"}}, "beard"),
+    "a woman, hat or no hat": ({"sex": {"woman"}}, "hat"),
+    "a woman, no hat or a hat": ({"sex": {"woman"}}, "hat"),
+    "a man with a beard or no beard, smiling": ({"expression": {"smiling"}}, "beard"),
+    "an old man with glasses or not": ({"age": {"elderly"}}, "glasses"),
+    "he has a beard, or not": ({"sex": {"man"}}, "beard"),
+    "with either a hat or no hat": ({}, "hat"),
+    "a man with a beard or without, in a red shirt": ({"top_color": {"red"}}, "beard"),
+    "a bearded or clean-shaven man": ({"sex": {"man"}}, "beard"),
+    "she may or may not wear glasses": ({"sex": {"woman"}}, "glasses"),
+    "beard optional, a man in green": ({"sex": {"man"}, "top_color": {"green"}}, "beard"),
+    "freckles or no freckles": ({}, "freckles"),
+    "with a big red hat or no hat and glasses": ({"glasses": GLASSES}, "hat hat_color"),
+    "a man with or without a red beard and glasses": ({"sex": {"man"}}, "beard glasses hair_color"),
+    "a man with or without a beard and a red shirt": ({"top_color": {"red"}}, "beard"),
+    "a woman with or without red glasses or a hat, smiling": ({"expression": {"smiling"}}, "glasses hat"),
+}
+
 READ: dict[str, dict[str, set[str]]] = {
     # Denials.
     "a man without glasses": {"sex": {"man"}, "glasses": {NONE}},
@@ -308,3 +329,15 @@ def test_new_wordings_are_understood() -> None:
         named = [one for one in prompts if name in one["attributes"]]
         right = [understand(one["text"]).allowed(name)[0] == one["attributes"][name] for one in named]
         assert sum(right) >= 0.75 * len(right), name
+
+
+@pytest.mark.parametrize("prompt", LEFT_OPEN)
+def test_what_is_left_open_is_neither_asked_for_nor_denied(prompt: str) -> None:
+    rest, left_open = LEFT_OPEN[prompt]
+    found = understand(prompt)
+    for name in left_open.split():
+        assert name not in found.asked, found
+        assert name not in found.denied, found
+    for name, values in rest.items():
+        assert set(found.asked[name]) == values
+    assert not found.unread
