@@ -28,6 +28,7 @@ SCRIPTS = (
     "memory.py",
     "fit_speed.py",
     "aware_conv.py",
+    "train_step.py",
     "text_to_glb.py",
     "studio.py",
     "gpu.py",
