@@ -1,6 +1,7 @@
 """Attributes as pickers have them, a value each or open: written as a prompt, and read back from one.
 
-What is written is read back as it was, whatever is chosen; see `prompt_of`.
+What is written is read back as it was, whatever is chosen; see `prompt_of`. What words say and pickers cannot, such as
+"not red hair", stays where it was.
 """
 
 from __future__ import annotations
@@ -8,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rodin.prompts.understanding import NONE, TRAITS, VALUES, YES, Understanding
+from rodin.prompts.grammar import understand
+from rodin.prompts.understanding import (
+    NONE,
+    TRAITS,
+    VALUES,
+    YES,
+    Understanding,
+    value_in_words,
+    values_in_words,
+)
 from rodin.synth.recipe import CLOTH_COLOURS, DYES, EYE_COLOURS, FRAME_COLOURS, HAIR_COLOURS, SKIN_TONES
 from rodin.synth.words.caption import (
     EXPRESSION_PHRASES,
@@ -119,12 +129,46 @@ def _settled(name: str, understanding: Understanding) -> str | None:
     return ANY if name in _KINDS and NONE not in allowed else None
 
 
-def prompt_of(chosen: Mapping[str, str | None]) -> str:
+def prompt_of(chosen: Mapping[str, str | None], before: Understanding | None = None) -> str:
     """The prompt that asks for the chosen values and leaves the rest open; "" where nothing is chosen.
 
     `values_of` what is understood of it are these values again. The colour of what is absent is no colour: it is left
     out. That of a hat or of glasses which are open asks for any.
+
+    Args:
+        before: what was asked for so far. Where it says something of an attribute and leaves more than one value, which
+            is open to pickers, it says so still.
     """
+    prompt = _said(chosen)
+    if before is None:
+        return prompt
+    settled = values_of(before)
+    for name in before.named:
+        if name in settled and chosen.get(name) is None and settled[name] is None:
+            prompt = _restricted(prompt, name, before)
+    return prompt
+
+
+def _restricted(prompt: str, name: str, before: Understanding) -> str:
+    """A prompt with words that allow of an attribute what was allowed before, if any do that and nothing else."""
+    told = before.words.get(name, "")
+    if name in before.asked:
+        phrases = [values_in_words(name, before.asked[name]), told, value_in_words(name, told)]
+    else:
+        denied = values_in_words(name, before.denied[name])
+        phrases = [f"not {denied}", f"no {denied}", f"not {told}"]
+    now = understand(prompt)
+    for phrase in filter(None, phrases):
+        longer = f"{prompt}, {phrase}" if prompt else phrase
+        found = understand(longer)
+        same = all(found.allowed(one) == now.allowed(one) for one in VALUES if one != name)
+        if same and set(found.allowed(name)) == set(before.allowed(name)) and not found.unread:
+            return longer
+    return prompt
+
+
+def _said(chosen: Mapping[str, str | None]) -> str:
+    """The chosen values as a prompt."""
     picked = {name: value for name, value in chosen.items() if value is not None}
     for thing in ("glasses", "hat"):
         if picked.get(thing) == NONE:

@@ -158,9 +158,10 @@ Attributes = create_model(
 
 
 class Choices(Document):
-    """What pickers have."""
+    """What pickers have, and the prompt before; of which stays what pickers cannot say, such as "not red hair"."""
 
     attributes: Attributes  # type: ignore[valid-type]
+    prompt: Prompt = ""
 
 
 class CropChoice(Document):

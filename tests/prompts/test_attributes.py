@@ -1,4 +1,5 @@
-"""Contract of rodin.prompts.attributes: whatever pickers choose, the prompt that says so is understood as that."""
+"""Contract of rodin.prompts.attributes: whatever pickers choose, the prompt that says so is understood as that;
+and what words said that pickers cannot have, and leave alone, is said still."""
 
 from __future__ import annotations
 
@@ -60,3 +61,34 @@ def test_words_leave_open_what_they_do_not_settle() -> None:
     found = values_of(understand("dark hair, glasses, no hat"))
     assert found["hair_color"] is None, "black or brown"
     assert (found["glasses"], found["hat"]) == (ANY, NONE)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "a woman, not red hair", "a man with black or grey hair", "dark hair", "not bald", "glasses but not sunglasses",
+        "not dark skinned", "not old", "not smiling", "a woman with a red or blue hat", "not long hair",
+        "a blue or green top, not a hoodie", "no red hair and no round glasses",
+    ],
+)  # fmt: skip
+def test_what_pickers_cannot_say_stays(words: str) -> None:
+    before = understand(words)
+    written = prompt_of({**values_of(before), "eyes": "green"}, before)
+    found = understand(written)
+    assert found.unread == ()
+    assert found.allowed("eyes") == ("green",)
+    for name in before.named:
+        assert set(found.allowed(name)) == set(before.allowed(name)), written
+
+
+def test_what_pickers_choose_counts_more_than_what_stood_there() -> None:
+    before = understand("not red hair, a hat or glasses")
+    found = understand(prompt_of({**values_of(before), "hair_color": "red", "hat": NONE}, before))
+    assert found.allowed("hair_color") == ("red",)
+    assert found.allowed("hat") == (NONE,)
+
+
+@given(CHOICES)
+def test_a_prompt_that_pickers_wrote_loses_nothing_to_them(chosen: dict[str, str | None]) -> None:
+    before = understand(prompt_of(chosen))
+    assert prompt_of(values_of(before), before) == prompt_of(values_of(before))

@@ -503,6 +503,14 @@ def test_what_pickers_choose_comes_back_as_chosen(person: Person, data: Any) -> 
     assert understood["unread"] == []
 
 
+def test_what_pickers_cannot_say_stays_in_the_prompt(person: Person) -> None:
+    chosen = {"attributes": {"eyes": "green"}, "prompt": "a woman, not red hair"}
+    prompt = person.ask("POST", "/descriptions", chosen).json()["prompt"]
+    understood = person.ask("POST", "/understanding", {"prompt": prompt}).json()
+    assert {one["label"] for one in understood["denied"]} == {"not red hair"}
+    assert understood["attributes"]["eyes"] == "green"
+
+
 def test_words_are_understood_while_they_are_typed(person: Person) -> None:
     def told(prompt: str) -> Any:
         answer = person.ask("POST", "/understanding", {"prompt": prompt, "seed": 1})

@@ -9,6 +9,7 @@ import rodin
 from rodin.avatars.drawing import Sampling
 from rodin.materials import MATERIALS
 from rodin.prompts.attributes import prompt_of
+from rodin.prompts.grammar import understand
 from rodin.studio.documents import (
     AttributeOffered,
     Choices,
@@ -56,7 +57,8 @@ async def understanding(serving: Serving, words: Words) -> Understood:
 @router.post("/descriptions")
 async def descriptions(choices: Choices) -> PromptWritten:
     """The prompt that asks for what pickers have; understood, it is that again."""
-    return PromptWritten(prompt=prompt_of(plain(choices.attributes)))
+    before = understand(choices.prompt)
+    return PromptWritten(prompt=prompt_of(plain(choices.attributes), before))
 
 
 def _can_be_made(kind: Format) -> bool:

@@ -145,7 +145,8 @@ export class Describe {
     this.asking = new AbortController();
     const { signal } = this.asking;
     try {
-      const { prompt } = await ask<{ prompt: string }>("POST", "descriptions", { attributes }, signal);
+      const before = this.prompt.value;
+      const { prompt } = await ask<{ prompt: string }>("POST", "descriptions", { attributes, prompt: before }, signal);
       if (!signal.aborted) this.write(prompt);
     } catch (error) {
       if (!signal.aborted && !(error instanceof Lost)) this.problem.say(lineOf(error));
