@@ -87,6 +87,15 @@ def front_views(camera: Camera, frontal: int) -> list[int]:
     return [frontal] + [view for view in range(len(camera)) if near[view] and view != frontal]
 
 
+def has_maps(folder: Path) -> bool:
+    """Whether a subject's folder has material maps.
+
+    Raises:
+        UserError: its file cannot be read.
+    """
+    return bool(material_names(*_read_document(Path(folder))))
+
+
 def load_subject(
     folder: Path,
     size: int | None = None,

@@ -10,7 +10,11 @@ Colours are read off pictures in colour, everything else off grey ones whose bri
 hair, skin and clothes together tell the training subjects apart, and a reader that sees them learns who has glasses
 instead of what glasses look like.
 
-Symbols: N subjects, V views of each, M pictures in all, B of a batch, K values of an attribute.
+Where both real pictures and avatars say what each pixel is made of, the reader is told: what is hair, and what a hat of
+the hair's colour, is then no guess. It is told the one material that a pixel has most of.
+
+Symbols: N subjects, V views of each, M pictures in all, B of a batch, K values of an attribute, S side of a picture, L
+materials.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from rodin.images import area_resize, from_bytes, over
+from rodin.materials import MATERIALS
 
 SIDE = 96  # pixels of what is kept of a picture along each edge
 SEEN = 64  # to which these are reduced before they are read: sharper ones are read worse, for their noise is their own
@@ -42,6 +47,7 @@ TURN = 0.15  # radians at most
 STRETCH = 0.1
 SOFTEST = 36  # pixels that a picture is averaged down to at most before it is enlarged again
 HIDDEN = -100  # label of what does not show
+THIN = ("lips", "iris", "frame", "jewellery")  # materials that count twice, or they would have most of no pixel
 
 
 class AttributeReader(nn.Module):
@@ -56,7 +62,8 @@ class AttributeReader(nn.Module):
         self.values = {name: tuple(words) for name, words in values.items()}
         first, second, third, last = WIDTHS
         layers = [
-            *(nn.Conv2d(3, first, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(first), nn.ReLU()),  # 64 -> 32
+            nn.Conv2d(3 + len(MATERIALS), first, 5, stride=2, padding=2, bias=False),  # 64 -> 32
+            *(nn.BatchNorm2d(first), nn.ReLU()),
             *(*convolution(first, second), nn.MaxPool2d(2)),  # -> 16
             *(Residual(second), *convolution(second, third), nn.MaxPool2d(2)),  # -> 8
             *(Residual(third), *convolution(third, last)),
@@ -67,20 +74,26 @@ class AttributeReader(nn.Module):
         self.heads = nn.ModuleList([nn.Linear(ROWS * last, len(words)) for words in self.values.values()])
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """[B, 3, SIDE, SIDE] in [0, 1] -> scores [B, K] of each attribute."""
+        """[B, 3 + L, SIDE, SIDE] in [0, 1], colours and materials -> scores [B, K] of each attribute."""
         seen = F.interpolate(pictures, (SEEN, SEEN), mode="bilinear", antialias=True)
-        found = self.trunk(4 * (seen - 0.5))
+        found = self.trunk(torch.cat([4 * (seen[:, :3] - 0.5), 2 * seen[:, 3:]], dim=1))
         return [head(found) for head in self.heads]
 
     @torch.no_grad()
-    def read(self, images: Tensor) -> dict[str, list[str]]:
-        """The value of each attribute that N subjects have by their pictures [N, V, S, S, 4]."""
+    def read(self, images: Tensor, labels: Tensor | None = None) -> dict[str, list[str]]:
+        """The value of each attribute that N subjects have by their pictures [N, V, S, S, 4].
+
+        Args:
+            labels: [N, V, S, S] of `labels_of`, where the reader was trained with such.
+        """
         found: dict[str, list[str]] = {name: [] for name in self.values}
-        for views in images:
+        for k, views in enumerate(images):
             pictures = channels_first(over(read_size(views), 1.0))
-            coloured, grey = self(pictures), self(pictures.mean(dim=1, keepdim=True).expand_as(pictures))
-            for k, (name, words) in enumerate(self.values.items()):
-                scores = (coloured if is_colour(name) else grey)[k].log_softmax(dim=1).mean(dim=0)
+            made_of = one_hot(torch.zeros(len(views), SIDE, SIDE) if labels is None else label_size(labels[k]))
+            grey = pictures.mean(dim=1, keepdim=True).expand_as(pictures)
+            coloured, grey = self(torch.cat([pictures, made_of], dim=1)), self(torch.cat([grey, made_of], dim=1))
+            for place, (name, words) in enumerate(self.values.items()):
+                scores = (coloured if is_colour(name) else grey)[place].log_softmax(dim=1).mean(dim=0)
                 found[name].append(words[int(scores.argmax())])
         return found
 
@@ -113,18 +126,49 @@ class Lesson:
         owners: [M] which of the N subjects each shows.
         weights: [M] how often each is looked at, in proportion.
         attributes: N mappings.
+        labels: [M, SIDE, SIDE] uint8 of `labels_of`; None = the reader is not told what there is.
     """
 
     pictures: Tensor
     owners: Tensor
     weights: Tensor
     attributes: list[dict[str, Any]]
+    labels: Tensor | None = None
+
+
+def labels_of(shares: Tensor) -> Tensor:
+    """What is where, [..., S, S] uint8: 1 + the index of the material that a pixel has most of, 0 where there is
+    nothing.
+
+    Args:
+        shares: [..., S, S, L] of MATERIALS, times alpha.
+    """
+    weights = torch.tensor([2.0 if name in THIN else 1.0 for name in MATERIALS]).to(shares)
+    most = (shares * weights).argmax(dim=-1) + 1
+    return torch.where(shares.sum(dim=-1) > 0.5, most, 0).to(torch.uint8)
+
+
+def label_size(labels: Tensor) -> Tensor:
+    """The middle of labels [..., S, S], at the size that a reader sees."""
+    cut = labels[..., middle(labels.shape[-2]), middle(labels.shape[-1])]
+    shape = (SIDE, SIDE)
+    return F.interpolate(cut.float().reshape(-1, 1, *cut.shape[-2:]), shape).reshape(*cut.shape[:-2], *shape)
+
+
+def one_hot(labels: Tensor) -> Tensor:
+    """Labels [B, H, W] of any type -> [B, L, H, W] float32, nothing where there is nothing."""
+    return (labels[:, None] == torch.arange(1, len(MATERIALS) + 1)[:, None, None]).float()
+
+
+def middle(side: int) -> slice:
+    """What is kept of so many pixels."""
+    margin = round(0.5 * (1 - MIDDLE) * side)
+    return slice(margin, side - margin)
 
 
 def read_size(images: Tensor) -> Tensor:
     """The middle of [..., S, S, 4], at the size that a reader sees; smaller ones are enlarged."""
-    margin = round(0.5 * (1 - MIDDLE) * images.shape[-2])
-    images = images[..., margin : images.shape[-3] - margin, margin : images.shape[-2] - margin, :]
+    images = images[..., middle(images.shape[-3]), middle(images.shape[-2]), :]
     if images.shape[-2] >= SIDE:
         return area_resize(images, SIDE, SIDE)
     enlarged = F.interpolate(images.flatten(0, -4).permute(0, 3, 1, 2), (SIDE, SIDE), mode="nearest")
@@ -163,9 +207,10 @@ def train_reader(lesson: Lesson, names: Sequence[str], steps: int, seed: int = 0
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=max(steps, 2))
         for _ in tqdm(range(steps if names else 0), desc="attribute reader", unit="step", leave=False):
             chosen = torch.multinomial(lesson.weights, BATCH, replacement=True, generator=generator)
-            pictures = varied(from_bytes(lesson.pictures[chosen]), generator)
+            made_of = torch.zeros(BATCH, SIDE, SIDE) if lesson.labels is None else lesson.labels[chosen].float()
+            pictures = varied(from_bytes(lesson.pictures[chosen]), made_of, generator)
             owners = lesson.owners[chosen]
-            pictures[COLOURED:] = drained(pictures[COLOURED:], generator)
+            pictures[COLOURED:, :3] = drained(pictures[COLOURED:, :3], generator)
             losses = [
                 F.cross_entropy(scores[part], label[owners[part]], weight, label_smoothing=SMOOTHING, reduction="sum")
                 for part, scores, label, weight in zip(parts, reader(pictures), labels, weights, strict=True)
@@ -185,8 +230,9 @@ def value_weights(labels: Tensor, values: int) -> Tensor:
     return weights * counts.sum() / (weights * counts).sum()
 
 
-def varied(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Straight RGBA [B, SIDE, SIDE, 4] as pictures [B, 3, SIDE, SIDE] that show the same, by chance otherwise.
+def varied(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Straight RGBA [B, SIDE, SIDE, 4], and what is where [B, SIDE, SIDE], as pictures and materials [B, 3 + L, SIDE,
+    SIDE] that show the same, by chance otherwise.
 
     Half are mirrored, half have a white ground and the others a grey of their own, each is moved, turned and scaled a
     little; in half of the draws the batch is softened.
@@ -205,6 +251,8 @@ def varied(images: Tensor, generator: torch.Generator) -> Tensor:
     moved = torch.stack([mirrored * across, -down, shift[:, 0], mirrored * down, across, shift[:, 1]], dim=1)
     grid = F.affine_grid(moved.reshape(count, 2, 3), list(pictures.shape), align_corners=False)
     pictures = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    moved_labels = F.grid_sample(labels[:, None], grid, mode="nearest", padding_mode="border", align_corners=False)
+    pictures = torch.cat([pictures, one_hot(moved_labels[:, 0])], dim=1)
     if chance(1) < 0.5:
         side = int(torch.randint(SOFTEST, SEEN, (), generator=generator))
         small = F.interpolate(pictures, (side, side), mode="bilinear", antialias=True)

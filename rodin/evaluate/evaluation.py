@@ -13,9 +13,11 @@ from torch import Tensor
 
 from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
+from rodin.data.captures import has_maps
+from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
 from rodin.evaluate.accuracy import Reading, judge, judge_people
-from rodin.evaluate.attribute_reader import AttributeReader
+from rodin.evaluate.attribute_reader import AttributeReader, labels_of
 from rodin.evaluate.behind import load_backs, skin_behind
 from rodin.evaluate.cache import Learned, learn
 from rodin.evaluate.compared import OWN_ROWS
@@ -32,7 +34,7 @@ from rodin.evaluate.sections import SHOWN_ROWS, SHOWN_SAMPLES, make_report
 from rodin.evaluate.subjects import RealSet, load_real
 from rodin.evaluate.variants import Variant, render_all
 from rodin.fit.planes import FitConfig
-from rodin.render.renderer import render_image
+from rodin.render.renderer import SAMPLES, render_image
 from rodin.waiting import waiting
 
 
@@ -188,8 +190,12 @@ def lay_ground(
 ) -> Ground:
     """Read subjects and prompts, and learn from the training subjects; arguments as of `evaluate`."""
     with watch.part("reading and encoding real subjects"):
+        # What pictures are made of is known where both sides say so: avatars of materials, and all subjects.
+        told = pipe.palette is not None and all(
+            has_maps(folder) for data in (train_data, held_out) for folder in list_subjects(data)
+        )
         training = load_real(train_data, settings.views, settings.image_size, "training subjects")
-        unseen = load_real(held_out, settings.views, settings.image_size, "held-out subjects")
+        unseen = load_real(held_out, settings.views, settings.image_size, "held-out subjects", maps=told)
         check_sets(training, unseen)
         sets = read_prompts(prompts, training.attributes)
         sets = sets or [caption_prompts(unseen, training.attributes, settings.captions)]
@@ -198,8 +204,8 @@ def lay_ground(
         reality = Reality.measure(training, unseen, pipe.encoder)
     with watch.part("learning from the training subjects"):
         named = sorted({name for one in sets for truth in one.truth for name in truth})
-        learned = learn(training.folders, named, settings.reader_steps, cache)
-        read = learned.reader.read(unseen.images)
+        learned = learn(training.folders, named, settings.reader_steps, cache, told)
+        read = learned.reader.read(unseen.images, unseen.labels)
     return Ground(
         main=main,
         asked=asked,
@@ -284,8 +290,10 @@ def ask(
             if k < SHOWN_ROWS:
                 shown.append(torch.zeros(2, settings.image_size, settings.image_size, 4))
             continue
-        pictures = avatar.render(unseen.cameras[k % len(unseen)])
-        for name, values in reader.read(pictures[None]).items():
+        seen = avatar.renderer.render(unseen.cameras[k % len(unseen)], SAMPLES)
+        pictures = seen.image
+        labels = None if unseen.labels is None else labels_of(seen.shares)[None]
+        for name, values in reader.read(pictures[None], labels).items():
             read[name] += values
         if k < SHOWN_ROWS:
             shown.append(pictures[[0, -1]])

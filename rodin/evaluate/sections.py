@@ -152,6 +152,8 @@ def text_section(results: Results, asked: Asked) -> Section:
         "pictures of the training subjects, reads from the front half what the avatar shows; only what the prompt "
         "names counts."
     )
+    if results.reality.held_out.labels is not None:
+        text += " It is told what each pixel is made of, in real pictures by their material maps."
     if asked.sentences:
         text += " The general sentence encoder translated words that no caption has."
     if asked.unread:

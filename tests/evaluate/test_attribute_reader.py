@@ -18,13 +18,18 @@ from rodin.evaluate.attribute_reader import (
     AttributeReader,
     Lesson,
     drained,
+    label_size,
+    labels_of,
+    one_hot,
     read_size,
     shows,
     train_reader,
     value_weights,
     varied,
 )
+from rodin.materials import MATERIALS
 
+HAT, TOP = (MATERIALS.index(name) for name in ("hat", "top"))
 COLOURS = {"red": (0.9, 0.1, 0.1), "green": (0.1, 0.8, 0.1), "blue": (0.1, 0.1, 0.9)}
 
 
@@ -103,6 +108,7 @@ def test_where_pictures_leave_it_open_a_rare_value_is_likelier_than_it_is_common
     reader = train_reader(rare, ["luck"], 60)
     pictures, _ = toys(30, 1)
     shown = pictures[:, 0, ..., :3].permute(0, 3, 1, 2).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    shown = torch.cat([shown, one_hot(torch.zeros(30, SIDE, SIDE))], dim=1)
     assert 0.22 < float(reader(shown)[0].softmax(dim=1)[:, 1].mean()) < 0.5  # sqrt(1/7) to 1; an eighth without weights
 
 
@@ -132,9 +138,13 @@ def test_what_varies_shows_the_same() -> None:
     image = torch.zeros(64, SIDE, SIDE, 4)
     image[:, 20:44, 20:44] = torch.tensor([1.0, 0.0, 0.0, 1.0])
     for seed in range(4):
-        pictures = varied(image, torch.Generator().manual_seed(seed))
-        assert pictures.shape == (64, 3, SIDE, SIDE)
-        corner = pictures[:, :, 0, 0]
+        labels = torch.where(image[..., 0] > 0, 1.0 + MATERIALS.index("hat"), 0.0)
+        pictures = varied(image, labels, torch.Generator().manual_seed(seed))
+        assert pictures.shape == (64, 3 + len(MATERIALS), SIDE, SIDE)
+        moved = pictures[:, 3 + MATERIALS.index("hat")]  # with the square, and nothing else is made of anything
+        assert float((moved - (pictures[:, 0] - pictures[:, 1]).clamp_min(0)).abs().mean()) < 0.06
+        assert torch.equal(pictures[:, 3:].sum(dim=1), moved)
+        corner = pictures[:, :3, 0, 0]
         assert torch.allclose(corner, corner[:, :1].expand_as(corner), atol=1e-4)
         assert 0.2 < float((corner[:, 0] > 0.999).float().mean()) < 0.8
         area = (corner[:, 1, None, None] - pictures[:, 1]).sum((1, 2)) / corner[:, 1].clamp_min(1e-3)
@@ -162,3 +172,43 @@ def test_grey_pictures_have_no_colour_and_no_brightness_of_their_own() -> None:
     assert torch.equal(grey[:, 0], grey[:, 2])
     assert float(grey.min()) < 0.2
     assert float(grey.max()) > 0.8
+
+
+def test_what_a_pixel_has_most_of_is_its_label() -> None:
+    shares = torch.zeros(2, 2, len(MATERIALS))
+    shares[0, 0, [HAT, TOP]] = torch.tensor([0.6, 0.4])
+    shares[0, 1, [MATERIALS.index("skin"), MATERIALS.index("frame")]] = torch.tensor([0.6, 0.4])  # a thin one
+    shares[1, 0, TOP] = 0.3  # and nothing behind
+    assert labels_of(shares).tolist() == [[HAT + 1, MATERIALS.index("frame") + 1], [0, 0]]
+    assert labels_of(shares).dtype == torch.uint8
+
+
+@pytest.mark.parametrize("size", [32, 128, 256])
+def test_labels_are_cut_as_pictures_are(size: int) -> None:
+    images, labels = torch.zeros(3, size, size, 4), torch.zeros(3, size, size, dtype=torch.uint8)
+    images[:, size // 4 : size // 2, size // 3 :], labels[:, size // 4 : size // 2, size // 3 :] = 1.0, 5
+    seen = read_size(images)[..., 3]
+    assert torch.equal(label_size(labels) == 5, seen > 0.5)
+    assert torch.equal(one_hot(label_size(labels))[:, 4], (seen > 0.5).float())
+
+
+def test_what_only_the_materials_tell_is_read_off_them() -> None:
+    """Squares that look alike, of a hat or of clothes."""
+    images, attributes = toys(60, 0)
+    worn = torch.arange(60) % 2 == 0
+    for index, one in enumerate(attributes):
+        one["worn"] = "hat" if worn[index] else "top"
+    labels = torch.where(worn, HAT + 1, TOP + 1)[:, None, None, None] * (images[..., 3] > 0)
+    owners = torch.arange(60).repeat_interleave(2)
+    told = Lesson(
+        (images.flatten(0, 1) * 255).to(torch.uint8),
+        owners,
+        torch.ones(120),
+        attributes,
+        labels.flatten(0, 1).to(torch.uint8),
+    )
+    reader = train_reader(told, ["worn"], 30)
+    seen, _ = toys(20, 3)
+    for name, index in (("hat", HAT), ("top", TOP)):
+        made_of = ((index + 1) * (seen[..., 3] > 0)).to(torch.uint8)
+        assert reader.read(seen, made_of)["worn"] == [name] * 20
