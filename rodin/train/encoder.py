@@ -32,7 +32,7 @@ from rodin.models.clip import LATENT_DIM, Encoder, EncoderConfig, copied_clip, s
 from rodin.train.augment import AugmentConfig, augment_images, drop_phrases, mirror_some
 from rodin.train.loop import LoopConfig, run_loop
 from rodin.train.phrases import common_phrases
-from rodin.train.ranks import process_state
+from rodin.train.ranks import of_all_ranks, process_state
 from rodin.train.subjects import HELD_OUT_EVERY, draw_captions, split_subjects
 from rodin.train.views import Views, draw_two, load_views
 
@@ -234,13 +234,6 @@ def phrase_table(captions: list[tuple[str, ...]], trained: list[int]) -> Tensor 
     table = torch.zeros(len(captions), len(phrases))
     table[trained] = said.float()
     return table
-
-
-def of_all_ranks(own: Tensor) -> Tensor:
-    """The rows of all ranks, in their order, whose gradients go back to them."""
-    if not torch.distributed.is_initialized():
-        return own
-    return torch.cat(torch.distributed.nn.functional.all_gather(own))
 
 
 def contrast(one: Tensor, other: Tensor, scale: Tensor, chosen: Tensor | None = None) -> Tensor:

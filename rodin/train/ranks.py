@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed.nn.functional  # here, before there is a group: what it finds it keeps, as a default
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
 from torch.distributed import PrefixStore, Store
 
 if TYPE_CHECKING:  # half a second of imports, which presets and errors need not
@@ -53,6 +55,30 @@ def _meet(store: Store, rank: int, count: int) -> str:
                 store.set(f"answer/{store.get(key).decode()}", name)
         time.sleep(ASKED_EVERY)
     return name
+
+
+def of_all_ranks(own: Tensor) -> Tensor:
+    """The rows of all ranks, in their order, whose gradients go back to them. All have as many."""
+    if not torch.distributed.is_initialized():
+        return own
+    rows: Tensor = _OfAllRanks.apply(own)
+    return rows
+
+
+class _OfAllRanks(torch.autograd.Function):
+    """Torch's own, which warns that it will go, has no successor on the CPU."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, own: Tensor) -> Tensor:
+        parts = [torch.empty_like(own) for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather(parts, own.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> Tensor:
+        whole = grads[0].clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(whole)
+        return whole.chunk(torch.distributed.get_world_size())[torch.distributed.get_rank()]
 
 
 @atexit.register

@@ -21,9 +21,9 @@ BEGIN = """
     from pathlib import Path
 
     sys.path.append(sys.argv[2])
-    import test_chain, test_clock, test_loop, test_optimizers, test_sharded, test_sketch
+    import test_chain, test_clock, test_loop, test_optimizers, test_ranks, test_sharded, test_sketch
 
-    for module in (test_sketch, test_clock, test_optimizers, test_sharded, test_chain, test_loop):
+    for module in (test_sketch, test_clock, test_optimizers, test_ranks, test_sharded, test_chain, test_loop):
         module.on_each_rank(Path(sys.argv[1]))
 """
 GO_ON = """
