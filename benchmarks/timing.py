@@ -12,9 +12,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -70,9 +71,16 @@ class Fresh:
     said: str
 
 
-def fresh_python(arguments: list[str], tree: Path | None = None) -> Fresh:
-    """Run Python with arguments in a process of its own, in a source tree if one is given, and wait for its end."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **({} if tree is None else {"PYTHONPATH": str(tree)})}
+def fresh_python(
+    arguments: list[str], tree: Path | None = None, environment: Mapping[str, str] = MappingProxyType({})
+) -> Fresh:
+    """Run Python with arguments in a process of its own, in a source tree if one is given, and wait for its end.
+
+    Args:
+        environment: what is other than in this process's own.
+    """
+    paths = {} if tree is None else {"PYTHONPATH": str(tree)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **paths, **environment}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run([sys.executable, *arguments], env=environment, cwd=tree, capture_output=True, text=True)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)

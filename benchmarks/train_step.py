@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import torch
 from claims import table
-from timing import progress, spread
+from timing import fresh_python, progress, spread
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
@@ -37,16 +34,16 @@ RANKS = 2  # that the preset's batch is shared by
 ROUNDS, REPEATS, TAKEN_APART = 3, 5, 3
 SIDE = 1024  # of the yardstick's matrices
 
-#: What a step consists of: the first name that the profiler's begins with.
+#: What a step consists of, by how the profiler's names begin.
 PARTS = {
     "convolutions, gradients": ("aten::convolution_backward",),
     "convolutions": ("aten::mkldnn_convolution", "aten::convolution", "aten::thnn_conv2d"),
-    "optimizer": ("optimizer",),
     "edges and lines": ("PadAndPool", "AddLines"),
     "norms": ("FusedNorm",),
     "other products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"),
 }
-REST = "all else"
+OPTIMIZER, REST = "optimizer", "all else"
+MOVING = "moving"  # what the profiler is told of the optimizers' part
 
 
 def new_step(batch: int) -> tuple[Callable[[], torch.Tensor], Callable[[], None]]:
@@ -95,28 +92,20 @@ def take_time(batch: int) -> dict[str, float]:
 
 
 def take_apart(batch: int) -> dict[str, float]:
-    """Milliseconds a step of each of `PARTS`, by the profiler."""
+    """Milliseconds a step of each of `PARTS`, of the optimizers and of the rest, by the profiler."""
     loss, move = new_step(batch)
     loss().backward()
     move()
-    found = dict.fromkeys((*PARTS, REST), 0.0)
-    moving = 0.0
+    found = dict.fromkeys((*PARTS, OPTIMIZER, REST), 0.0)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for _ in range(TAKEN_APART):
             loss().backward()
-            began = time.perf_counter()
-            with torch.profiler.record_function("moving"):
+            with torch.profiler.record_function(MOVING):
                 move()
-            moving += time.perf_counter() - began
-    inside = 0.0  # the optimizer's own products, which other products must not count twice
     for event in profiler.events():
         milliseconds = event.self_cpu_time_total / 1e3 / TAKEN_APART
-        if _is_within(event, "moving"):
-            inside += milliseconds
-            continue
         part = next((part for part, names in PARTS.items() if event.name.startswith(names)), REST)
-        found[part] += milliseconds
-    found["optimizer"] = inside
+        found[OPTIMIZER if _is_within(event, MOVING) else part] += milliseconds  # whose products are not the network's
     return found
 
 
@@ -150,10 +139,9 @@ def yardstick() -> float:
 
 def alone(what: str, batch: int, huge: bool) -> dict[str, float]:
     """A measurement in a process of its own."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "THP_MEM_ALLOC_ENABLE": str(int(huge))}
-    command = [sys.executable, __file__, "--alone", what, "--batch", str(batch)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    command = [__file__, "--alone", what, "--batch", str(batch)]
+    said = fresh_python(command, environment={"THP_MEM_ALLOC_ENABLE": str(int(huge))}).said
+    found: dict[str, float] = json.loads(said.splitlines()[-1])
     return found
 
 
