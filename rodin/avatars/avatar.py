@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -142,9 +142,25 @@ class Avatar:
         """The frontal view [size, size, 4], straight RGBA in [0, 1]."""
         return self.render(camera_at(size=size), refine=refine)
 
-    def turntable(self, frames: int = 36, size: int = 192, elevation_deg: float = 8.0, refine: bool = False) -> Tensor:
-        """Views from all around, [frames, size, size, 4], starting in front."""
-        return self.render(around(frames, elevation_deg, size=size), refine=refine)
+    def turntable(
+        self,
+        frames: int = 36,
+        size: int = 192,
+        elevation_deg: float = 8.0,
+        refine: bool = False,
+        callback_on_frame_end: Callable[[], None] | None = None,
+    ) -> Tensor:
+        """Views from all around, [frames, size, size, 4], starting in front.
+
+        Args:
+            callback_on_frame_end: called after each; what it raises ends the rest.
+        """
+        cameras, views = around(frames, elevation_deg, size=size), []
+        for index in range(frames):
+            views.append(self.render(cameras[index], refine=refine))
+            if callback_on_frame_end is not None:
+                callback_on_frame_end()
+        return torch.stack(views)
 
     def material_map(self, camera: Camera, samples: int = SAMPLES) -> Tensor:
         """What is where, [..., H, W, 4] straight RGBA in [0, 1], from a camera or a batch of cameras: every material in

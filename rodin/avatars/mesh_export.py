@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rodin.avatars.avatar import MESH_DENSITY, Avatar
@@ -11,6 +12,7 @@ from rodin.waiting import waiting
 
 RESOLUTION = 128  # grid points along each side of the box
 TEXTURE_SIZE = 1024  # pixels, where a format has no colours without a texture and no size is given
+MESH_STAGES = 3  # of an export before the file is written
 TEXTURED_FACES = 20_000  # of a mesh with a texture, where no number is given
 
 
@@ -24,6 +26,7 @@ def export_mesh(
     height: float = BUST_HEIGHT,
     texture: int | None = None,
     lit: bool = False,
+    callback_on_stage_end: Callable[[], None] | None = None,
 ) -> None:
     """Write the mesh of an avatar, as the suffix says; whole or not at all.
 
@@ -35,6 +38,8 @@ def export_mesh(
         texture: pixels of a side of the picture that has the colours; None leaves them in the vertices, but for a
             .usdz, which has none there.
         lit: lamps light it.
+        callback_on_stage_end: called MESH_STAGES times, after the surface, the reduction and the texture; what it
+            raises ends the export, and nothing is written.
 
     Raises:
         UserError: the avatar has no surface, a package is missing, or the place cannot be written.
@@ -43,10 +48,14 @@ def export_mesh(
         texture = TEXTURE_SIZE
     with waiting("taking the surface"):
         fine = avatar.mesh(resolution, threshold)
+    stage_over = callback_on_stage_end or (lambda: None)
+    stage_over()
     if texture is not None and faces is None:
         faces = TEXTURED_FACES
     with waiting("reducing the mesh"):
         mesh = fine if faces is None else simplify_mesh(fine, faces)
+    stage_over()
     with waiting("baking the texture"):
         drawn = None if texture is None else textured(mesh, fine, texture)
+    stage_over()
     write_mesh(path, standing(mesh, height), drawn, lit=lit)

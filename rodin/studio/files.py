@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -10,7 +11,7 @@ from typing import Literal, get_args
 from rodin.avatars.avatar import Avatar
 from rodin.avatars.html_file import write_html
 from rodin.avatars.mesh import BUST_HEIGHT
-from rodin.avatars.mesh_export import RESOLUTION, export_mesh
+from rodin.avatars.mesh_export import MESH_STAGES, RESOLUTION, export_mesh
 from rodin.avatars.video import write_video
 from rodin.errors import UserError
 from rodin.files import atomic_path
@@ -71,8 +72,18 @@ def suffix_of(kind: Format) -> str:
     return "zip" if kind == "obj" else kind
 
 
-def write_file(path: Path, avatar: Avatar, kind: Format, options: FileOptions) -> None:
+def steps_of(kind: Format) -> int:
+    """How often `write_file` says that it has come further."""
+    return 0 if kind == "html" else FRAMES if kind in VIDEOS else MESH_STAGES
+
+
+def write_file(
+    path: Path, avatar: Avatar, kind: Format, options: FileOptions, callback_on_step_end: Callable[[], None]
+) -> None:
     """Write an avatar in a format, whole or not at all.
+
+    Args:
+        callback_on_step_end: called `steps_of(kind)` times on the way; what it raises ends the work.
 
     Raises:
         UserError: the avatar has no surface, an option does not fit, a package is missing, or the place cannot be
@@ -84,7 +95,11 @@ def write_file(path: Path, avatar: Avatar, kind: Format, options: FileOptions) -
         if kind == "html":
             write_html(made, avatar)
         elif kind in VIDEOS:
-            write_video(made, avatar.turntable(FRAMES, options.size or 256), FRAMES_PER_SECOND)
+            write_video(
+                made,
+                avatar.turntable(FRAMES, options.size or 256, callback_on_frame_end=callback_on_step_end),
+                FRAMES_PER_SECOND,
+            )
         else:
             export_mesh(
                 made,
@@ -94,6 +109,7 @@ def write_file(path: Path, avatar: Avatar, kind: Format, options: FileOptions) -
                 height=options.height or BUST_HEIGHT,
                 texture=options.texture,
                 lit=bool(options.lit),
+                callback_on_stage_end=callback_on_step_end,
             )
         if kind == "obj":
             with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -29,7 +29,7 @@ from rodin.avatars.web_file import web_bytes
 from rodin.camera import camera_at
 from rodin.errors import UserError
 from rodin.images import over, parse_colour, to_bytes
-from rodin.studio.files import FileOptions, Format, suffix_of, write_file
+from rodin.studio.files import FileOptions, Format, steps_of, suffix_of, write_file
 from rodin.studio.history import History, Record
 from rodin.studio.jobs import Job, Queue
 from rodin.studio.limits import Limits
@@ -341,11 +341,11 @@ class Studio:
             def work(job: Job) -> None:
                 job.advance("picture", step=False)
                 if not path.is_file():
-                    write_file(path, self.history.avatar(record.id), kind, options)
+                    write_file(path, self.history.avatar(record.id), kind, options, lambda: job.advance("picture"))
                     self._forget_files(path)
                 job.step, job.file = job.steps, url
 
-            job = Job("file", person, work, steps=1)
+            job = Job("file", person, work, steps=steps_of(kind) + 1)
             if path.is_file():
                 path.touch()
                 self.queue.do_now(job)

@@ -23,6 +23,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from rodin.avatars.avatar import Avatar
+from rodin.avatars.mesh import simplify_mesh
 from rodin.images import to_bytes
 
 Person = Served = Any  # see conftest.py
@@ -441,10 +442,39 @@ def test_a_file_is_made_once_in_its_turn_and_fetched_then(served: Served, ball: 
         assert (job["state"], job["place"], job["file"]) == ("waiting", 1, None)
         assert again["id"] == job["id"]
     end = person.follow(job)[-1]
-    assert (end["state"], end["step"], end["steps"]) == ("done", 1, 1)
+    assert end["state"] == "done"
+    assert end["step"] == end["steps"]
     with served.busy():
         assert person.ask("GET", end["file"]).content.startswith(b"ply")
         assert person.start(f"/avatars/{name}/files", asked)["state"] == "done"
+
+
+def test_a_file_is_given_up_between_two_stages(served: Served, person: Person, of_materials: Avatar) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+    reduced: list[int] = []
+
+    def held(mesh: Any, faces: int) -> Any:
+        reached.set()
+        go_on.wait()
+        reduced.append(faces)
+        return simplify_mesh(mesh, faces)
+
+    name = served.give(person, of_materials)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rodin.avatars.mesh_export.simplify_mesh", held)
+        patch.setattr("rodin.avatars.mesh_export.textured", lambda *_: pytest.fail("it went on"))
+        job = person.start(f"/avatars/{name}/files", {"format": "glb", "faces": 500, "texture": 256})
+        reached.wait()
+        assert person.get(f"/jobs/{job['id']}")["step"] == 1
+        assert person.ask("DELETE", f"/jobs/{job['id']}").status == 200
+        go_on.set()
+        end = person.follow(job)[-1]
+    assert (end["state"], reduced) == ("cancelled", [500])
+    assert list(served.studio._files.glob(f"*{name}*")) == [], "nothing half-written"
+    film = person.follow(person.start(f"/avatars/{name}/files", {"format": "gif", "size": 64}))
+    steps = [told["step"] for told in film]
+    assert steps == sorted(steps)
+    assert len(set(steps)) > 3, "the bar moves"
 
 
 def test_files_are_kept_within_bounds_and_go_with_their_avatar(
