@@ -18,6 +18,7 @@ from rodin.avatars.colour_words import coloured_materials
 from rodin.avatars.description import Describer
 from rodin.avatars.drawer import Drawer
 from rodin.avatars.drawing import Drawing, Sampling
+from rodin.avatars.edited_colours import may_move, moved_palette
 from rodin.avatars.inversion import GUIDING_DETAIL, Inversion, guided_steps
 from rodin.avatars.photo import Photo, frame_photo
 from rodin.avatars.portrait import Portrait, read_portrait
@@ -394,7 +395,7 @@ class RodinPipeline(Drawer):
         strength = EDIT_STRENGTH if strength is None else strength
         direction = self._direction(avatar, prompt, source_prompt)
         latent = torch.nn.functional.normalize(avatar.latent + strength * direction, dim=-1)
-        palette = self._moved_palette(avatar, latent)
+        palette = self._moved_palette(avatar, latent, prompt)
         drawing = self._said(avatar, prompt)
         edited = replace(self._draw(latent[None], avatar.noise[None], [drawing], callback)[0], palette=palette)
         return replace(edited, planes=edited.planes + self._beyond(avatar, avatar.drawing, callback))
@@ -404,12 +405,15 @@ class RodinPipeline(Drawer):
         words = ", ".join(filter(None, (avatar.drawing.prompt, prompt)))
         return replace(avatar.drawing, prompt=words)
 
-    def _moved_palette(self, avatar: Avatar, latent: Tensor) -> Tensor | None:
-        """An avatar's colours, changed as those of its latent change on the way to another [512]."""
+    def _moved_palette(self, avatar: Avatar, latent: Tensor, prompt: str) -> Tensor | None:
+        """An avatar's colours, those that the prompt may move changed as its latent's change on the way to another."""
         before, after = self._palettes(torch.stack([avatar.latent, latent]))
         if avatar.palette is None or before is None or after is None:
             return None
-        return (avatar.palette + after - before).clamp(0, 1)
+        if not self.understands:
+            return moved_palette(avatar.palette, before, after, set(MATERIALS))
+        may = may_move(self._meaning.understand(prompt), avatar.materials_shown())
+        return moved_palette(avatar.palette, before, after, may)
 
     def _direction(self, avatar: Avatar, prompt: str, source_prompt: str | None) -> Tensor:
         """[512] from what an avatar has to what a prompt asks for: the difference of two means of the prior."""
