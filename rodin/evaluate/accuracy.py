@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from rodin.evaluate.attribute_reader import shows
 
 PEOPLE = ("sex", "age", "skin")  # attributes of synthetic subjects by which some might be drawn worse than others
@@ -49,20 +51,25 @@ def judge(
 
     Args:
         read: N values of each attribute.
-        truth: N mappings; an attribute counts where it is given and shows.
+        truth: N mappings; an attribute counts where it is given and shows. Of a tuple of values any is right.
         training: attributes of the training subjects.
     """
     found = {}
     for name, values in read.items():
         commonest = Counter(sorted(str(one[name]) for one in training)).most_common(1)[0][0]
         pairs = [
-            (str(one[name]), value)
+            (allowed(one[name]), value)
             for one, value in zip(truth, values, strict=True)
             if name in one and shows(one, name)
         ]
-        right = sum(true == value for true, value in pairs)
-        found[name] = Reading(len(pairs), right, sum(true == commonest for true, _ in pairs))
+        right = sum(value in true for true, value in pairs)
+        found[name] = Reading(len(pairs), right, sum(commonest in true for true, _ in pairs))
     return found
+
+
+def allowed(true: object) -> tuple[str, ...]:
+    """The values that are right: one, or those of a tuple."""
+    return true if isinstance(true, tuple) else (str(true),)
 
 
 def judge_people(
@@ -70,16 +77,33 @@ def judge_people(
 ) -> dict[str, dict[str, Reading]]:
     """All attributes taken together, for the subjects of each sex, age and skin: {"skin": {"pale": ...}}.
 
-    Arguments as of `judge`; people by what is true of them, not by what was read.
+    Arguments as of `judge`; people by what is true of them, not by what was read. Where several values may be, nobody
+    is meant.
     """
     found: dict[str, dict[str, Reading]] = {}
     for name in (one for one in PEOPLE if one in read):
         found[name] = {}
-        for value in sorted({str(one[name]) for one in truth if name in one}):
+        for value in sorted({str(one[name]) for one in truth if name in one and not isinstance(one[name], tuple)}):
             chosen = [k for k, one in enumerate(truth) if str(one.get(name)) == value]
             theirs = {attribute: [values[k] for k in chosen] for attribute, values in read.items()}
             found[name][value] = together(judge(theirs, [truth[k] for k in chosen], training))
     return found
+
+
+def agreement_with(found: Mapping[str, Tensor], values: Mapping[str, Sequence[str]], truth: Mapping[str, Any]) -> float:
+    """The mean logarithm of the probability that a reader gives to what is true of a subject; 0 where nothing is said.
+
+    Args:
+        found: [K] log probabilities of each attribute's values.
+        values: by attribute the K values.
+        truth: by attribute the value; it counts where it shows and the reader knows it.
+    """
+    said = []
+    for name, row in found.items():
+        places = [values[name].index(value) for value in allowed(truth.get(name)) if value in values[name]]
+        if places and name in truth and shows(truth, name):
+            said.append(float(row[places].logsumexp(dim=0)))
+    return sum(said) / len(said) if said else 0.0
 
 
 def together(readings: Mapping[str, Reading]) -> Reading:

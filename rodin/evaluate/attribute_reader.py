@@ -79,23 +79,28 @@ class AttributeReader(nn.Module):
         found = self.trunk(torch.cat([4 * (seen[:, :3] - 0.5), 2 * seen[:, 3:]], dim=1))
         return [head(found) for head in self.heads]
 
-    @torch.no_grad()
     def read(self, images: Tensor, labels: Tensor | None = None) -> dict[str, list[str]]:
-        """The value of each attribute that N subjects have by their pictures [N, V, S, S, 4].
+        """The value of each attribute that N subjects have by their pictures; arguments as of `log_probabilities`."""
+        found = self.log_probabilities(images, labels)
+        return {name: [words[int(k)] for k in found[name].argmax(dim=1)] for name, words in self.values.items()}
+
+    @torch.no_grad()
+    def log_probabilities(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """[N, K] of each attribute's values, for N subjects by their pictures [N, V, S, S, 4].
 
         Args:
             labels: [N, V, S, S] of `labels_of`, where the reader was trained with such.
         """
-        found: dict[str, list[str]] = {name: [] for name in self.values}
+        found: dict[str, list[Tensor]] = {name: [] for name in self.values}
         for k, views in enumerate(images):
             pictures = channels_first(over(read_size(views), 1.0))
             made_of = one_hot(torch.zeros(len(views), SIDE, SIDE) if labels is None else label_size(labels[k]))
             grey = pictures.mean(dim=1, keepdim=True).expand_as(pictures)
             coloured, grey = self(torch.cat([pictures, made_of], dim=1)), self(torch.cat([grey, made_of], dim=1))
-            for place, (name, words) in enumerate(self.values.items()):
+            for place, name in enumerate(self.values):
                 scores = (coloured if is_colour(name) else grey)[place].log_softmax(dim=1).mean(dim=0)
-                found[name].append(words[int(scores.argmax())])
-        return found
+                found[name].append(scores.log_softmax(dim=0))
+        return {name: torch.stack(rows) for name, rows in found.items()}
 
 
 class Residual(nn.Module):

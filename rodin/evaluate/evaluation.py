@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from rodin.avatars.pipeline import RodinPipeline
 from rodin.data.captures import has_maps
 from rodin.data.subject_folders import list_subjects
 from rodin.errors import UserError
-from rodin.evaluate.accuracy import Reading, judge, judge_people
+from rodin.evaluate.accuracy import Reading, agreement_with, judge, judge_people
 from rodin.evaluate.attribute_reader import AttributeReader, labels_of
 from rodin.evaluate.behind import load_backs, skin_behind
 from rodin.evaluate.cache import Learned, learn
@@ -34,6 +35,7 @@ from rodin.evaluate.sections import SHOWN_ROWS, SHOWN_SAMPLES, make_report
 from rodin.evaluate.subjects import RealSet, load_real
 from rodin.evaluate.variants import Variant, render_all
 from rodin.fit.planes import FitConfig
+from rodin.images import to_bytes
 from rodin.render.renderer import SAMPLES, render_image
 from rodin.waiting import waiting
 
@@ -281,27 +283,30 @@ def ask(
     Of a prompt without a word that the model knows there is no avatar: nothing that it names is shown.
     """
     read: dict[str, list[str]] = {name: [] for name in reader.values}
-    shown, unread = [], 0
-    for k, avatar in enumerate(one.draw_prompts(prompts.texts, settings.seed)):
+    views, agreement = [], []
+    for k, (avatar, truth) in enumerate(
+        zip(one.draw_prompts(prompts.texts, settings.seed), prompts.truth, strict=True)
+    ):
         if avatar is None:
-            unread += 1
             for values in read.values():
                 values.append("")
-            if k < SHOWN_ROWS:
-                shown.append(torch.zeros(2, settings.image_size, settings.image_size, 4))
+            views.append(torch.zeros(2, settings.image_size, settings.image_size, 4, dtype=torch.uint8))
+            agreement.append(-math.inf)
             continue
         seen = avatar.renderer.render(unseen.cameras[k % len(unseen)], SAMPLES)
         pictures = seen.image
         labels = None if unseen.labels is None else labels_of(seen.shares)[None]
-        for name, values in reader.read(pictures[None], labels).items():
-            read[name] += values
-        if k < SHOWN_ROWS:
-            shown.append(pictures[[0, -1]])
+        found = {name: rows[0] for name, rows in reader.log_probabilities(pictures[None], labels).items()}
+        for name, row in found.items():
+            read[name].append(reader.values[name][int(row.argmax())])
+        agreement.append(agreement_with(found, reader.values, truth))
+        views.append(to_bytes(pictures[[0, -1]]))
     return Asked(
         prompts=prompts,
         sentences=sentences,
-        unread=unread,
-        pictures=torch.stack(shown),
+        unread=agreement.count(-math.inf),
+        pictures=torch.stack(views),
+        agreement=agreement,
         readings=judge(read, prompts.truth, training.attributes),
         people=judge_people(read, prompts.truth, training.attributes),
     )

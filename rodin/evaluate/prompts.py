@@ -1,7 +1,10 @@
 """Prompts that avatars are drawn from to be judged, and the attributes that each names.
 
 A file of prompts has one JSON object a line: {"text": ..., "attributes": {name: value, ...}}, where the attributes are
-exactly those that the text names, in the words of the training data.
+exactly those that the text names, in the words of the training data. A list of values allows any of them.
+
+A line may also hold a pair of opposites, of which each is a prompt: {"texts": [one, other], "attribute": name,
+"values": [values of the one, values of the other]}.
 """
 
 from __future__ import annotations
@@ -21,10 +24,10 @@ CAPTIONS = "captions"  # name of the set that the held-out subjects' captions ma
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text and the attributes that it names."""
+    """A text and the attributes that it names; of a tuple of values any will do."""
 
     text: str
-    attributes: dict[str, str]
+    attributes: dict[str, str | tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class PromptSet:
         return [prompt.text for prompt in self.prompts]
 
     @property
-    def truth(self) -> list[dict[str, str]]:
+    def truth(self) -> list[dict[str, str | tuple[str, ...]]]:
         """What should be seen."""
         return [prompt.attributes for prompt in self.prompts]
 
@@ -63,35 +66,57 @@ def read_prompts(paths: Sequence[Path], training: Sequence[dict[str, Any]]) -> l
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"--prompts: {path}: cannot be read ({error}); give a file of JSON lines") from error
-        found = [_prompt(line, f"{path}: line {k}", training) for k, line in enumerate(lines, 1) if line.strip()]
+        found = [
+            prompt
+            for k, line in enumerate(lines, 1)
+            if line.strip()
+            for prompt in _prompts(line, f"{path}: line {k}", training)
+        ]
         if not found:
             raise UserError(f"--prompts: {path}: holds no prompts; write one a line")
         sets[path.stem] = PromptSet(path.stem, found)
     return list(sets.values())
 
 
-def _prompt(line: str, where: str, training: Sequence[dict[str, Any]]) -> Prompt:
+def _prompts(line: str, where: str, training: Sequence[dict[str, Any]]) -> list[Prompt]:
+    """The prompt of a line, or the two of a pair."""
     try:
         value = parse_json(line)
     except ValueError as error:
         raise UserError(f"{where}: not valid JSON ({error}); mend the line") from error
-    if not isinstance(value, dict) or set(value) != {"text", "attributes"}:
+    if isinstance(value, dict) and set(value) == {"texts", "attribute", "values"}:
+        texts, name, values = value["texts"], value["attribute"], value["values"]
+        if not (isinstance(texts, list) and isinstance(values, list) and len(texts) == len(values) == 2):
+            raise UserError(f"{where}: expected two texts, and the values of each; mend the line")
+        if not isinstance(name, str):
+            raise UserError(f"{where}: attribute is {shown(name)}; give its name")
+        told = [(text, {name: of_text}) for text, of_text in zip(texts, values, strict=True)]
+    elif isinstance(value, dict) and set(value) == {"text", "attributes"}:
+        told = [(value["text"], value["attributes"])]
+    else:
         raise UserError(f'{where}: expected {{"text": ..., "attributes": ...}} and nothing else; mend the line')
-    text, attributes = value["text"], value["attributes"]
+    return [_prompt(text, attributes, where, training) for text, attributes in told]
+
+
+def _prompt(text: object, attributes: object, where: str, training: Sequence[dict[str, Any]]) -> Prompt:
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"{where}: text is {shown(text)}; describe an avatar")
     if not isinstance(attributes, dict):
         raise UserError(f"{where}: attributes is {shown(attributes)}; give a JSON object")
-    for name, word in attributes.items():
+    for name, words in attributes.items():
         missing = sum(name not in one for one in training)
         if 0 < missing < len(training):
             raise UserError(f"{where}: {missing} of {len(training)} training subjects have no {name}; leave it out")
         known = sorted({str(one[name]) for one in training if name in one})
-        if str(word) not in known:
-            raise UserError(
-                f"{where}: {name} is {shown(word)}; the training subjects' are {', '.join(known) or 'none'}"
-            )
-    return Prompt(text, {name: str(word) for name, word in attributes.items()})
+        for word in words if isinstance(words, list) and words else [words]:
+            if str(word) not in known:
+                raise UserError(
+                    f"{where}: {name} is {shown(word)}; the training subjects' are {', '.join(known) or 'none'}"
+                )
+    return Prompt(
+        text,
+        {name: tuple(map(str, word)) if isinstance(word, list) else str(word) for name, word in attributes.items()},
+    )
 
 
 def caption_prompts(held_out: RealSet, training: Sequence[dict[str, Any]], count: int) -> PromptSet:

@@ -39,7 +39,9 @@ class Asked:
     Args:
         sentences: whether the general sentence encoder translated unknown words.
         unread: prompts without a word that the model knows, of which nothing was drawn.
-        pictures: [N, 2, S, S, 4] of the first few, from the front and from the side.
+        pictures: [N, 2, S, S, 4] uint8 of all, from the front and from the side; empty where nothing was drawn.
+        agreement: how far the reader agrees with each prompt, see `rodin.evaluate.accuracy.agreement_with`; -inf where
+            nothing was drawn.
         readings: of each attribute, over the prompts that name it.
         people: of all attributes together, by whom the prompts describe, see `rodin.evaluate.accuracy.judge_people`.
     """
@@ -48,6 +50,7 @@ class Asked:
     sentences: bool
     unread: int
     pictures: Tensor
+    agreement: list[float]
     readings: dict[str, Reading]
     people: dict[str, dict[str, Reading]]
 

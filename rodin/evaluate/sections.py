@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from torch import Tensor
@@ -17,6 +18,7 @@ from rodin.evaluate.measure import Inversion
 from rodin.evaluate.numbers import figures
 from rodin.evaluate.report import Gallery, Picture, Report, Section, Table
 from rodin.evaluate.results import Asked, Drawn, Results
+from rodin.images import from_bytes
 from rodin.render.renderer import SAMPLES
 
 SHOWN_SAMPLES = 12
@@ -158,14 +160,29 @@ def text_section(results: Results, asked: Asked) -> Section:
         text += " The general sentence encoder translated words that no caption has."
     if asked.unread:
         text += f" {asked.unread} prompts have no word that the model knows: nothing of what they name is shown."
-    name = asked.name
-    pictures = [
-        Picture(f"text-{name}-{k:02d}.webp", strip(pick(seen), CELL, GAP), prompt.text)
-        for k, (seen, prompt) in enumerate(zip(asked.pictures, asked.prompts.prompts, strict=False))
-    ]
-    return Section(
-        f"Text to avatar: {name}", [text, table, *([people] if people.rows else []), Gallery(pictures, 15.0)]
-    )
+    blocks: list[str | Table | Gallery] = [text, table, *([people] if people.rows else [])]
+    for which, chosen in extremes(asked.agreement, SHOWN_ROWS).items():
+        blocks.append(
+            f"The {len(chosen)} {which} by the reader, whose probabilities of what a prompt names are averaged."
+        )
+        blocks.append(Gallery([prompt_picture(asked, k) for k in chosen], 15.0))
+    return Section(f"Text to avatar: {asked.name}", blocks)
+
+
+def prompt_picture(asked: Asked, index: int) -> Picture:
+    """What was drawn of a prompt, from the front and from the side."""
+    views = pick(from_bytes(asked.pictures[index]))
+    return Picture(f"text-{asked.name}-{index:03d}.webp", strip(views, CELL, GAP), asked.prompts.prompts[index].text)
+
+
+def extremes(scores: Sequence[float], count: int) -> dict[str, list[int]]:
+    """The places of the best, of the middle ones and of the worst scores, `count` of each, or a third of fewer."""
+    order = sorted(range(len(scores)), key=lambda k: -scores[k])
+    count = min(count, len(order) // 3)
+    if not count:
+        return {"avatars": order}
+    first = (len(order) - count) // 2
+    return {"best": order[:count], "median": order[first : first + count], "worst": order[-count:]}
 
 
 def inversion_section(results: Results) -> Section:

@@ -31,6 +31,17 @@ def test_files_are_sets_by_their_names(tmp_path: Path) -> None:
     assert read_prompts([], TRAINING) == []
 
 
+def test_any_of_several_values_and_pairs_of_opposites(tmp_path: Path) -> None:
+    either = '{"text": "hair", "attributes": {"hair": ["red", "black"]}}'
+    pair = '{"texts": ["with a hat", "without"], "attribute": "hat", "values": [[true], [false]]}'
+    (found,) = read_prompts([write(tmp_path, either, pair)], TRAINING)
+    assert found.prompts == [
+        Prompt("hair", {"hair": ("red", "black")}),
+        Prompt("with a hat", {"hat": ("True",)}),
+        Prompt("without", {"hat": ("False",)}),
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -42,6 +53,12 @@ def test_files_are_sets_by_their_names(tmp_path: Path) -> None:
         ('{"text": "a", "attributes": []}', r"line 2: attributes is \[\]"),
         ('{"text": "a", "attributes": {"hair": "green"}}', "line 2: hair is 'green'; .* black, red"),
         ('{"text": "a", "attributes": {"shoe": "red"}}', "line 2: shoe is 'red'; .* none"),
+        ('{"text": "a", "attributes": {"hair": ["red", "green"]}}', "line 2: hair is 'green'; .* black, red"),
+        ('{"text": "a", "attributes": {"hair": []}}', r"line 2: hair is \[\]"),
+        ('{"texts": ["a"], "attribute": "hair", "values": [["red"]]}', "line 2: expected two texts"),
+        ('{"texts": ["a", "b"], "attribute": 3, "values": [["red"], ["red"]]}', "line 2: attribute is 3"),
+        ('{"texts": ["a", ""], "attribute": "hair", "values": [["red"], ["red"]]}', "line 2: text is ''"),
+        ('{"texts": ["a", "b"], "attribute": "hair", "values": [["red"], ["blue"]]}', "line 2: hair is 'blue'"),
     ],
 )
 def test_what_cannot_be_judged_is_refused(tmp_path: Path, line: str, message: str) -> None:
