@@ -101,10 +101,11 @@ def run_cell(source: str, names: dict[str, Any], count: int) -> list[dict[str, A
     tree = ast.parse(source)
     last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
     printed, value = io.StringIO(), None
+    # The cells are our own, as they stand in this repository.
     with contextlib.redirect_stdout(printed):
-        exec(compile(tree, "cell", "exec"), names)  # nosec B102 - our own notebook
+        exec(compile(tree, "cell", "exec"), names)  # nosec B102
         if isinstance(last, ast.Expr):
-            value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)  # nosec B307 - likewise
+            value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)  # nosec B307
     outputs: list[dict[str, Any]] = []
     if printed.getvalue():
         lines = printed.getvalue().splitlines(keepends=True)
