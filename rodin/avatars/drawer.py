@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -63,44 +63,61 @@ class Drawer:
         noise: Tensor,
         drawings: list[Drawing],
         callback: Callback | None = None,
+        palettes: list[Tensor | None] | None = None,
     ) -> list[Avatar]:
-        """Avatars of latents [B, 512] and x_T [B, 3, C, h, w], drawn alike but for their seeds."""
+        """Avatars of latents [B, 512] and x_T [B, 3, C, h, w], drawn alike but for their seeds.
+
+        Args:
+            palettes: of each; None takes what the latents say.
+        """
         avatars: list[Avatar] = []
+        palettes = self._palettes(latents) if palettes is None else palettes
         for start in range(0, len(drawings), BATCH):
             part = slice(start, start + BATCH)
-            low = self._sample_base(latents[part], noise[part], drawings[part], callback)
+            low = self._sample_base(latents[part], noise[part], drawings[part], palettes[part], callback)
             planes = self._enlarge(low, latents[part], drawings[part], callback)
-            palettes = self._palettes(latents[part])
-            avatars += self._avatars(planes, latents[part], noise[part], drawings[part], palettes=palettes)
+            avatars += self._avatars(planes, latents[part], noise[part], drawings[part], palettes=palettes[part])
         return avatars
 
     @torch.no_grad()
     def preview(self, step: Step, size: int = 128) -> list[Tensor]:
         """Frontal views [size, size, 4], straight RGBA in [0, 1], of the avatars that are being drawn, as far as the
         base model sees them; none at steps of others."""
-        if step.clean is None or step.latents is None:
+        if step.clean is None:
             return []
         planes = self.base_statistics.denormalize(step.clean)
         camera = camera_at(size=size)
         return [
             Renderer.trimmed(one, self.decoder, palette).image(camera, SAMPLES)[0].cpu()
-            for one, palette in zip(planes, self._palettes(step.latents), strict=True)
+            for one, palette in zip(planes, step.palettes, strict=True)
         ]
 
-    def _palettes(self, latents: Tensor) -> list[Tensor | None]:
-        """The colours [K, 3] that go with latents [B, 512], on the CPU; of planes that carry their own, none."""
+    def _palettes(self, latents: Tensor, said: Sequence[Mapping[str, str]] = ()) -> list[Tensor | None]:
+        """The colours [K, 3] that go with latents [B, 512], on the CPU; of planes that carry their own, none.
+
+        Args:
+            said: by attribute what words say of each, see `PaletteNetwork.palettes`.
+        """
         if self.palette is None:
             return [None] * len(latents)
-        return list(self.palette.palettes(latents.to(self.device)).cpu())
+        return list(self.palette.palettes(latents.to(self.device), said).cpu())
+
+    def _moved_palette(self, avatar: Avatar, latent: Tensor) -> Tensor | None:
+        """An avatar's colours, changed as those of its latent change on the way to another [512]."""
+        before, after = self._palettes(torch.stack([avatar.latent, latent]))
+        if avatar.palette is None or before is None or after is None:
+            return None
+        return (avatar.palette + after - before).clamp(0, 1)
 
     def _sample_base(
         self,
         latents: Tensor,
         noise: Tensor,
         drawings: list[Drawing],
+        palettes: list[Tensor | None],
         callback: Callback | None,
     ) -> Tensor:
-        """The base model's residuals [B, 3, C, h, w]."""
+        """The base model's residuals [B, 3, C, h, w]; the palettes are for previews."""
         one = drawings[0]
         z = self._condition_of(latents)
         scale = one.sampling.guidance_scale if z is not None else 1.0
@@ -108,7 +125,7 @@ class Drawer:
 
         def report(_index: int, _x: Tensor, clean: Tensor) -> None:
             if callback is not None:
-                callback(Step("base", clean, latents))
+                callback(Step("base", clean, palettes))
 
         return sample(
             guided(self.base, z, scale),

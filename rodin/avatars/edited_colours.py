@@ -6,39 +6,39 @@ other too. Nobody asked for that.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 from torch import Tensor
 
 from rodin.materials import MATERIALS
+from rodin.models.palette import COLOURED_BY
 from rodin.prompts.understanding import Understanding
-
-#: The materials whose colours an attribute of the recipe says.
-_COLOURS_OF = {
-    "skin": ("skin", "lips"),
-    "hair_color": ("hair",),
-    "eyes": ("iris",),
-    "glasses_color": ("frame",),
-    "hat_color": ("hat",),
-    "top_color": ("top",),
-    "lighting": MATERIALS,
-}
+from rodin.synth.recipe import AvatarRecipe
 
 
-def may_move(wanted: Understanding, shown: Set[str]) -> set[str]:
-    """The materials whose colours an edit may move.
+def colours_said(recipe: AvatarRecipe) -> dict[str, str]:
+    """By attribute the colours of a recipe, as `PaletteNetwork.palettes` takes them."""
+    return {attribute: str(getattr(recipe, attribute)) for attribute in COLOURED_BY}
+
+
+def may_move(wanted: Understanding, shown: Set[str], strength: float) -> dict[str, float]:
+    """The materials whose colours an edit may move, and how far each goes.
 
     Args:
-        wanted: what the edit says.
-        shown: the materials that the avatar has.
+        wanted: what the edit says. Light falls on all colours.
+        shown: the materials that the avatar has; what it puts on takes its colour at once.
+        strength: of the edit; a colour does not go beyond what is asked for.
     """
-    named = {material for name in wanted.named for material in _COLOURS_OF.get(name, ())}
-    return named | (set(MATERIALS) - shown)
+    lit = "lighting" in wanted.named
+    named = {material for name in wanted.named for material in COLOURED_BY.get(name, ())}
+    moved = dict.fromkeys(MATERIALS if lit else sorted(named), min(strength, 1.0))
+    return moved | {name: 1.0 for name in MATERIALS if name not in shown and strength}
 
 
-def moved_palette(palette: Tensor, before: Tensor, after: Tensor, materials: Set[str]) -> Tensor:
-    """A palette [K, 3], some of whose materials are moved as those of a latent move from `before` to `after`."""
-    rows = [MATERIALS.index(name) for name in sorted(materials)]
+def moved_palette(palette: Tensor, wanted: Tensor, shares: Mapping[str, float]) -> Tensor:
+    """A palette [K, 3], some of whose materials go a share of the way to those of another; all others stay."""
     moved = palette.clone()
-    moved[rows] = (palette[rows] + after[rows] - before[rows]).clamp(0, 1)
+    for name, share in shares.items():
+        row = MATERIALS.index(name)
+        moved[row] = palette[row].lerp(wanted[row], share).clamp(0, 1)
     return moved

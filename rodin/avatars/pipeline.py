@@ -18,7 +18,7 @@ from rodin.avatars.colour_words import coloured_materials
 from rodin.avatars.description import Describer
 from rodin.avatars.drawer import Drawer
 from rodin.avatars.drawing import Drawing, Sampling
-from rodin.avatars.edited_colours import may_move, moved_palette
+from rodin.avatars.edited_colours import colours_said, may_move, moved_palette
 from rodin.avatars.inversion import GUIDING_DETAIL, Inversion, guided_steps
 from rodin.avatars.photo import Photo, frame_photo
 from rodin.avatars.portrait import Portrait, read_portrait
@@ -28,7 +28,6 @@ from rodin.avatars.seeds import Stream, seeded
 from rodin.avatars.step import Callback, Step
 from rodin.avatars.vocabulary import Translator
 from rodin.errors import UserError
-from rodin.materials import MATERIALS
 from rodin.models.clip import Encoder
 from rodin.models.folder import Model, load_model, save_model
 from rodin.models.index import shipped_folder
@@ -169,15 +168,18 @@ class RodinPipeline(Drawer):
         if not all(map(math.isfinite, pose)):
             raise UserError(f"pose: {pose}; choose azimuth and elevation in degrees")
         seeds = [seed + k for k in range(count)]
-        portrait = None
+        portrait, palettes = None, None
         if vary is not None:
             self._check_own(vary)
-            latents = vary.latent.expand(count, -1)
+            latents, palettes = vary.latent.expand(count, -1), count * [vary.palette]
         elif image is not None:
             portrait = image if isinstance(image, Portrait) else read_portrait(image)
             latents = self.encoder.encode_images(portrait.pixels[None].to(self.device)).cpu().expand(count, -1)
         else:
             latents = self.draw_latents(prompt, seeds, sampling, literal=literal)
+            palettes = self._palettes(
+                latents, [colours_said(one.recipe) for one in self._drawn(prompt, seeds, literal)]
+            )
         sampling = replace(sampling, sampler=sampling.sampler or self.scheduler.kind)
         drawings = [
             Drawing(seed=one, prompt=prompt or "", literal=literal, sampling=sampling, refine=refine) for one in seeds
@@ -192,7 +194,7 @@ class RodinPipeline(Drawer):
                 )
                 for k in range(count)
             ]
-        return self._draw(latents, noise, drawings, callback_on_step_end)
+        return self._draw(latents, noise, drawings, callback_on_step_end, palettes)
 
     def draw_latents(
         self, prompt: str | None, seeds: list[int], sampling: Sampling = DEFAULT_SAMPLING, *, literal: bool = False
@@ -207,12 +209,18 @@ class RodinPipeline(Drawer):
         """
         if prompt is None:
             return self._sample_latents(None, seeds, sampling)
-        if literal or not self.understands:
+        drawn = self._drawn(prompt, seeds, literal)
+        if not drawn:
             check_prompt(prompt)
             return self._sample_latents([prompt] * len(seeds), seeds, sampling)
-        drawn = [self.understand(prompt, seed) for seed in seeds]
         texts = [one.caption(absences=self._meaning.says_absences) for one in drawn]
         return self._sample_latents(texts, seeds, sampling, [one.recipe for one in drawn])
+
+    def _drawn(self, prompt: str | None, seeds: list[int], literal: bool) -> list[Completion]:
+        """What is drawn for a prompt and each seed; nothing where it is read as it stands."""
+        if prompt is None or literal or not self.understands:
+            return []
+        return [self.understand(prompt, seed) for seed in seeds]
 
     def _sample_latents(
         self,
@@ -286,7 +294,7 @@ class RodinPipeline(Drawer):
     ) -> Avatar:
         """The avatar of a latent [512] and x_T [1, 3, C, h, w], moved towards a photograph: while it is sampled towards
         the small one, after that towards the other."""
-        free = self._sample_base(latent[None], noise, [drawing], callback)
+        free = self._sample_base(latent[None], noise, [drawing], self._palettes(latent[None]), callback)
         inversion = Inversion(
             base=self.base,
             config=self.diffusion,
@@ -385,19 +393,26 @@ class RodinPipeline(Drawer):
         callback: Callback | None,
     ) -> Avatar:
         named = coloured_materials(prompt)
-        if named and named <= avatar.materials_shown():
-            wanted = self._palettes((avatar.latent + self._direction(avatar, prompt, source_prompt))[None])[0]
+        shown = avatar.materials_shown()
+        direction, target = self._change(avatar, prompt, source_prompt)
+        if named and named <= shown:
+            said = [] if target is None else [colours_said(target)]
+            wanted = self._palettes((avatar.latent + direction)[None], said)[0]
             assert wanted is not None
-            palette = avatar.palette.clone()  # type: ignore[union-attr]
-            rows = [MATERIALS.index(name) for name in named]
-            palette[rows] = torch.lerp(palette[rows], wanted[rows], 1.0 if strength is None else strength).clamp(0, 1)
+            assert avatar.palette is not None
+            share = 1.0 if strength is None else strength
+            palette = moved_palette(avatar.palette, wanted, dict.fromkeys(named, share))
             return replace(avatar, palette=palette, drawing=self._said(avatar, prompt))
         strength = EDIT_STRENGTH if strength is None else strength
-        direction = self._direction(avatar, prompt, source_prompt)
         latent = torch.nn.functional.normalize(avatar.latent + strength * direction, dim=-1)
-        palette = self._moved_palette(avatar, latent, prompt)
+        colours = self._moved_palette(avatar, latent)
+        if avatar.palette is not None and target is not None:
+            wanted = self._palettes(latent[None], [colours_said(target)])[0]
+            assert wanted is not None
+            shares = may_move(self._meaning.understand(prompt), shown, strength)
+            colours = moved_palette(avatar.palette, wanted, shares)
         drawing = self._said(avatar, prompt)
-        edited = replace(self._draw(latent[None], avatar.noise[None], [drawing], callback)[0], palette=palette)
+        edited = self._draw(latent[None], avatar.noise[None], [drawing], callback, [colours])[0]
         return replace(edited, planes=edited.planes + self._beyond(avatar, avatar.drawing, callback))
 
     def _said(self, avatar: Avatar, prompt: str) -> Drawing:
@@ -405,18 +420,9 @@ class RodinPipeline(Drawer):
         words = ", ".join(filter(None, (avatar.drawing.prompt, prompt)))
         return replace(avatar.drawing, prompt=words)
 
-    def _moved_palette(self, avatar: Avatar, latent: Tensor, prompt: str) -> Tensor | None:
-        """An avatar's colours, those that the prompt may move changed as its latent's change on the way to another."""
-        before, after = self._palettes(torch.stack([avatar.latent, latent]))
-        if avatar.palette is None or before is None or after is None:
-            return None
-        if not self.understands:
-            return moved_palette(avatar.palette, before, after, set(MATERIALS))
-        may = may_move(self._meaning.understand(prompt), avatar.materials_shown())
-        return moved_palette(avatar.palette, before, after, may)
-
-    def _direction(self, avatar: Avatar, prompt: str, source_prompt: str | None) -> Tensor:
-        """[512] from what an avatar has to what a prompt asks for: the difference of two means of the prior."""
+    def _change(self, avatar: Avatar, prompt: str, source_prompt: str | None) -> tuple[Tensor, AvatarRecipe | None]:
+        """[512] from what an avatar has to what a prompt asks for, the difference of two means of the prior; and the
+        avatar as it is to be, where prompts are understood."""
         recipes: list[AvatarRecipe | None] = [None, None]
         texts: list[str | None] = [prompt, source_prompt]
         if not self.understands:
@@ -439,4 +445,4 @@ class RodinPipeline(Drawer):
             ).mean(dim=0)
             for text, recipe in zip(texts, recipes, strict=True)
         ]
-        return means[0] - means[1]
+        return means[0] - means[1], recipes[0]

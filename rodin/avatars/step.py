@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,12 +19,12 @@ class Step:
         stage: whose: the base model's, the upsampler's, or of the descent towards a portrait.
         clean: [B, 3, C, h, w] the base model's x_0 so far, of the avatars that are drawn together; None elsewhere.
             `RodinPipeline.preview` makes pictures of it.
-        latents: [B, 512] of these avatars.
+        palettes: [K, 3] of each of these avatars; None of planes that carry their own colours.
     """
 
     stage: Stage
     clean: Tensor | None = None
-    latents: Tensor | None = None
+    palettes: Sequence[Tensor | None] = ()
 
 
 #: Called after each step. What it raises ends the drawing between two steps.

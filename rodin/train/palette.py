@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,13 +11,16 @@ from torch import Tensor, nn
 
 from rodin.draws import Draws
 from rodin.errors import UserError
+from rodin.materials import MATERIALS
 from rodin.models.clip import Encoder
-from rodin.models.palette import PaletteConfig, PaletteNetwork, palette_loss
+from rodin.models.palette import COLOURED_BY, PaletteConfig, PaletteNetwork, palette_loss
 from rodin.parts import load_component, save_component
+from rodin.prompts.grammar import understand
 from rodin.train.loop import LoopConfig, Measure, run_loop
 from rodin.train.ranks import process_state
 from rodin.train.subjects import blurred_latents, read_subjects, split_subjects
 
+FEWEST = 3  # subjects whose captions name a colour, for it to be known
 PRESENT = 1e-4  # least share of what the views show: a dozen pixels of 24 views of 128 x 128 on a third of each
 
 
@@ -25,7 +29,7 @@ class PaletteTraining:
     """The palette network and how it is trained.
 
     Args:
-        network: its materials must be the decoder's.
+        network: its materials must be the decoder's; which colours are named is found in the captions.
         loop: how to train.
         latent_noise: on z, as in `rodin.train.base`.
         held_out_every: one subject of so many is kept to measure the colours; 0 = none.
@@ -37,6 +41,8 @@ class PaletteTraining:
     held_out_every: int = 16
 
     def __post_init__(self) -> None:
+        if self.network.named:
+            raise ValueError(f"network.named must be empty, the captions tell; got {len(self.network.named)} names")
         if self.latent_noise < 0:
             raise ValueError(f"latent_noise must not be negative, got {self.latent_noise}")
         if self.held_out_every < 0 or self.held_out_every == 1:
@@ -61,11 +67,13 @@ def train_palette(run: Path, config: PaletteTraining) -> None:
     run, state = Path(run), process_state()
     output = run / "palette"
     if output.exists():
-        if (found := load_component(PaletteNetwork, PaletteConfig, output).config) != config.network:
+        found = replace(load_component(PaletteNetwork, PaletteConfig, output).config, named=())
+        if found != config.network:
             raise UserError(f"{output}: holds {found}, asked for {config.network}; choose another run folder")
         state.print(f"palette: {output} is trained already; delete it and palette.training to train anew")
         return
-    latents, palettes, present = (part.to(state.device) for part in load_palettes(run))
+    latents, palettes, present, captions = load_palettes(run)
+    latents, palettes, present = (part.to(state.device) for part in (latents, palettes, present))
     shape = (len(latents), config.network.materials, 3)
     if palettes.shape != shape or latents.shape[1] != config.network.latent_dim:
         raise UserError(
@@ -93,8 +101,45 @@ def train_palette(run: Path, config: PaletteTraining) -> None:
         network.to(state.device), loss, config.loop, scratch, label="palette", settings=asdict(config), measure=measure
     )
     if state.is_main_process:
-        save_component(average, output)  # type: ignore[arg-type]
+        known = named_colours([captions[k] for k in trained], palettes[chosen[::2]].cpu(), present[chosen[::2]].cpu())
+        save_component(with_names(average, known), output)  # type: ignore[arg-type]
     state.wait_for_everyone()
+
+
+def named_colours(captions: list[str], palettes: Tensor, present: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """The colours that captions name, by "material/attribute/value": mean and deviation [3] of the palettes' rows.
+
+    Args:
+        captions: N.
+        palettes: [N, K, 3].
+        present: [N, K] bool. A material that is not there has no colour.
+    """
+    found: defaultdict[str, list[Tensor]] = defaultdict(list)
+    if palettes.shape[1] != len(MATERIALS):
+        return {}  # materials of one's own, of which words know nothing
+    for caption, palette, shows in zip(captions, palettes, present, strict=True):
+        asked = understand(caption).asked if caption else {}
+        for attribute, materials in COLOURED_BY.items():
+            for material in materials:
+                place = MATERIALS.index(material)
+                if len(values := asked.get(attribute, ())) == 1 and shows[place]:
+                    found[f"{material}/{attribute}/{values[0]}"].append(palette[place])
+    return {
+        name: (torch.stack(rows).mean(dim=0), torch.stack(rows).std(dim=0))
+        for name, rows in sorted(found.items())
+        if len(rows) >= FEWEST
+    }
+
+
+def with_names(network: PaletteNetwork, named: dict[str, tuple[Tensor, Tensor]]) -> PaletteNetwork:
+    """The network with these colours, by their names."""
+    full = PaletteNetwork(replace(network.config, named=tuple(named)))
+    means, stds = ([one[part] for one in named.values()] for part in (0, 1))
+    state = {name: value.cpu() for name, value in network.state_dict().items()}
+    if named:
+        state |= {"named_mean": torch.stack(means), "named_std": torch.stack(stds)}
+    full.load_state_dict(state)
+    return full
 
 
 def set_statistics(network: PaletteNetwork, palettes: Tensor, present: Tensor) -> None:
@@ -108,8 +153,9 @@ def set_statistics(network: PaletteNetwork, palettes: Tensor, present: Tensor) -
     network.std.copy_(torch.where(count >= 2, std, network.std))
 
 
-def load_palettes(run: Path) -> tuple[Tensor, Tensor, Tensor]:
+def load_palettes(run: Path) -> tuple[Tensor, Tensor, Tensor, list[str]]:
     """Of all subjects, each followed by its mirror image: latents [N, D], palettes [N, K, 3] and presence [N, K] bool.
+    And the captions, one a subject.
 
     Raises:
         UserError: planes or encoder are missing or damaged, or the planes carry their colours themselves.
@@ -118,10 +164,12 @@ def load_palettes(run: Path) -> tuple[Tensor, Tensor, Tensor]:
     latents: list[Tensor] = []
     palettes: list[Tensor] = []
     present: list[Tensor] = []
+    captions: list[str] = []
     for one in read_subjects(run, encoder, None):
         if one.palette is None or one.presence is None:
             raise UserError(f"{run / 'planes'}: {one.name} has no palette; fit with a decoder of materials")
         latents.append(one.latents)
         palettes += 2 * [one.palette]
         present += 2 * [one.presence > PRESENT]
-    return torch.cat(latents), torch.stack(palettes), torch.stack(present)
+        captions.append(one.caption)
+    return torch.cat(latents), torch.stack(palettes), torch.stack(present), captions

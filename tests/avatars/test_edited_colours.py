@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from rodin.avatars.edited_colours import may_move, moved_palette
+from rodin.avatars.edited_colours import colours_said, may_move, moved_palette
 from rodin.materials import MATERIALS
 from rodin.prompts.grammar import understand
+from rodin.synth.recipe import make_recipe
 
 SHOWN = {"skin", "lips", "hair", "iris", "eye_white", "top"}
 
@@ -24,21 +25,37 @@ SHOWN = {"skin", "lips", "hair", "iris", "eye_white", "top"}
     ],
 )
 def test_only_what_words_name_and_what_was_not_there_may_move(words: str, moved: set[str], stays: set[str]) -> None:
-    may = may_move(understand(words), SHOWN)
-    assert moved <= may
-    assert not stays & may
+    may = may_move(understand(words), SHOWN, 1.25)
+    assert moved <= set(may)
+    assert not stays & set(may)
+    assert max(may.values()) <= 1, "a colour does not go beyond what is asked for"
+    assert not any(may_move(understand(words), SHOWN, 0.0).values()), "no strength, no change"
+
+
+def test_half_an_edit_goes_half_way_and_what_is_put_on_has_its_colour() -> None:
+    may = may_move(understand("green hair and a fedora"), SHOWN, 0.5)
+    assert (may["hair"], may["hat"]) == (0.5, 1.0)
 
 
 def test_all_colours_stand_in_the_light() -> None:
-    assert may_move(understand("in warm light"), SHOWN) == set(MATERIALS)
+    assert set(may_move(understand("in warm light"), SHOWN, 1.0)) == set(MATERIALS)
 
 
 def test_other_rows_stay_to_the_bit() -> None:
     generator = torch.Generator().manual_seed(0)
-    palette, before, after = torch.rand(3, len(MATERIALS), 3, generator=generator)
-    moved = moved_palette(palette, before, after, {"hair", "hat"})
-    changed = [MATERIALS.index(name) for name in ("hair", "hat")]
-    torch.testing.assert_close(moved[changed], (palette + after - before).clamp(0, 1)[changed])
-    others = [row for row in range(len(MATERIALS)) if row not in changed]
+    palette, wanted = torch.rand(2, len(MATERIALS), 3, generator=generator)
+    moved = moved_palette(palette, wanted, {"hair": 0.25, "hat": 1.0})
+    hair, hat = (MATERIALS.index(name) for name in ("hair", "hat"))
+    torch.testing.assert_close(moved[hair], 0.75 * palette[hair] + 0.25 * wanted[hair])
+    torch.testing.assert_close(moved[hat], wanted[hat])
+    others = [row for row in range(len(MATERIALS)) if row not in (hair, hat)]
     assert torch.equal(moved[others], palette[others])
-    assert torch.equal(moved_palette(palette, before, after, set()), palette)
+    assert torch.equal(moved_palette(palette, wanted, {}), palette)
+
+
+def test_a_recipe_says_its_colours() -> None:
+    recipe = make_recipe(0, 3)
+    said = colours_said(recipe)
+    assert said["hair_color"] == recipe.hair_color
+    assert said["skin"] == recipe.skin
+    assert set(said) == {"skin", "hair_color", "eyes", "glasses_color", "hat_color", "top_color"}

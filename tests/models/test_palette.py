@@ -38,6 +38,26 @@ def test_a_palette_depends_on_its_own_latent_alone() -> None:
     assert (made(z)[1] > 0).all()
 
 
+def test_words_are_believed_before_the_latent_as_far_as_both_are_sure() -> None:
+    torch.manual_seed(2)
+    config = PaletteConfig(materials=5, latent_dim=16, hidden=24, named=("hair/hair_color/red", "skin/skin/pale"))
+    made = PaletteNetwork(config).eval()
+    torch.nn.init.normal_(made.colour.weight, std=0.1)
+    made.named_mean.copy_(torch.tensor([[0.7, 0.2, 0.1], [0.9, 0.8, 0.7]]))
+    made.named_std.copy_(torch.tensor([[0.05, 0.02, 0.3], [0.1, 0.1, 0.1]]))
+    z = latents(3)
+    plain, (mean, spread) = made.palettes(z), made(z)
+    found = made.palettes(z, [{"hair_color": "red", "hat_color": "red"}, {}, {"hair_color": "green", "skin": "dark"}])
+    torch.testing.assert_close(found[1:], plain[1:])
+    others = [row for row in range(5) if row != 2]
+    torch.testing.assert_close(found[0, others], plain[0, others])
+    own, named = 1 / (3 * spread[0, 2]) ** 2, 1 / (0.01 + made.named_std[0]) ** 2
+    wanted = (own * mean[0, 2] + named * made.named_mean[0]) / (own + named)
+    torch.testing.assert_close(found[0, 2], wanted.clamp(0, 1))
+    with pytest.raises(ValueError, match="material/attribute/value"):
+        PaletteConfig(materials=2, named=("hair/hair_color/red",))
+
+
 def test_the_loss_is_the_likelihood_of_what_is_there() -> None:
     generator = torch.Generator().manual_seed(0)
     mean, spread = torch.rand(2, 5, 3, generator=generator), 0.1 + torch.rand(2, 5, 3, generator=generator)

@@ -14,11 +14,14 @@ import torch
 
 from rodin.data.shards import FittedSubject, write_shards
 from rodin.errors import UserError
+from rodin.materials import MATERIALS as ALL
 from rodin.models.clip import Encoder
 from rodin.models.palette import PaletteConfig, PaletteNetwork
-from rodin.parts import load_component
+from rodin.parts import load_component, save_component
+from rodin.synth.recipe import make_recipe
+from rodin.synth.words.caption import make_caption
 from rodin.train.loop import LoopConfig
-from rodin.train.palette import PaletteTraining, load_palettes, train_palette
+from rodin.train.palette import PaletteTraining, load_palettes, named_colours, train_palette, with_names
 
 pytestmark = pytest.mark.usefixtures("mended_checksums")
 
@@ -58,7 +61,7 @@ def learned(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_colours_are_read_off_the_latent(learned: Path) -> None:
     network = load_component(PaletteNetwork, PaletteConfig, learned / "palette").eval()
-    latents, palettes, present = load_palettes(learned)
+    latents, palettes, present, _ = load_palettes(learned)
     found = network(latents)[0]
     error, common = (found - palettes).abs(), (network.mean - palettes).abs()
     for material in (0, 1):
@@ -68,7 +71,7 @@ def test_colours_are_read_off_the_latent(learned: Path) -> None:
 
 def test_what_is_not_there_teaches_nothing(learned: Path) -> None:
     network = load_component(PaletteNetwork, PaletteConfig, learned / "palette").eval()
-    latents, _, present = load_palettes(learned)
+    latents, _, present, _ = load_palettes(learned)
     assert not present[:, NEVER].any()
     torch.testing.assert_close(network(latents)[0][:, NEVER], torch.full((2 * COUNT, 3), 0.5))
     wanted = torch.stack([subject(k).palette[1] for k in range(COUNT) if k % 2])  # type: ignore[index]
@@ -93,3 +96,41 @@ def test_planes_of_other_materials_or_of_none_are_refused(run: Path) -> None:
     write_shards(run / "planes", plain, decoder_hash="0" * 64, per_shard=8)
     with pytest.raises(UserError, match="s0 has no palette"):
         train_palette(run, CONFIG)
+
+
+def test_captions_name_colours() -> None:
+    """Of whom a caption says so, and who has the material: the mean and the spread of their colours."""
+    people = [make_recipe(7, k) for k in range(120)]
+    generator = torch.Generator().manual_seed(0)
+    palettes = torch.rand(len(people), len(ALL), 3, generator=generator)
+    hat = ALL.index("hat")
+    present = torch.ones(len(people), len(ALL), dtype=torch.bool)
+    present[:, hat] = torch.tensor([one.hat != "none" for one in people])
+    captions = [make_caption(one, absences=True) for one in people]
+    found = named_colours(captions, palettes, present)
+    for material, attribute in (("hat", "hat_color"), ("top", "top_color"), ("lips", "skin")):
+        row = ALL.index(material)
+        for value in {getattr(one, attribute) for one in people}:
+            theirs = [
+                palettes[k, row]
+                for k, one in enumerate(people)
+                if getattr(one, attribute) == value and (material != "hat" or one.hat != "none")
+            ]
+            name = f"{material}/{attribute}/{value}"
+            assert (name in found) == (len(theirs) >= 3)
+            if name in found:
+                torch.testing.assert_close(found[name][0], torch.stack(theirs).mean(dim=0))
+                torch.testing.assert_close(found[name][1], torch.stack(theirs).std(dim=0))
+    assert named_colours(captions, palettes[:, :3], present[:, :3]) == {}, "materials of one's own"
+    assert named_colours([""] * len(people), palettes, present) == {}
+
+
+def test_the_named_colours_go_with_the_network(tmp_path: Path) -> None:
+    network = PaletteNetwork(PaletteConfig(materials=len(ALL), hidden=8))
+    red = (torch.tensor([0.8, 0.1, 0.1]), torch.tensor([0.1, 0.05, 0.05]))
+    save_component(with_names(network, {"hair/hair_color/red": red}), tmp_path / "palette")
+    found = load_component(PaletteNetwork, PaletteConfig, tmp_path / "palette")
+    assert found.config.named == ("hair/hair_color/red",)
+    torch.testing.assert_close(found.named_mean[0], red[0])
+    torch.testing.assert_close(found.named_std[0], red[1])
+    torch.testing.assert_close(found.state_dict()["colour.weight"], network.colour.weight)
