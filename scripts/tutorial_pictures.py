@@ -66,8 +66,9 @@ def tutorial() -> None:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, *sandbox])
             page = browser.new_page(viewport={"width": PAGE_SIZE[0], "height": PAGE_SIZE[1]}, reduced_motion="reduce")
             page.goto((folder / PAGE).as_uri())
-            page.wait_for_function("window.viewer !== undefined")
-            page.evaluate("viewer.quality = 'exact'; viewer.settled()")
+            while not page.evaluate("window.viewer !== undefined"):  # its policy forbids wait_for_function
+                page.wait_for_timeout(50)
+            page.evaluate("() => { viewer.quality = 'exact'; return viewer.settled(); }")
             page.wait_for_timeout(3000)
             keep(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), "page")
             browser.close()
