@@ -25,13 +25,12 @@ def may_move(wanted: Understanding, shown: Set[str], strength: float) -> dict[st
     """The materials whose colours an edit may move, and how far each goes.
 
     Args:
-        wanted: what the edit says. Light falls on all colours.
+        wanted: what the edit says.
         shown: the materials that the avatar has; what it puts on takes its colour at once.
         strength: of the edit; a colour does not go beyond what is asked for.
     """
-    lit = "lighting" in wanted.named
     named = {material for name in wanted.named for material in COLOURED_BY.get(name, ())}
-    moved = dict.fromkeys(MATERIALS if lit else sorted(named), min(strength, 1.0))
+    moved = dict.fromkeys(sorted(named), min(strength, 1.0))
     return moved | {name: 1.0 for name in MATERIALS if name not in shown and strength}
 
 
@@ -42,3 +41,19 @@ def moved_palette(palette: Tensor, wanted: Tensor, shares: Mapping[str, float]) 
         row = MATERIALS.index(name)
         moved[row] = palette[row].lerp(wanted[row], share).clamp(0, 1)
     return moved
+
+
+def edited_palette(
+    now: Tensor, drifted: Tensor, wanted: Tensor, said: Understanding, shown: Set[str], strength: float
+) -> Tensor:
+    """The colours [K, 3] of an avatar after an edit.
+
+    Args:
+        now: its colours [K, 3], those among them that a user has chosen.
+        drifted: the same, moved as z moves them. Light falls on all colours, so that they all go there.
+        wanted: the colours [K, 3] of the avatar that the words describe.
+        said: what was understood of the words.
+        shown: the materials that the avatar has.
+        strength: of the edit.
+    """
+    return moved_palette(drifted if "lighting" in said.named else now, wanted, may_move(said, shown, strength))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from rodin.avatars.colour_words import coloured_materials
 from rodin.avatars.description import Describer
 from rodin.avatars.drawer import Drawer
 from rodin.avatars.drawing import Drawing, Sampling
-from rodin.avatars.edited_colours import colours_said, may_move, moved_palette
+from rodin.avatars.edited_colours import colours_said, edited_palette, moved_palette
 from rodin.avatars.inversion import GUIDING_DETAIL, Inversion, guided_steps
 from rodin.avatars.photo import Photo, frame_photo
 from rodin.avatars.portrait import Portrait, read_portrait
@@ -36,6 +36,7 @@ from rodin.models.prior import sample_latents
 from rodin.models.sentence import SentenceEncoder
 from rodin.models.text import TextCondition, TextReader
 from rodin.prompts.completion import Completion, kinds_absent
+from rodin.prompts.understanding import Understanding
 from rodin.synth.recipe import AvatarRecipe
 
 PRIOR_STEPS = 20
@@ -45,6 +46,21 @@ EDIT_DRAWS = 16  # of the prior, whose means are compared
 EDIT_SAMPLING = Sampling(prior_guidance_scale=4.0, candidates=1)
 DEFAULT_SAMPLING = Sampling()
 FRONTAL_POSE = (framing.AZIMUTH_DEG, framing.ELEVATION_DEG)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Change:
+    """What words change of an avatar.
+
+    Args:
+        direction: [512], from what it has to what is asked for.
+        said: what was understood of the words; nothing where the model reads them as they stand.
+        target: the avatar as it is to be; None where words are not understood.
+    """
+
+    direction: Tensor
+    said: Understanding
+    target: AvatarRecipe | None
 
 
 class RodinPipeline(Drawer):
@@ -176,10 +192,9 @@ class RodinPipeline(Drawer):
             portrait = image if isinstance(image, Portrait) else read_portrait(image)
             latents = self.encoder.encode_images(portrait.pixels[None].to(self.device)).cpu().expand(count, -1)
         else:
-            latents = self.draw_latents(prompt, seeds, sampling, literal=literal)
-            palettes = self._palettes(
-                latents, [colours_said(one.recipe) for one in self._drawn(prompt, seeds, literal)]
-            )
+            drawn = self._drawn(prompt, seeds, literal)
+            latents = self._latents_of(prompt, drawn, seeds, sampling)
+            palettes = self._palettes(latents, [colours_said(one.recipe) for one in drawn])
         sampling = replace(sampling, sampler=sampling.sampler or self.scheduler.kind)
         drawings = [
             Drawing(seed=one, prompt=prompt or "", literal=literal, sampling=sampling, refine=refine) for one in seeds
@@ -207,9 +222,14 @@ class RodinPipeline(Drawer):
         Raises:
             UserError: the prompt is empty, too long, or nothing of it is understood.
         """
+        return self._latents_of(prompt, self._drawn(prompt, seeds, literal), seeds, sampling)
+
+    def _latents_of(
+        self, prompt: str | None, drawn: Sequence[Completion], seeds: list[int], sampling: Sampling
+    ) -> Tensor:
+        """Latents [B, 512] of what is drawn for each seed, else of the prompt as it stands, else of nothing."""
         if prompt is None:
             return self._sample_latents(None, seeds, sampling)
-        drawn = self._drawn(prompt, seeds, literal)
         if not drawn:
             check_prompt(prompt)
             return self._sample_latents([prompt] * len(seeds), seeds, sampling)
@@ -392,48 +412,52 @@ class RodinPipeline(Drawer):
         *,
         callback: Callback | None,
     ) -> Avatar:
-        named = coloured_materials(prompt)
-        shown = avatar.materials_shown()
-        direction, target = self._change(avatar, prompt, source_prompt)
-        if named and named <= shown:
-            said = [] if target is None else [colours_said(target)]
-            wanted = self._palettes((avatar.latent + direction)[None], said)[0]
-            assert wanted is not None
-            assert avatar.palette is not None
-            share = 1.0 if strength is None else strength
-            palette = moved_palette(avatar.palette, wanted, dict.fromkeys(named, share))
-            return replace(avatar, palette=palette, drawing=self._said(avatar, prompt))
-        strength = EDIT_STRENGTH if strength is None else strength
-        latent = torch.nn.functional.normalize(avatar.latent + strength * direction, dim=-1)
-        colours = self._moved_palette(avatar, latent)
-        if avatar.palette is not None and target is not None:
-            wanted = self._palettes(latent[None], [colours_said(target)])[0]
-            assert wanted is not None
-            shares = may_move(self._meaning.understand(prompt), shown, strength)
-            colours = moved_palette(avatar.palette, wanted, shares)
+        named, shown = coloured_materials(prompt), avatar.materials_shown()
+        change = self._change(avatar, prompt, source_prompt)
         drawing = self._said(avatar, prompt)
-        edited = self._draw(latent[None], avatar.noise[None], [drawing], callback, [colours])[0]
+        if named and named <= shown:
+            wanted = self._wanted_palette(avatar.latent + change.direction, change)
+            assert avatar.palette is not None
+            assert wanted is not None
+            share = 1.0 if strength is None else strength
+            return replace(
+                avatar, palette=moved_palette(avatar.palette, wanted, dict.fromkeys(named, share)), drawing=drawing
+            )
+        strength = EDIT_STRENGTH if strength is None else strength
+        latent = torch.nn.functional.normalize(avatar.latent + strength * change.direction, dim=-1)
+        palette = self._moved_palette(avatar, latent)
+        if palette is not None and change.target is not None:
+            wanted = self._wanted_palette(latent, change)
+            assert avatar.palette is not None
+            assert wanted is not None
+            palette = edited_palette(avatar.palette, palette, wanted, change.said, shown, strength)
+        edited = self._draw(latent[None], avatar.noise[None], [drawing], callback, [palette])[0]
         return replace(edited, planes=edited.planes + self._beyond(avatar, avatar.drawing, callback))
+
+    def _wanted_palette(self, latent: Tensor, change: _Change) -> Tensor | None:
+        """The colours [K, 3] of a latent [512] that was moved by a change, and of the words that moved it."""
+        said = [] if change.target is None else [colours_said(change.target)]
+        return self._palettes(latent[None], said)[0]
 
     def _said(self, avatar: Avatar, prompt: str) -> Drawing:
         """How an avatar was drawn, and what was said of it since."""
         words = ", ".join(filter(None, (avatar.drawing.prompt, prompt)))
         return replace(avatar.drawing, prompt=words)
 
-    def _change(self, avatar: Avatar, prompt: str, source_prompt: str | None) -> tuple[Tensor, AvatarRecipe | None]:
-        """[512] from what an avatar has to what a prompt asks for, the difference of two means of the prior; and the
-        avatar as it is to be, where prompts are understood."""
+    def _change(self, avatar: Avatar, prompt: str, source_prompt: str | None) -> _Change:
+        """What a prompt changes of an avatar: the difference of two means of the prior."""
         recipes: list[AvatarRecipe | None] = [None, None]
         texts: list[str | None] = [prompt, source_prompt]
+        said = Understanding(prompt)
         if not self.understands:
             check_prompt(prompt)
         else:
             assert self.words is not None
             describer = Describer(self.words, absences=self._meaning.says_absences)
-            wanted = self._meaning.understand(prompt)
+            said = self._meaning.understand(prompt)
             if source_prompt is not None:
-                wanted = wanted.beside(self._meaning.understand(source_prompt))
-            source, target = describer.change(avatar.latent, wanted)
+                said = said.beside(self._meaning.understand(source_prompt))
+            source, target = describer.change(avatar.latent, said)
             recipes, texts = [target, source], [describer.caption(target), describer.caption(source)]
         seeds = list(range(EDIT_DRAWS))
         means = [
@@ -445,4 +469,4 @@ class RodinPipeline(Drawer):
             ).mean(dim=0)
             for text, recipe in zip(texts, recipes, strict=True)
         ]
-        return means[0] - means[1], recipes[0]
+        return _Change(direction=means[0] - means[1], said=said, target=recipes[0])

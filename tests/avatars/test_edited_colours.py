@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rodin.avatars.edited_colours import colours_said, may_move, moved_palette
+from rodin.avatars.edited_colours import colours_said, edited_palette, may_move, moved_palette
 from rodin.materials import MATERIALS
 from rodin.prompts.grammar import understand
 from rodin.synth.recipe import make_recipe
@@ -37,8 +37,18 @@ def test_half_an_edit_goes_half_way_and_what_is_put_on_has_its_colour() -> None:
     assert (may["hair"], may["hat"]) == (0.5, 1.0)
 
 
-def test_all_colours_stand_in_the_light() -> None:
-    assert set(may_move(understand("in warm light"), SHOWN, 1.0)) == set(MATERIALS)
+def test_light_falls_on_the_colours_that_a_user_chose() -> None:
+    generator = torch.Generator().manual_seed(0)
+    chosen, drifted, wanted = torch.rand(3, len(MATERIALS), 3, generator=generator)
+    hair, hat, top = (MATERIALS.index(name) for name in ("hair", "hat", "top"))
+    lit = edited_palette(chosen, drifted, wanted, understand("in warm light"), SHOWN, 1.0)
+    torch.testing.assert_close(lit[[hair, top]], drifted[[hair, top]])
+    both = edited_palette(chosen, drifted, wanted, understand("green hair in warm light"), SHOWN, 1.0)
+    torch.testing.assert_close(both[hair], wanted[hair])
+    torch.testing.assert_close(both[top], drifted[top])
+    hatted = edited_palette(chosen, drifted, wanted, understand("a red fedora"), SHOWN, 1.0)
+    torch.testing.assert_close(hatted[hat], wanted[hat])
+    assert torch.equal(hatted[[hair, top]], chosen[[hair, top]]), "no other word moves what it does not name"
 
 
 def test_other_rows_stay_to_the_bit() -> None:
