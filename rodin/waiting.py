@@ -65,6 +65,7 @@ class _Heart:
         self._lock = threading.RLock()
         self._began = self._last = time.monotonic()
         self._shown = 0  # characters of the line that stands there
+        self._begun = False  # somebody's line stands there without an end
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
@@ -86,6 +87,7 @@ class _Heart:
             with self._lock:
                 self._wipe()
                 self._last = time.monotonic()
+                self._begun = not text.endswith(("\n", "\r")) if text else self._begun
                 return int(write(text))
 
         return heard
@@ -108,7 +110,8 @@ class _Heart:
             if time.monotonic() - self._last < SILENCE:  # somebody has just spoken
                 return
             self._wipe()
-            self._write(f"\r{line}")
+            self._write(f"\n{line}" if self._begun else f"\r{line}")
+            self._begun = False
             self._error.flush()
             self._shown, self._last = len(line), time.monotonic()
 
@@ -116,7 +119,11 @@ class _Heart:
 def _bars_refreshed() -> bool:
     """Whether there are bars; they show the time by now."""
     tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
-    bars = [bar for bar in list(getattr(tqdm, "_instances", ())) if not bar.disable]
+    if tqdm is None:
+        return False
+    with tqdm.get_lock():  # bars are made and end meanwhile
+        known = list(getattr(tqdm, "_instances", ()))
+    bars = [bar for bar in known if hasattr(bar, "start_t")]  # those that are disabled, or half made, have none yet
     for bar in bars:
         bar.refresh()
     return bool(bars)

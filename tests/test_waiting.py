@@ -62,8 +62,18 @@ def test_silence_is_broken_and_wiped(console: Callable[[], Streams], until: Unti
     with waiting.heartbeat(), waiting.waiting("measuring"):
         until(lambda: "measuring: 0 s" in text_of(error))
         print("done", end="", file=sys.stderr)
-    assert shown(text_of(error)) == "done"
+    first, *others = map(shown, text_of(error).split("\n"))
+    assert first == "done"
+    assert not any(others), "and nothing is left below it"
     assert text_of(out) == ""
+
+
+def test_a_line_without_an_end_is_not_written_over(console: Callable[[], Streams], until: Until) -> None:
+    _, error = console()
+    with waiting.heartbeat(), waiting.waiting("measuring"):
+        print("half a line", end="", file=sys.stderr)
+        until(lambda: text_of(error).count("measuring") > text_of(error).partition("half a line")[0].count("measuring"))
+    assert [shown(line) for line in text_of(error).split("\n")] == ["half a line", ""]
 
 
 def test_a_pipe_gets_nothing(console: Callable[[], Streams], monkeypatch: pytest.MonkeyPatch) -> None:
