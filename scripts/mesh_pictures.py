@@ -12,7 +12,6 @@ import argparse
 import base64
 import io
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -20,8 +19,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the commands do
 
 import numpy as np
 import torch
+from chromium import chromium
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from torch import Tensor
 
 from rodin import framing
@@ -40,7 +40,6 @@ SIDES = (0.0, 55.0, 180.0)  # degrees
 SIZE, BORDER = 320, (14, 40)  # pixels of a view, and of its empty border above and beside
 BACKGROUND = (0.93, 0.94, 0.95)
 DRAWER = Path(__file__).parents[1] / "tests" / "viewer" / "draw_glb.html"
-FLAGS = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 
 
 def rows_of(avatar: Avatar, page: Page) -> list[list[Tensor]]:
@@ -68,16 +67,11 @@ def main() -> None:
     arguments = parser.parse_args()
     pipe = RodinPipeline.from_pretrained(arguments.model)
     avatars = [pipe(prompt, seed=0)[0] for prompt in PROMPTS]
-    sandbox = [] if os.getuid() else ["--no-sandbox"]  # which root has none
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=[*FLAGS, *sandbox, "--allow-file-access-from-files"]
-        )
+    with chromium("--allow-file-access-from-files") as browser:
         page = browser.new_page()
         page.goto(DRAWER.as_uri())
         page.wait_for_function("window.draw !== undefined")
         cards = [rows_of(avatar, page) for avatar in avatars]
-        browser.close()
     above, beside = BORDER
     lines = []
     for row in zip(*cards, strict=True):

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from chromium import chromium
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from rodin.files import atomic_path
 
-FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 WAIT_MS = 300_000
 PEOPLE = (  # prompts and their seeds
     ("a young man with dark skin, a black afro, round glasses, wearing an orange hoodie", 0),
@@ -116,15 +114,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "rodin", "studio", "--port", "0", "--no-browser", "--folder", folder]
         command += [] if options.model is None else ["--model", str(options.model)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as studio, sync_playwright() as playwright:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as studio, chromium() as browser:
             assert studio.stdout is not None
             address = next(found[0] for line in studio.stdout if (found := re.search(r"http://\S+", line)))
-            flags = FLAGS if os.getuid() else [*FLAGS, "--no-sandbox"]
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
             try:
                 pictures(browser, address, options.out)
             finally:
-                browser.close()
                 studio.terminate()
 
 

@@ -15,7 +15,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,13 +23,12 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the commands do
 
+from chromium import chromium
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from rodin.files import atomic_path, write_text
 
 DOCS = Path("docs")
-FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 PAGE, PAGE_SIZE = "her.html", (720, 520)
 #: By name of a picture the file that a command leaves, and the pixels of its width.
 SHOWN = {
@@ -61,9 +59,7 @@ def tutorial() -> None:
             with Image.open(folder / made) as picture:
                 height = round(picture.height * width / picture.width)
                 keep(picture.resize((width, height), Image.Resampling.LANCZOS), name)
-        with sync_playwright() as playwright:
-            sandbox = [] if os.getuid() else ["--no-sandbox"]  # which root has none
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, *sandbox])
+        with chromium() as browser:
             page = browser.new_page(viewport={"width": PAGE_SIZE[0], "height": PAGE_SIZE[1]}, reduced_motion="reduce")
             page.goto((folder / PAGE).as_uri())
             while not page.evaluate("window.viewer !== undefined"):  # its policy forbids wait_for_function
@@ -71,7 +67,6 @@ def tutorial() -> None:
             page.evaluate("() => { viewer.quality = 'exact'; return viewer.settled(); }")
             page.wait_for_timeout(3000)
             keep(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), "page")
-            browser.close()
 
 
 def keep(picture: Image.Image, name: str) -> None:
