@@ -1,4 +1,4 @@
-"""What guidance is worth, the prior's by the prompt and the base model's by the latent, and what temperature is.
+"""What guidance is worth, the prior's by the prompt and the base model's by the latent; temperature; and emphasis.
 
 A part of `rodin eval`, several times over, each with one setting changed: an attribute reader says what avatars drawn
 for prompts show, and avatars drawn from nothing, where the prior has no prompt to be guided by, are compared with the
@@ -19,13 +19,10 @@ from claims import table
 from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.evaluate.accuracy import mean_accuracy, worst_accuracy
-from rodin.evaluate.cache import learn
 from rodin.evaluate.config import EvaluationConfig
-from rodin.evaluate.evaluation import ask, draw_and_measure, variant
+from rodin.evaluate.evaluation import Stopwatch, ask, draw_and_measure, lay_ground, variant
 from rodin.evaluate.features import features, mean_distance
-from rodin.evaluate.measure import Reality
-from rodin.evaluate.prompts import PromptSet, read_prompts
-from rodin.evaluate.subjects import load_real
+from rodin.evaluate.prompts import PromptSet
 
 START = EvaluationConfig(image_size=128)
 SETTINGS = (
@@ -33,8 +30,19 @@ SETTINGS = (
     *(replace(START, sampling=Sampling(guidance_scale=scale)) for scale in (1.0, 1.6, 2.0)),
     *(replace(START, sampling=Sampling(prior_guidance_scale=scale)) for scale in (1.0, 2.0, 8.0)),
     *(replace(START, sampling=Sampling(temperature=length)) for length in (1.0, 0.8, 0.4)),
+    *(replace(START, sampling=Sampling(emphasis=much)) for much in (0.0, 0.25, 1.0)),
 )
-COLUMNS = ("guidance", "of the prior", "temperature", "attributes, mean", "worst", "FID ratio", "spread", "diversity")
+COLUMNS = (
+    "guidance",
+    "of the prior",
+    "temperature",
+    "emphasis",
+    "attributes, mean",
+    "worst",
+    "FID ratio",
+    "spread",
+    "diversity",
+)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -50,25 +58,30 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     pipe, size = RodinPipeline.from_pretrained(arguments.model), arguments.size
-    training = load_real(arguments.data, START.views, size, "training subjects")
-    unseen = load_real(arguments.held_out, START.views, size, "held-out subjects")
-    reality = Reality.measure(training, unseen, pipe.encoder)
-    [prompts] = read_prompts([arguments.prompts], training.attributes)
+    ground = lay_ground(
+        pipe,
+        arguments.held_out,
+        arguments.data,
+        replace(START, image_size=size, reader_steps=arguments.reader_steps),
+        prompts=[arguments.prompts],
+        cache=arguments.cache,
+        watch=Stopwatch(),
+    )
+    reality, [(prompts, _)] = ground.reality, ground.asked
+    training, unseen, reader = reality.training, reality.held_out, ground.learned.reader
     prompts = PromptSet(prompts.name, prompts.prompts[: arguments.count])
-    named = sorted({name for truth in prompts.truth for name in truth})
-    reader = learn(training.folders, named, arguments.reader_steps, arguments.cache).reader
     spread = mean_distance(reality.training_features[:, 0])
     lines: list[list[str]] = []
     for changed in SETTINGS:
         settings = replace(changed, samples=arguments.count)
         how = settings.sampling
-        chosen = (how.guidance_scale, how.prior_guidance_scale, how.temperature)
+        chosen = (how.guidance_scale, how.prior_guidance_scale, how.temperature, how.emphasis)
         one = variant(", ".join(f"{number:g}" for number in chosen), pipe, how)
         readings = ask(one, prompts, False, reader, unseen, training, settings).readings
         shares = [f"{100 * share:.1f} %" for share in (mean_accuracy(readings), worst_accuracy(readings))]
-        # From nothing the prior's guidance changes nothing
-        distances = ["", "", ""]
-        if how.prior_guidance_scale == START.sampling.prior_guidance_scale:
+        # From nothing there is no prompt to be guided by or to be emphasised.
+        distances, default = ["", "", ""], START.sampling
+        if (how.prior_guidance_scale, how.emphasis) == (default.prior_guidance_scale, default.emphasis):
             drawn = draw_and_measure(one, reality, settings)
             ratio = drawn.distances.to_training
             apart = mean_distance(features(pipe.encoder, drawn.pictures[:, 0])) / spread

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -75,6 +76,14 @@ class Describer:
             target = _with(target, name, wanted[0] if name == "beard" else self._best(latent, target, name, wanted))
             target = _also(name, understanding, target)
         return source, target
+
+    def effect(self, recipe: AvatarRecipe, name: str) -> Tensor:
+        """[D] what a recipe's value of an attribute does to z: from the mean latent of all who have another value, and
+        are alike in all else, to its own."""
+        own = getattr(recipe, name)
+        others = [_with(recipe, name, value) for value in VALUES[name] if value != own]
+        here, *there = self._reader.read([self.caption(one) for one in (recipe, *others)]).pooled
+        return here - torch.stack(there).mean(dim=0)
 
     def _best(self, latent: Tensor, recipe: AvatarRecipe, name: str, values: list[str]) -> str:
         """The value that is nearest to what the avatar has."""

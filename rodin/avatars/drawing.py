@@ -32,6 +32,8 @@ class Sampling:
         temperature: Above 0; length of the base model's first noise, 1 = as trained; less is calmer and less various.
         upsampling_steps: Denoising steps of the upsampler.
         candidates: Latents that the prior draws for a text, of which the best match is taken.
+        emphasis: At least 0; how much further the latent of a prompt goes towards its sex, age and beard, which the
+            base model draws fainter than the latent has them; 0 = as the prior draws it.
     """
 
     steps: int = 10
@@ -41,6 +43,7 @@ class Sampling:
     temperature: float = 0.6
     upsampling_steps: int = 3
     candidates: int = 4
+    emphasis: float = 0.5
 
     def check(self) -> None:
         """Refuse numbers out of range. Not when it is made: a command line's parser would bury the line.
@@ -54,6 +57,8 @@ class Sampling:
         for name in ("guidance_scale", "prior_guidance_scale", "temperature"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise UserError(f"{name}: {getattr(self, name)}; choose a number above 0 (1 = as trained)")
+        if not (math.isfinite(self.emphasis) and self.emphasis >= 0):
+            raise UserError(f"emphasis: {self.emphasis}; choose 0 (none) or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

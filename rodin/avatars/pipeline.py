@@ -43,7 +43,9 @@ PRIOR_STEPS = 20
 EDIT_STRENGTH = 1.25  # how far z goes where nothing else is said: what is asked for is then there, see docs/training.md
 EDIT_DRAWS = 16  # of the prior, whose means are compared
 # At a guidance of 1 these draws lie so near together that clothes and ages hardly change.
-EDIT_SAMPLING = Sampling(prior_guidance_scale=4.0, candidates=1)
+EDIT_SAMPLING = Sampling(prior_guidance_scale=4.0, candidates=1, emphasis=0.0)
+#: What the base model draws fainter than its latents have it: a face's shape, which moves few texels.
+FAINT = ("sex", "age", "beard")
 DEFAULT_SAMPLING = Sampling()
 FRONTAL_POSE = (framing.AZIMUTH_DEG, framing.ELEVATION_DEG)
 
@@ -271,9 +273,22 @@ class RodinPipeline(Drawer):
             steps=PRIOR_STEPS,
             candidates=sampling.candidates,
         )
+        if recipes is not None and sampling.emphasis:
+            drawn = drawn + sampling.emphasis * torch.stack([self._faint(one) for one in recipes]).to(drawn)
+            drawn = torch.nn.functional.normalize(drawn, dim=-1)
         return drawn.cpu()
 
+    def _faint(self, recipe: AvatarRecipe) -> Tensor:
+        """[D] what a recipe's sex, age and beard do to z."""
+        return torch.stack([self._describer.effect(recipe, name) for name in FAINT]).sum(dim=0)
+
     # ---- what words mean
+
+    @cached_property
+    def _describer(self) -> Describer:
+        """What turns recipes into latents and back; of a model that understands words."""
+        assert self.words is not None
+        return Describer(self.words, absences=self._meaning.says_absences)
 
     @property
     def understands(self) -> bool:
@@ -452,13 +467,11 @@ class RodinPipeline(Drawer):
         if not self.understands:
             check_prompt(prompt)
         else:
-            assert self.words is not None
-            describer = Describer(self.words, absences=self._meaning.says_absences)
             said = self._meaning.understand(prompt)
             if source_prompt is not None:
                 said = said.beside(self._meaning.understand(source_prompt))
-            source, target = describer.change(avatar.latent, said)
-            recipes, texts = [target, source], [describer.caption(target), describer.caption(source)]
+            source, target = self._describer.change(avatar.latent, said)
+            recipes, texts = [target, source], [self._describer.caption(one) for one in (target, source)]
         seeds = list(range(EDIT_DRAWS))
         means = [
             self._sample_latents(

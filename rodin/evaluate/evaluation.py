@@ -33,9 +33,9 @@ from rodin.evaluate.report import Report, check_place
 from rodin.evaluate.results import Asked, Drawn, Results
 from rodin.evaluate.sections import SHOWN_ROWS, SHOWN_SAMPLES, make_report
 from rodin.evaluate.subjects import RealSet, load_real
-from rodin.evaluate.variants import Variant, render_all
+from rodin.evaluate.variants import Variant, reduced, render_all, render_refined
 from rodin.fit.planes import FitConfig
-from rodin.images import to_bytes
+from rodin.images import from_bytes, to_bytes
 from rodin.render.renderer import SAMPLES, render_image
 from rodin.waiting import waiting
 
@@ -93,7 +93,8 @@ def evaluate(
         pictures = render_all(samples, training.cameras)
         seen = features(reality.encoder, pictures)
         drawn = [Drawn(variant=main, pictures=pictures, distances=measure_distances(seen, reality, settings.seed))]
-        sharpened = render_all(samples, training.cameras, refine=True)
+        large = render_refined(samples, training.cameras)
+        sharpened = reduced(large, settings.image_size)
         refined = features(reality.encoder, sharpened)
         floating = floating_shares(samples, learned.union)
     with watch.part("samples of other models"):
@@ -109,7 +110,7 @@ def evaluate(
         inverted = render_all(drawn_again, unseen.cameras)
     with watch.part("looks"):
         # Frontal pictures lie too much alike: eyes and collars would be found as lattices.
-        oblique = sharpened[:, 1:].flatten(0, 1)
+        oblique = from_bytes(large[:, 1:].flatten(0, 1))
         looks = Looks(
             *sharpness(pictures, sharpened, training),
             streaks=axis_energy(pictures[:, 0]) / axis_energy(training.frontals),

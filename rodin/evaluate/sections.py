@@ -296,7 +296,9 @@ def drawn_with(one: Drawn) -> str:
     steps = "1 step" if how.steps == 1 else f"{how.steps} steps"
     scales = f"guidance {how.guidance_scale:g}, the prior's {how.prior_guidance_scale:g}"
     drawn = f"{how.candidates} candidates, {how.upsampling_steps} upsampling steps"
-    return f"{one.variant.label}: {steps}, {scales}, temperature {how.temperature:g}, {drawn}"
+    return (
+        f"{one.variant.label}: {steps}, {scales}, temperature {how.temperature:g}, emphasis {how.emphasis:g}, {drawn}"
+    )
 
 
 def distance_row(label: str, one: Distance) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from rodin.avatars.drawer import BATCH
 from rodin.avatars.drawing import Sampling
 from rodin.avatars.pipeline import RodinPipeline
 from rodin.camera import Camera
+from rodin.images import area_resize, from_bytes, to_bytes
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,21 @@ def render_all(avatars: Iterable[Avatar], cameras: Sequence[Camera], refine: boo
     """Pictures [N, V, S, S, 4] of avatars, each from its own V cameras; with fewer cameras than avatars, those of the
     first are used again."""
     return torch.stack([avatar.render(cameras[k % len(cameras)], refine=refine) for k, avatar in enumerate(avatars)])
+
+
+def render_refined(avatars: Iterable[Avatar], cameras: Sequence[Camera]) -> Tensor:
+    """Refined pictures [N, V, s S, s S, 4] uint8 of avatars, by cameras of S pixels, which are used as of `render_all`.
+
+    The refiner reads renders of S pixels, as it did in training where S is the training's size, and makes them `s`
+    times as large.
+    """
+    large = []
+    for k, avatar in enumerate(avatars):
+        camera, scale = cameras[k % len(cameras)], avatar.refiner.config.scale
+        large.append(to_bytes(avatar.render(camera.resized(scale * camera.width, scale * camera.height), refine=True)))
+    return torch.stack(large)
+
+
+def reduced(large: Tensor, size: int) -> Tensor:
+    """Pictures [N, V, s S, s S, 4] uint8 at the size S that others are compared at, [N, V, S, S, 4] in [0, 1]."""
+    return torch.stack([area_resize(from_bytes(views), size, size) for views in large])

@@ -53,6 +53,7 @@ class SamplingChoice(Document):
     temperature: Positive | None = None
     upsampling_steps: Steps | None = None
     candidates: Annotated[int, Field(ge=1, le=LIMITS.candidates), WHOLE] | None = None
+    emphasis: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
 
 
 class _Asked(Document):
@@ -191,6 +192,7 @@ class SamplingDone(BaseModel):
     temperature: float
     upsampling_steps: int
     candidates: int
+    emphasis: float
 
 
 class ValueOffered(BaseModel):

@@ -242,8 +242,18 @@ def test_a_file_of_the_version_before_still_loads(file: Path, tmp_path: Path) ->
     flat |= {"upsampling_steps": 2, "temperature": 0.6, "refine": 5}
     old = tmp_path / f"old{SUFFIX}"
     save_file(tensors, old, metadata={**facts, "schema": FLAT_SCHEMA, "drawing": json.dumps(flat)})
-    how = Sampling(guidance_scale=1.3, steps=7, sampler="ddim", upsampling_steps=2, temperature=0.6)
+    how = Sampling(guidance_scale=1.3, steps=7, sampler="ddim", upsampling_steps=2, temperature=0.6, emphasis=0.0)
     assert Avatar.load(old).drawing == Drawing(seed=3, prompt="a ball", literal=True, sampling=how, refine=5)
+
+
+def test_a_file_without_an_emphasis_was_drawn_without(file: Path, tmp_path: Path) -> None:
+    with safe_open(file, framework="pt") as opened:
+        facts, tensors = opened.metadata(), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    drawing = json.loads(facts["drawing"])
+    del drawing["sampling"]["emphasis"]
+    old = tmp_path / f"old{SUFFIX}"
+    save_file(tensors, old, metadata={**facts, "drawing": json.dumps(drawing)})
+    assert Avatar.load(old).drawing.sampling.emphasis == 0.0
 
 
 def test_a_wrong_field_is_named_once(file: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from rodin.avatars.description import Describer
 from rodin.avatars.vocabulary import says_absences, speaks_of_recipes
 from rodin.models.phrases import PhraseConfig, PhraseReader
 from rodin.prompts.grammar import understand
+from rodin.prompts.understanding import VALUES
 from rodin.synth.recipe import AvatarRecipe, make_recipe
 from rodin.synth.words.caption import make_caption
 from rodin.synth.words.paraphrase import paraphrases
@@ -24,12 +25,13 @@ SEEN = ("sex", "age", "skin", "hair", "hair_color", "beard", "glasses", "hat", "
 COUNT = 300
 
 
+def vector_of(name: str, value: str) -> Tensor:
+    seed = sum(ord(letter) * 31**place for place, letter in enumerate(f"{name} {value}")) % 2**31
+    return torch.randn(512, generator=torch.Generator().manual_seed(seed))
+
+
 def latent_of(recipe: AvatarRecipe) -> Tensor:
-    parts = []
-    for name in SEEN:
-        seed = sum(ord(letter) * 31**place for place, letter in enumerate(f"{name} {getattr(recipe, name)}")) % 2**31
-        parts.append(torch.randn(512, generator=torch.Generator().manual_seed(seed)))
-    return F.normalize(torch.stack(parts).sum(dim=0), dim=0)
+    return F.normalize(torch.stack([vector_of(name, getattr(recipe, name)) for name in SEEN]).sum(dim=0), dim=0)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,17 @@ def test_latents_are_described(describer: Describer) -> None:
     found = [describer.describe(latent_of(one)) for one in people]
     right = [getattr(a, name) == getattr(b, name) for a, b in zip(people, found, strict=True) for name in SEEN]
     assert sum(right) > 0.8 * len(right)
+
+
+@pytest.mark.parametrize("name", ["sex", "age", "beard"])
+def test_the_effect_of_a_value_is_what_it_adds_to_latents(describer: Describer, name: str) -> None:
+    recipe = make_recipe(22, 3)
+    own = getattr(recipe, name)
+    others = torch.stack([vector_of(name, value) for value in VALUES[name] if value != own])
+    true = vector_of(name, own) - others.mean(dim=0)
+    found = describer.effect(recipe, name)
+    assert float(F.cosine_similarity(found, true, dim=0)) > 0.6
+    assert abs(float(F.cosine_similarity(found, vector_of("hat", recipe.hat), dim=0))) < 0.2
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,8 @@ def test_a_gpu_draws_the_same_avatar(trained: Path, pipe: RodinPipeline, portrai
         ({"seed": 2**30 - 3, "count": 4}, "seed: 1073741821, for 4 avatars; choose 0 to 1073741820"),
         ({"candidates": 0}, "candidates: 0; choose 1 or more"),
         ({"prior_guidance_scale": 0.0}, "prior_guidance_scale: 0.0; choose a number above 0"),
+        ({"emphasis": -1.0}, "emphasis: -1.0; choose 0 \\(none\\) or more"),
+        ({"emphasis": float("nan")}, "emphasis: nan"),
         ({"refine": -1}, "refine: -1 steps; choose 0 or more"),
         ({"pose": (math.nan, 2.0), "refine": 5, "image": torch.zeros(40, 40, 3)}, r"pose: \(nan, 2.0\); choose azi"),
         ({"pose": (10.0, 2.0)}, r"pose: \(10.0, 2.0\) is used by refine alone"),

@@ -127,7 +127,7 @@ FLAGS = {
     ("train", "ablations"): "run preset only workers seed large vgg allow-outside",
     ("train", "curves"): "stage column out",
     ("generate",): "out model text image seed count prompts overwrite literal guidance-scale prior-guidance-scale "
-    "temperature steps sampler upsampling-steps candidates refine azimuth elevation search-pose sentences",
+    "temperature steps sampler upsampling-steps candidates emphasis refine azimuth elevation search-pose sentences",
     ("edit",): "text out model source-text strength sentences",
     ("recolour",): "out skin lips hair lash iris eye-white mouth top hat frame lens jewellery other",
     ("vary",): "out model count seed",
@@ -138,7 +138,7 @@ FLAGS = {
     ("demo",): "out model text edit image seed",
     ("ship",): "out limit",
     ("eval",): "data train-data out preset against prompts cache samples captions photos views fits refine image-size "
-    "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates seed "
+    "sentences guidance-scale prior-guidance-scale temperature steps sampler upsampling-steps candidates emphasis seed "
     "allow-outside",
     ("studio",): "model host port token folder no-browser",
     ("plan",): "avatars views size samples preset nodes batch machine measure failures spread seed",

@@ -139,6 +139,23 @@ def test_prompts_are_understood(speaking: RodinPipeline) -> None:
     assert speaking.unread("a man with a parrot") == ("parrot",)
 
 
+def test_a_prompt_is_emphasised_where_avatars_are_faint(speaking: RodinPipeline) -> None:
+    """Its latent goes on towards its sex, age and beard, and stays of unit length; nothing else has words to follow."""
+    plain, default, loud = (
+        speaking.draw_latents("an old man", [3], Sampling(emphasis=much)) for much in (0.0, Sampling().emphasis, 2.0)
+    )
+    assert speaking.words is not None
+    men, women = (speaking.words.read([f"an old {who}"]).pooled for who in ("man", "woman"))
+    towards = [float((one * (men - women)).sum()) for one in (plain, default, loud)]
+    assert towards[0] < towards[1] < towards[2]
+    torch.testing.assert_close(loud.norm(dim=1), torch.ones(1))
+    for prompt, literal in ((None, False), ("an old man", True)):
+        one, other = (
+            speaking.draw_latents(prompt, [3], Sampling(emphasis=much), literal=literal) for much in (0.0, 2.0)
+        )
+        assert torch.equal(one, other)
+
+
 def test_what_is_not_english_is_refused_with_that_line(speaking: RodinPipeline) -> None:
     assert not speaking.knows("un homme avec des lunettes")
     with pytest.raises(UserError, match=r"^prompt: nothing understood \(prompts are English\); not read: un, homme"):
