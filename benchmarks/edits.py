@@ -1,8 +1,9 @@
 """Do edits by words do what they say, and move nothing that they do not name?
 
-Avatars that a model of materials draws from nothing are edited. The attribute reader of `rodin eval` looks at each before and after, from the
-front half. Done is the share of edits after which it reads what the words ask for, of those before which it did not.
-Moved is the share of all other attributes that it reads otherwise than before, and says as surely.
+Avatars that a model of materials draws from nothing are edited. The attribute reader of `rodin eval` looks at each
+before and after, from the front half. Done is the share of edits after which it reads what the words ask for, of those
+before which it did not. Moved is the share of all other attributes that it reads otherwise than before, and says as
+surely.
 
     python benchmarks/edits.py data/train data/heldout [MODEL] --cache CACHE
 """
