@@ -2,7 +2,8 @@
 
     python scripts/tutorial_pictures.py [tutorial] [notebook]
 
-The page is shown by Chromium, which draws it without a graphics card.
+The tutorial's mesh is also shown by the page of docs/howto/threejs.md. Pages are drawn by Chromium, without a graphics
+card; three.js comes by `npm ci --prefix tests/avatars/three`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +30,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the commands do
 
 from chromium import chromium
 from PIL import Image
+from playwright.sync_api import Browser, Page
 
 from rodin.files import atomic_path, write_text
 
 DOCS = Path("docs")
 PAGE, PAGE_SIZE = "her.html", (720, 520)
+MESH, THREE_PICTURE, THREE_SIZE = "her.glb", "../howto/three", (560, 420)
 #: By name of a picture the file that a command leaves, and the pixels of its width.
 SHOWN = {
     "portrait": ("out/avatar-000.png", 256),
@@ -66,11 +73,35 @@ def tutorial() -> None:
                 page.wait_for_timeout(50)
             page.evaluate("() => { viewer.quality = 'exact'; return viewer.settled(); }")
             page.wait_for_timeout(3000)
-            keep(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), "page")
+            keep(screenshot(page), "page")
+            keep(three_page(folder, browser), THREE_PICTURE)
+
+
+def three_page(folder: Path, browser: Browser) -> Image.Image:
+    """The tutorial's mesh, her.glb, on the page of the how-to."""
+    [source] = re.findall(r"^```html\n(.*?)^```", (DOCS / "howto/threejs.md").read_text(), re.MULTILINE | re.DOTALL)
+    (folder / "index.html").write_text(source, encoding="utf-8")
+    shutil.copy(folder / MESH, folder / "me.glb")
+    (folder / "node_modules").symlink_to(Path("tests/avatars/three/node_modules").resolve())
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page(viewport={"width": THREE_SIZE[0], "height": THREE_SIZE[1]})
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(5000)
+        shown = screenshot(page)
+        server.shutdown()
+    return shown
+
+
+def screenshot(page: Page) -> Image.Image:
+    """What a page shows."""
+    return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
 
 
 def keep(picture: Image.Image, name: str) -> None:
-    """Write a picture of the tutorial."""
+    """Write a picture, by its path from those of the tutorial."""
     path = DOCS / "images" / "tutorial" / f"{name}.webp"
     with atomic_path(path) as temporary:
         picture.save(temporary, "WEBP", quality=85, method=6)
