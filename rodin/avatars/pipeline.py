@@ -43,7 +43,7 @@ PRIOR_STEPS = 20
 EDIT_STRENGTH = 1.25  # how far z goes where nothing else is said: what is asked for is then there, see docs/training.md
 EDIT_DRAWS = 16  # of the prior, whose means are compared
 # At a guidance of 1 these draws lie so near together that clothes and ages hardly change.
-EDIT_SAMPLING = Sampling(prior_guidance_scale=4.0, candidates=1, emphasis=0.0)
+EDIT_SAMPLING = Sampling(prior_guidance_scale=4.0, candidates=1)
 #: What the base model draws fainter than its latents have it: a face's shape, which moves few texels.
 FAINT = ("sex", "age", "beard")
 DEFAULT_SAMPLING = Sampling()
@@ -274,7 +274,8 @@ class RodinPipeline(Drawer):
             candidates=sampling.candidates,
         )
         if recipes is not None and sampling.emphasis:
-            drawn = drawn + sampling.emphasis * torch.stack([self._faint(one) for one in recipes]).to(drawn)
+            faint = {one: self._faint(one) for one in dict.fromkeys(recipes)}
+            drawn = drawn + sampling.emphasis * torch.stack([faint[one] for one in recipes]).to(drawn)
             drawn = torch.nn.functional.normalize(drawn, dim=-1)
         return drawn.cpu()
 

@@ -23,6 +23,7 @@ from rodin.models.refiner import render_inputs
 from rodin.parts import module_hash
 from rodin.render.decoder import Decoder
 from rodin.render.renderer import Renderer
+from rodin.train.redrawn import Redraw
 
 SIZE_NAME = "refiner.image_size of the preset times refiner.network.scale (rodin preset prints one to edit)"
 
@@ -80,6 +81,7 @@ class PairSource:
         subjects: the most that are taken.
         views: of each subject, drawn at random.
         seed: of that draw.
+        redraw: makes the planes that are rendered of the fitted ones; None renders these.
     """
 
     data: Path
@@ -91,6 +93,7 @@ class PairSource:
     subjects: int
     views: int
     seed: int
+    redraw: Redraw | None = None
 
     def fitted(self) -> Iterator[tuple[Path, FittedSubject]]:
         """The subjects with their folders, in the planes' order.
@@ -128,7 +131,8 @@ class PairSource:
             subject = load_subject(folder, size * self.scale, placed=placed.get(fitted.name), size_name=SIZE_NAME)
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
             views = torch.randperm(len(subject.images), generator=generator)[: self.views]
-            renderer = Renderer.culled(fitted.planes, self.decoder, fitted.palette)
+            planes = fitted.planes if self.redraw is None else self.redraw(fitted)
+            renderer = Renderer.culled(planes, self.decoder, fitted.palette)
             camera = subject.camera[views].resized(size, size)
             inputs.append(render_inputs(renderer, camera, self.samples).half())
             true.append(to_bytes(premultiplied(subject.images[views]).movedim(-1, 1)))

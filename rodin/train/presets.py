@@ -87,6 +87,11 @@ class Preset:
         for name, (found, value, whose) in wanted.items():
             if found != value:
                 raise ValueError(f"{name} must be {value} as {whose}, got {found}")
+        if self.refiner.redrawn not in (0, self.base.network.size):
+            raise ValueError(
+                f"refiner.redrawn must be {self.base.network.size}, the base model's planes' size, or 0, "
+                f"got {self.refiner.redrawn}"
+            )
 
 
 def smoke() -> Preset:
@@ -276,6 +281,10 @@ def mini() -> Preset:
             image_size=128,
             views=4,
             patch=32,
+            perceptual=0.05,
+            # A network without noise to start from weaves hair of what it cannot foretell, to please a discriminator.
+            adversarial=0.0,
+            redrawn=32,
         ),
         palette=PaletteTraining(
             network=PaletteConfig(materials=len(MATERIALS)),

@@ -29,6 +29,7 @@ from rodin.train.loop import LoopConfig, run_loop
 from rodin.train.pairs import Pairs, PairSource
 from rodin.train.pictures import SHOWN
 from rodin.train.ranks import process_state
+from rodin.train.redrawn import redrawing
 from rodin.train.subjects import rank_share, split_subjects
 
 JUDGED = 8  # subjects at most
@@ -49,6 +50,8 @@ class RefinerTraining:
         patch: side of the patches in pixels of the render, at most `image_size`.
         pixel, perceptual, adversarial: weights of the losses.
         discriminator_width: channels of its first layer.
+        redrawn: side of the base model's planes: the fitted ones are reduced to it and drawn again by the run's
+            upsampler, so that renders are as soft as avatars'; 0 = the fitted planes are rendered as they are.
     """
 
     network: RefinerConfig
@@ -62,6 +65,7 @@ class RefinerTraining:
     perceptual: float = 0.2
     adversarial: float = 0.1
     discriminator_width: int = 32
+    redrawn: int = 0
 
     def __post_init__(self) -> None:
         for name in ("image_size", "samples", "subjects", "views", "patch", "discriminator_width"):
@@ -69,7 +73,7 @@ class RefinerTraining:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.patch > self.image_size:
             raise ValueError(f"patch must be at most image_size {self.image_size}, got {self.patch}")
-        for name in ("pixel", "perceptual", "adversarial"):
+        for name in ("pixel", "perceptual", "adversarial", "redrawn"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
@@ -85,6 +89,7 @@ class RefinerTraining:
             subjects=self.subjects,
             views=self.views,
             seed=self.loop.seed,
+            redraw=redrawing(run, self.redrawn) if self.redrawn else None,
         )
 
 
@@ -99,7 +104,8 @@ def train_refiner(
     Args:
         data: subject folders with views of `image_size` times `scale` pixels or more: those that the planes were fitted
             to, or others of the same subjects (of the same folder names); all views of one subject must fit in memory.
-        run: reads `planes/`, `decoder/` and `encoder/`; writes `refiner/` and, while training, `refiner.training/`.
+        run: reads `planes/`, `decoder/` and `encoder/`, and `upsampler/` if the planes are drawn again; writes
+            `refiner/` and, while training, `refiner.training/`.
         config: what to train, and how.
         vgg: VGG-16's weights for the perceptual loss; None takes the encoder's features.
         hours, trial: see `run_loop`.
