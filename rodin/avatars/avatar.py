@@ -284,11 +284,10 @@ def _nested(drawing: Any, schema: str) -> Any:
     if not isinstance(drawing, dict):
         return drawing
     drawing = {"literal": bool(drawing.get("prompt")), **drawing}  # all prompts were read so before it was noted
-    if schema != FLAT_SCHEMA:
-        sampling = drawing.get("sampling")
-        # Before there was an emphasis nothing was emphasised.
-        return {**drawing, "sampling": {"emphasis": 0.0, **sampling}} if isinstance(sampling, dict) else drawing
-    drawing = {"emphasis": 0.0, **drawing}
-    drawing = {"steps" if name == "num_inference_steps" else name: value for name, value in drawing.items()}
-    own = {name: drawing.pop(name) for name in ("seed", "prompt", "literal", "refine") if name in drawing}
-    return {**own, "sampling": drawing}
+    if schema == FLAT_SCHEMA:
+        drawing = {"steps" if name == "num_inference_steps" else name: value for name, value in drawing.items()}
+        own = {name: drawing.pop(name) for name in ("seed", "prompt", "literal", "refine") if name in drawing}
+        drawing = {**own, "sampling": drawing}
+    sampling = drawing.get("sampling")
+    # Before there was an emphasis nothing was emphasised.
+    return {**drawing, "sampling": {"emphasis": 0.0, **sampling}} if isinstance(sampling, dict) else drawing

@@ -33,7 +33,7 @@ from rodin.models.perceptual import (
     recorded_features,
 )
 from rodin.models.statistics import load_statistics
-from rodin.models.upsampler import LEVELS, LEVELS_AND_LATENT, network_vector, takes_latent, upsample
+from rodin.models.upsampler import LEVELS, LEVELS_AND_LATENT, network_vector, takes_latent
 from rodin.networks.unet import UNet, UNetConfig
 from rodin.parts import load_component
 from rodin.render.decoder import Decoder, DecoderConfig
@@ -43,12 +43,11 @@ from rodin.train.loop import LoopConfig, Measure, run_loop
 from rodin.train.patches import PatchConfig, rendered_patches
 from rodin.train.pictures import SHOWN, plane_rows
 from rodin.train.ranks import process_state
+from rodin.train.redrawn import STEPS, draw_again
 from rodin.train.sources import SourceConfig, adopt_statistics, open_source
 from rodin.train.subjects import Loaded, blurred_latents, check_channels, count_subjects, load_subjects, split_subjects
 from rodin.train.validate import JUDGED, SHARE, STEP_COST
 from rodin.triplane import resize
-
-DRAWING_STEPS = 3  # of the pictures' sampler
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,13 +200,9 @@ def train_upsampler(
 
     def redraw(network: nn.Module, some: Loaded) -> tuple[Tensor, Tensor]:
         """Planes reduced, and what the network makes of them."""
-        side = size // config.scale
-        low = resize(some.planes.float(), side, side)
-        seeds = [torch.Generator().manual_seed(index) for index in range(len(low))]
-        steps = min(DRAWING_STEPS, config.diffusion.train_steps)
         z = some.latents if takes_latent(config.network) else None
-        return low, upsample(
-            network, config.diffusion, low, size, generators=seeds, steps=steps, clip=statistics.config.clip, z=z
+        return draw_again(
+            network, config.diffusion, some.planes.float(), size // config.scale, statistics.config.clip, z
         )
 
     def draw(network: nn.Module) -> Tensor:
@@ -221,7 +216,7 @@ def train_upsampler(
         def figures(network: nn.Module) -> list[float]:
             return [(redraw(network, others)[1] - others.planes.float()).square().mean().item()]
 
-        cost = DRAWING_STEPS * len(others.planes) / (STEP_COST * config.loop.batch_size)  # in steps of the training
+        cost = STEPS * len(others.planes) / (STEP_COST * config.loop.batch_size)  # in steps of the training
         measure = Measure(names=("x0",), figures=figures, every=ceil(cost / SHARE))
 
     torch.manual_seed(config.loop.seed)
